@@ -1,0 +1,68 @@
+"""Open pictures that came from outside, and turn them into arrays."""
+
+import warnings
+from os import PathLike
+from typing import BinaryIO
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"})
+MODES = {"rgb": "RGB", "grey": "L"}
+
+# What Pillow and its decoders raise on files that are broken, truncated, huge or no pictures at all.
+UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, UnidentifiedImageError, Image.DecompressionBombError)
+
+
+def open_image(file: str | PathLike[str] | BinaryIO) -> Image.Image:
+    """Open a picture without decoding its pixels.
+
+    Only the formats in `FORMATS` are tried, and a picture of more than Pillow's ``MAX_IMAGE_PIXELS`` is refused.
+
+    Raises
+    ------
+    OSError, ValueError, DecompressionBombError
+        All of them in `UNREADABLE`: the file is no picture, or one that is not safe to decode.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        try:
+            return Image.open(file, formats=FORMATS)
+        except Image.DecompressionBombWarning as bomb:
+            raise Image.DecompressionBombError(str(bomb)) from None
+
+
+def read_pixels(file: str | PathLike[str] | BinaryIO, size: int, colour: str) -> np.ndarray:
+    """Decode a picture the way the classifier sees it: upright, square, grey or colour.
+
+    Parameters
+    ----------
+    file : path or binary file
+        A picture in one of `FORMATS`.
+    size : int
+        Width and height of the result in pixels.
+    colour : {'rgb', 'grey'}
+        Three channels or one.
+
+    Returns
+    -------
+    ndarray of uint8, shape (size, size, 3 or 1)
+
+    Raises
+    ------
+    OSError, ValueError, DecompressionBombError
+        All of them in `UNREADABLE`.
+    """
+    mode = MODES[colour]
+    with open_image(file) as image:
+        # JPEG decoders scale down for nothing; twice the size leaves enough for a smooth resize.
+        image.draft(mode, (2 * size, 2 * size))
+        upright = ImageOps.exif_transpose(image)
+        if upright.mode.startswith("I;16"):  # Pillow would clip it to 0..255
+            upright = Image.fromarray((np.asarray(upright) >> 8).astype(np.uint8))
+        if upright.mode in {"P", "PA", "LA"} or "transparency" in upright.info:
+            upright = upright.convert("RGBA")
+        pixels = upright.convert(mode).resize((size, size), Image.Resampling.BILINEAR, reducing_gap=2.0)
+    return np.asarray(pixels, dtype=np.uint8).reshape(size, size, -1)

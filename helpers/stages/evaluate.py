@@ -1,0 +1,53 @@
+"""Stage ``evaluate``: the model on the held-out images → evaluation/metrics.json and predictions.csv."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from sklearn.metrics import precision_recall_fscore_support
+
+from helpers.classifier import load_classifier, score
+from helpers.problems import exit_on_problem
+
+PREPARED, MODEL, EVALUATION = Path("data/prepared"), Path("model/classifier.bentomodel"), Path("evaluation")
+
+
+def main() -> None:
+    """Predict every held-out image and sum up, over all classes and class by class."""
+    classifier = load_classifier(MODEL.read_bytes(), str(MODEL))
+    classes = np.array(classifier.description.classes)
+    index = pd.read_csv(PREPARED / "index.csv", dtype=str, keep_default_na=False)
+    held_out = index[index["split"] == "held-out"]
+
+    probabilities = classifier.probabilities(np.load(PREPARED / "images.npy", mmap_mode="r")[held_out.index])
+    predictions = pd.DataFrame(
+        {
+            "file": held_out["file"],
+            "actual": held_out["label"],
+            "predicted": classes[probabilities.argmax(axis=1)],
+            "confidence": probabilities.max(axis=1),
+        }
+    )
+    present = sorted(predictions["actual"].unique())
+    per_class = pd.DataFrame(
+        precision_recall_fscore_support(
+            predictions["actual"], predictions["predicted"], labels=present, zero_division=0.0
+        ),
+        index=["precision", "recall", "f1", "images"],
+        columns=present,
+    ).T
+    metrics = {
+        **score(probabilities, np.searchsorted(classes, predictions["actual"])),
+        **{name: float(per_class[name].mean()) for name in ("precision", "recall", "f1")},
+        "images": len(predictions),
+        "per_class": per_class.astype({"images": int}).to_dict(orient="index"),
+    }
+    EVALUATION.mkdir(exist_ok=True)
+    predictions.to_csv(EVALUATION / "predictions.csv", index=False, float_format="%.6f")
+    (EVALUATION / "metrics.json").write_text(json.dumps(metrics, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    print(f"accuracy {metrics['accuracy']:.1%}, macro F1 {metrics['f1']:.3f} on {len(predictions):,} held-out images")
+
+
+if __name__ == "__main__":
+    exit_on_problem(main)
