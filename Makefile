@@ -1,0 +1,49 @@
+VENV := .venv
+BIN := $(VENV)/bin
+PYTHON ?= python3
+
+help: ## Show what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(VENV)/installed ## Retrain on the sample, headless: demo/out.ipynb and demo/out.html
+	$(BIN)/python -m helpers.sample demo
+	cd demo && ../$(BIN)/papermill notebooks/retrain.ipynb out.ipynb
+	cd demo && ../$(BIN)/jupyter nbconvert --log-level WARN --to html out.ipynb
+	@echo && $(BIN)/python -c 'import json; print(json.load(open("demo/evaluation/decision.json"))["sentence"])'
+	@echo "Executed notebook: demo/out.ipynb, as a page: demo/out.html"
+
+lab: $(VENV)/installed ## Open the notebook in JupyterLab, in the sample workspace
+	$(BIN)/python -m helpers.sample demo
+	cd demo && ../$(BIN)/jupyter lab notebooks/retrain.ipynb
+
+test: $(VENV)/installed ## Run the tests that take minutes together
+	$(BIN)/pytest -m "not slow"
+
+slow: $(VENV)/installed ## Run the tests that take longer
+	$(BIN)/pytest -m slow
+
+lint: $(VENV)/installed ## Check style and types
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+format: $(VENV)/installed ## Put the code into shape
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+notebook: $(VENV)/installed ## Run the notebook in a new sample and store its outputs in notebooks/
+	rm -rf demo demo.git demo-storage
+	$(BIN)/python -m helpers.sample demo
+	cd demo/notebooks && ../../$(BIN)/jupyter nbconvert --log-level WARN --to notebook --execute --inplace retrain.ipynb
+	cp demo/notebooks/retrain.ipynb notebooks/retrain.ipynb
+
+bench: $(VENV)/installed ## Measure times and accuracies
+	$(BIN)/python -m benchmarks
+
+$(VENV)/installed: requirements.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --requirement requirements.txt
+	@touch $@
+
+.DEFAULT_GOAL := help
+.PHONY: help demo lab test slow lint format notebook bench

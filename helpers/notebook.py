@@ -1,0 +1,69 @@
+"""What a notebook is told from outside: its parameters, and the file that one of them names."""
+
+import ast
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from helpers.problems import Problem
+
+INJECTED = "# Parameters\n"  # how papermill begins the cell that it adds
+
+
+def check_parameters(namespace: Mapping[str, Any], cells: Sequence[str]) -> None:
+    """See that each parameter exists and has its type: papermill only warns of unknown names, and guesses types.
+
+    Parameters
+    ----------
+    namespace : mapping
+        ``globals()`` of the notebook.
+    cells : sequence of str
+        ``In``: the cells run so far. A parameter is what one of them declared as ``name: type = value``.
+
+    Raises
+    ------
+    Problem
+        Every parameter that does not exist or has the wrong type, with its name.
+    """
+    declared, injected = {}, []
+    for source in cells:
+        try:
+            statements = ast.parse(source).body
+        except SyntaxError:  # somebody tried something out in another cell
+            continue
+        for statement in statements:
+            if isinstance(statement, ast.AnnAssign):
+                declared[ast.unparse(statement.target)] = ast.unparse(statement.annotation)
+            elif isinstance(statement, ast.Assign) and source.startswith(INJECTED):
+                injected += [ast.unparse(target) for target in statement.targets]
+
+    wrong = [f"there is no parameter `{name}`" for name in injected if name not in declared]
+    for name, kind in declared.items():
+        value = namespace.get(name)
+        found = type(value).__name__
+        if found != kind and (found, kind) != ("int", "float"):
+            wrong.append(f"`{name}` must be {kind}, not {found} {value!r}")
+    if wrong:
+        raise Problem(
+            "The notebook does not take these parameters.",
+            wrong,
+            f"It takes {', '.join(declared)}. papermill guesses types: give text as -r name value, "
+            "and a list as -y 'name: [a, b]'.",
+        )
+
+
+def find_export(export: str, root: Path) -> Path:
+    """Find the file that the parameter `export` means.
+
+    Looked for where the command was typed, then at the root of the workspace, then in its ``extra-data``.
+
+    Raises
+    ------
+    Problem
+        It is in none of these places; all of them are named.
+    """
+    places = [folder / export for folder in (Path.cwd(), root, root / "extra-data")]
+    for place in places:
+        if place.is_file():
+            return place
+    raise Problem(f"There is no export {export!r}.", map(str, places), "In Label Studio: Export, then JSON-MIN.")

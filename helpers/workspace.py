@@ -1,0 +1,168 @@
+"""The folder that someone works in: find it, run DVC and git there, read files of its past."""
+
+import os
+import subprocess
+import sys
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from helpers.problems import Problem
+
+RAW, EXTRA, LINEAGE = "data/raw", "extra-data", "data/labels.csv"
+INDEX, MODEL = "data/prepared/index.csv", "model/classifier.bentomodel"
+HISTORY, DECISION = "evaluation/history.csv", "evaluation/decision.json"
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """A clone of this repository with images in ``data/raw``.
+
+    Attributes
+    ----------
+    root : Path
+        Absolute path of the folder that holds ``dvc.yaml``.
+    """
+
+    root: Path
+
+    def dvc(self, *arguments: str) -> None:
+        """Run DVC here and print what it says, line by line as it says it.
+
+        Raises
+        ------
+        Problem
+            DVC failed, with its last words; or another DVC command is at work here.
+        """
+        said = []
+        # The stages that DVC starts look for `python` on PATH, and Python keeps its output back when writing to a pipe.
+        environment = os.environ | {
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "PYTHONUNBUFFERED": "1",
+        }
+        command = [sys.executable, "-m", "dvc", *arguments]
+        with subprocess.Popen(
+            command, cwd=self.root, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        ) as process:
+            assert process.stdout is not None
+            for line in process.stdout:
+                print(line, end="")
+                said.append(line.rstrip())
+        if process.returncode:
+            shown = f"`dvc {' '.join(arguments)}`"
+            if any("is busy" in line for line in said):
+                raise Problem(f"{shown}: another DVC command is running in {self.root}.", advice="Wait for it to end.")
+            raise Problem(f"{shown} failed.", [line for line in said[-15:] if line])
+
+    def git(self, *arguments: str) -> str:
+        """Run git here and return what it printed.
+
+        Raises
+        ------
+        Problem
+            Git failed, with what it said.
+        """
+        result = subprocess.run(["git", *arguments], cwd=self.root, capture_output=True, text=True)
+        if result.returncode:
+            raise Problem(f"`git {' '.join(arguments)}` failed in {self.root}.", result.stderr.splitlines())
+        return result.stdout
+
+    def reproduce(self) -> bool:
+        """Run the stages of ``dvc.yaml`` whose inputs changed, and tell whether there were any.
+
+        A stage that fails leaves the outputs of the last successful run in place: DVC removes them before it starts.
+        """
+        lock = self.root / "dvc.lock"
+        before = lock.read_bytes() if lock.exists() else b""
+        try:
+            self.dvc("repro")
+        except (Problem, KeyboardInterrupt):
+            with suppress(Problem):
+                self.dvc("checkout", "--quiet", "train", "evaluate")
+            raise
+        return lock.read_bytes() != before
+
+    def commit_of(self, revision: str) -> str:
+        """The full hash of a git revision.
+
+        Raises
+        ------
+        Problem
+            There is no such revision.
+        """
+        try:
+            return self.git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}").strip()
+        except Problem:
+            raise Problem(
+                f"There is no git revision `{revision}` in {self.root}.",
+                advice="`git log --oneline` lists them. To papermill, give it with -r: -r baseline 5315e10",
+            ) from None
+
+    def read_at(self, revision: str, path: str) -> bytes | None:
+        """Read a file as it was at a git revision, from DVC's cache or remote, without touching the workspace.
+
+        Parameters
+        ----------
+        revision : str
+            A git revision.
+        path : str
+            The file, relative to the root.
+
+        Returns
+        -------
+        bytes or None
+            None if the revision does not have the file.
+
+        Raises
+        ------
+        Problem
+            The revision has it, but neither the cache nor the remote do.
+        """
+        import dvc.api  # half a second that only reading the past costs
+
+        commit = self.commit_of(revision)
+        try:
+            return dvc.api.read(path, repo=str(self.root), rev=commit, mode="rb")
+        except Exception as error:  # DVC's own, and those of every kind of storage
+            if not self._is_recorded(commit, path):
+                return None
+            raise Problem(
+                f"{path} of {revision} is neither in DVC's cache nor in its remote.",
+                [repr(error)],
+                "`dvc pull` or `dvc fetch --all-commits` on a machine that has access brings it back.",
+            ) from None
+
+    def _is_recorded(self, commit: str, path: str) -> bool:
+        with suppress(Problem):
+            lock = self.git("show", f"{commit}:dvc.lock")
+            return any(f"path: {part}\n" in lock for part in (path, Path(path).parent.as_posix()))
+        return False
+
+
+def open_workspace(start: Path) -> Workspace:
+    """Find the workspace that a folder belongs to, and see that it can be worked in.
+
+    Raises
+    ------
+    Problem
+        Everything that is missing: git, the repository, DVC, its set-up, the images.
+    """
+    root = next((folder for folder in (start, *start.parents) if (folder / "dvc.yaml").is_file()), None)
+    if root is None:
+        raise Problem(
+            f"{start} is not inside a project with a dvc.yaml.", advice="Change to the project and run again."
+        )
+    workspace, missing = Workspace(root.resolve()), []
+    try:
+        workspace.git("rev-parse", "--git-dir")
+    except FileNotFoundError:
+        missing.append("git is not installed")
+    except Problem as problem:
+        missing.append(f"not a git repository: run `git init` ({'; '.join(problem.details)})")
+    if not (root / ".dvc").is_dir():
+        missing.append("not a DVC repository: run `dvc init`")
+    if not (root / RAW).is_dir():
+        missing.append(f"no {RAW}: put images into {RAW}/<label>/ and run `dvc add {RAW}`, or run `dvc pull`")
+    if missing:
+        raise Problem(f"{root} cannot be worked in yet.", missing)
+    return workspace

@@ -1,0 +1,91 @@
+"""The embedded sample is a real workspace, whoever makes it and from whatever copy of the project."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from helpers.problems import Problem
+from helpers.sample import PROJECT, make_sample
+from helpers.workspace import MODEL, Workspace
+
+
+def snapshot(folder: Path) -> dict[str, tuple[int, int]]:
+    return {str(p): (p.stat().st_mtime_ns, p.stat().st_size) for p in folder.rglob("*") if p.is_file()}
+
+
+def test_it_holds_labelled_images_a_baseline_and_a_labelling_round(sample):
+    raw = list((sample.root / "data/raw").glob("*/*.png"))
+    assert len(raw) == 400
+    assert {path.parent.name for path in raw} == set("0123456789")
+    assert len(list((sample.root / "extra-data").glob("*.png"))) == 1000
+    assert Image.open(raw[0]).size == (8, 8)
+    assert (sample.root / MODEL).is_file()
+
+
+def test_it_is_committed_and_pushed_whole(sample, run, tmp_path):
+    assert sample.git("status", "--porcelain") == ""
+    assert sample.git("rev-parse", "HEAD") == sample.git("rev-parse", "origin/main")
+    run("git", "clone", "--quiet", sample.root.with_name("demo.git"), sample.root.with_name("colleague"), cwd=tmp_path)
+    colleague = Workspace(sample.root.with_name("colleague"))
+    colleague.dvc("pull", "--quiet")
+    assert (colleague.root / MODEL).read_bytes() == (sample.root / MODEL).read_bytes()
+    assert len(list((colleague.root / "data/raw").glob("*/*.png"))) == 400
+
+
+def test_its_export_has_what_real_rounds_have(sample):
+    rows = json.loads((sample.root / "extra-data/annotations.json").read_text())
+    labels: dict[str, list[str]] = {}
+    for row in rows:
+        labels.setdefault(row["image"], []).append(row.get("choice", ""))
+    kinds = Counter(
+        "disputed" if len(set(given)) > 1 else "agreed" if len(given) > 1 else "labelled" if given[0] else "no label"
+        for given in labels.values()
+    )
+    assert kinds["labelled"] > 900
+    assert kinds["disputed"] > 1
+    assert kinds["agreed"] > 1
+    assert sum(row["annotation_id"] is None for row in rows) > 1
+    assert sum(row["annotation_id"] is not None and "choice" not in row for row in rows) == 1
+
+
+def test_making_it_again_changes_nothing(sample):
+    before = snapshot(sample.root.parent)
+    assert make_sample(sample.root) is False
+    assert snapshot(sample.root.parent) == before
+
+
+def test_a_folder_that_is_something_else_is_refused(tmp_path):
+    (tmp_path / "photos").mkdir()
+    with pytest.raises(Problem, match="photos"):
+        make_sample(tmp_path / "photos")
+
+
+@pytest.fixture
+def archive(tmp_path) -> Path:
+    """The project as a downloaded archive gives it: without its history."""
+    folder = tmp_path / "archive"
+    shutil.copytree(PROJECT, folder, ignore=shutil.ignore_patterns(".git", ".venv", "demo*", ".*_cache", "__pycache__"))
+    return folder
+
+
+def test_it_can_be_made_from_an_archive_after_an_interruption_and_without_an_identity(archive):
+    command = [sys.executable, "-m", "helpers.sample", "sandbox"]
+    clean = {
+        key: value for key, value in os.environ.items() if not key.startswith("GIT_") or key == "GIT_CONFIG_NOSYSTEM"
+    }
+    (archive / "sandbox.part").mkdir()
+    (archive / "sandbox-storage").mkdir()
+    before = snapshot(archive)
+    result = subprocess.run(command, cwd=archive, env=clean, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    sandbox = Workspace(archive / "sandbox")
+    assert sandbox.git("status", "--porcelain") == ""
+    assert sandbox.git("log", "--format=%an").split() == ["Sample"]
+    assert {path: seen for path, seen in snapshot(archive).items() if path in before} == before
