@@ -34,13 +34,32 @@ def open_image(file: str | PathLike[str] | BinaryIO) -> Image.Image:
             raise Image.DecompressionBombError(str(bomb)) from None
 
 
-def read_pixels(file: str | PathLike[str] | BinaryIO, size: int, colour: str) -> np.ndarray:
-    """Decode a picture the way the classifier sees it: upright, square, grey or colour.
+def read_upright(file: str | PathLike[str] | BinaryIO, size: int) -> Image.Image:
+    """Decode a picture that will be looked at with `size` pixels of width: upright, and not smaller than that.
+
+    Raises
+    ------
+    OSError, ValueError, DecompressionBombError
+        All of them in `UNREADABLE`.
+    """
+    with open_image(file) as image:
+        # JPEG decoders scale down for nothing; twice the size leaves enough for a smooth resize.
+        image.draft(None, (2 * size, 2 * size))
+        upright = ImageOps.exif_transpose(image)
+    if upright.mode.startswith("I;16"):  # Pillow would clip it to 0..255
+        return Image.fromarray((np.asarray(upright) >> 8).astype(np.uint8))
+    if upright.mode in {"P", "PA", "LA"} or "transparency" in upright.info:
+        return upright.convert("RGBA")
+    return upright
+
+
+def to_pixels(image: Image.Image, size: int, colour: str) -> np.ndarray:
+    """Turn a picture into what the classifier sees: a square, grey or colour.
 
     Parameters
     ----------
-    file : path or binary file
-        A picture in one of `FORMATS`.
+    image : Image
+        From `read_upright`.
     size : int
         Width and height of the result in pixels.
     colour : {'rgb', 'grey'}
@@ -49,20 +68,11 @@ def read_pixels(file: str | PathLike[str] | BinaryIO, size: int, colour: str) ->
     Returns
     -------
     ndarray of uint8, shape (size, size, 3 or 1)
-
-    Raises
-    ------
-    OSError, ValueError, DecompressionBombError
-        All of them in `UNREADABLE`.
     """
-    mode = MODES[colour]
-    with open_image(file) as image:
-        # JPEG decoders scale down for nothing; twice the size leaves enough for a smooth resize.
-        image.draft(mode, (2 * size, 2 * size))
-        upright = ImageOps.exif_transpose(image)
-        if upright.mode.startswith("I;16"):  # Pillow would clip it to 0..255
-            upright = Image.fromarray((np.asarray(upright) >> 8).astype(np.uint8))
-        if upright.mode in {"P", "PA", "LA"} or "transparency" in upright.info:
-            upright = upright.convert("RGBA")
-        pixels = upright.convert(mode).resize((size, size), Image.Resampling.BILINEAR, reducing_gap=2.0)
-    return np.asarray(pixels, dtype=np.uint8).reshape(size, size, -1)
+    square = image.convert(MODES[colour]).resize((size, size), Image.Resampling.BILINEAR, reducing_gap=2.0)
+    return np.asarray(square, dtype=np.uint8).reshape(size, size, -1)
+
+
+def read_pixels(file: str | PathLike[str] | BinaryIO, size: int, colour: str) -> np.ndarray:
+    """Decode a picture the way the classifier sees it: `read_upright`, then `to_pixels`."""
+    return to_pixels(read_upright(file, size), size, colour)

@@ -1,4 +1,4 @@
-"""Stage ``prepare``: data/raw/<label>/… → data/prepared/images.npy and index.csv."""
+"""Stage ``prepare``: data/raw/<label>/… → data/prepared: images.npy, index.csv and near_duplicates.csv."""
 
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from helpers.images import UNREADABLE, read_pixels
+from helpers.duplicates import HASH_SIZE, near_duplicates, perceptual_hash
+from helpers.images import UNREADABLE, read_upright, to_pixels
 from helpers.params import PrepareParams, read_params
 from helpers.problems import Problem, exit_on_problem
 
@@ -37,12 +38,15 @@ def main() -> None:
     params = read_params(PrepareParams)
     files = sorted(path for path in RAW.glob("*/**/*") if path.is_file() and not path.name.startswith("."))
     images = np.empty((len(files), params.image_size, params.image_size, 3 if params.colour == "rgb" else 1), np.uint8)
+    hashes = np.empty((len(files), HASH_SIZE**2 // 8), np.uint8)
 
     def read(item: tuple[int, Path]) -> tuple[str, str]:
         number, path = item
         data = path.read_bytes()
         try:
-            images[number] = read_pixels(BytesIO(data), params.image_size, params.colour)
+            image = read_upright(BytesIO(data), params.image_size)
+            images[number] = to_pixels(image, params.image_size, params.colour)
+            hashes[number] = perceptual_hash(image)
         except UNREADABLE as error:
             return "", f"{path}: {error if data else 'an empty file'}"
         return hashlib.sha256(data).hexdigest(), ""
@@ -68,9 +72,11 @@ def main() -> None:
             advice=f"Training needs images of two classes or more in {RAW}/<label>/, on both sides of the split.",
         )
 
+    near = near_duplicates(index, hashes)
     PREPARED.mkdir(parents=True, exist_ok=True)
     np.save(PREPARED / "images.npy", images)
     index.to_csv(PREPARED / "index.csv", index=False)
+    near.to_csv(PREPARED / "near_duplicates.csv", index=False)
     print(f"{len(index):,} images of {classes} classes: {splits['train']:,} to train, {splits['held-out']:,} held out")
 
 
