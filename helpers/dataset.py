@@ -1,0 +1,455 @@
+"""Bring labelled images into the training set: plan the merge, then carry it out.
+
+Content alone decides what an image is: files of the same bytes are one image, whatever they are called.
+"""
+
+import difflib
+import hashlib
+import io
+import os
+import shutil
+import stat
+from collections import defaultdict
+from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
+from itertools import chain
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+from tqdm.auto import tqdm  # type: ignore[import-untyped]
+
+from helpers.filenames import UPLOAD, ImageFiles, fold, free_name, is_safe, list_files
+from helpers.images import SUFFIXES, UNREADABLE, open_image
+from helpers.lineage import extend_lineage, read_lineage, write_lineage
+from helpers.problems import Problem
+
+CHANGES = ["add", "move"]  # the actions that touch the training set
+LARGEST_FILE = 1 << 30  # bytes: what may become an image is read in one go
+
+
+class Decision(NamedTuple):
+    """What becomes of an image."""
+
+    action: str
+    destination: str = ""
+    previous: str = ""
+    reason: str = ""
+
+
+def plan_merge(
+    labels: pd.DataFrame,
+    images: Path,
+    raw: Path,
+    *,
+    lineage: Path | None = None,
+    new_classes: Collection[str] = (),
+    on_problem: str = "stop",
+) -> pd.DataFrame:
+    """Plan what becomes of each image of an export. Nothing on disk is changed.
+
+    Parameters
+    ----------
+    labels : DataFrame
+        What `helpers.annotations.read_export` returned.
+    images : Path
+        The folder that holds the images that were labelled, at any depth.
+    raw : Path
+        The training set, a folder per class.
+    lineage : Path, optional
+        What earlier merges recorded, see `helpers.lineage`.
+    new_classes : collection of str
+        Labels that are welcome although `raw` has no such class yet.
+    on_problem : {'stop', 'skip'}
+        Whether a problem ends the run, or the images concerned are left out.
+
+    Returns
+    -------
+    DataFrame
+        The rows of `labels` and, all of them str:
+
+        ``source``
+            Absolute path of the image; empty where there is none, or no telling which.
+        ``sha256``
+            Of its content.
+        ``action``
+            ``add`` copies it into its class. ``move``: its label was corrected, the copy in the old class goes to the
+            new one. ``keep``: the training set stays as it is. ``leave out``: the same, for the reason given.
+        ``destination``
+            Where the image lies after the merge, relative to `raw`; empty where it is left out.
+        ``previous``
+            Where an image that moves lies before, relative to `raw`.
+        ``reason``
+            A person's sentence.
+
+    Raises
+    ------
+    Problem
+        A folder does not exist. Unless they are skipped, also: labelled images without a file, with several different
+        ones, or with one that is no picture; labels that cannot name a folder, that differ from another one in nothing
+        but case, or that are no class yet.
+    """
+    if on_problem not in ("stop", "skip"):
+        raise Problem(f"on_problem is {on_problem!r}.", advice="Use 'stop' or 'skip'.")
+    if missing := [str(folder) for folder in (images, raw) if not folder.is_dir()]:
+        raise Problem(
+            "There is no such folder.",
+            missing,
+            "`images` is where the labelled images are. `dvc pull` fetches data/raw; for a first round make it, empty.",
+        )
+    known = ImageFiles(images)
+    found = [known.find(image, file) for image, file in zip(labels["image"], labels["file"], strict=True)]
+    sizes = {file: _size(file) for file in chain.from_iterable(found)}
+    names, held = _read_training_set(raw, set(sizes.values()))
+    examined = _in_threads(partial(_examine, held), list(sizes.items()), "Reading images")
+
+    plan = _choose_files(labels.reset_index(drop=True), found, dict(zip(sizes, examined, strict=True)))
+    refused, advice = _refuse_labels(set(plan["label"].dropna()), raw, new_classes)
+    if on_problem == "stop":
+        _stop_on_problems(plan, refused, advice)
+    plan["problem"] = [
+        refused.get(label, problem) for label, problem in zip(plan["label"], plan["problem"], strict=True)
+    ]
+    decisions = pd.DataFrame(_decide(plan, names, held, read_lineage(lineage)), columns=Decision._fields, dtype=object)
+    return plan.drop(columns=["problem", "reason"]).join(decisions)
+
+
+def apply_merge(plan: pd.DataFrame, raw: Path, lineage: Path, export_sha256: str) -> None:
+    """Carry out a plan: copy and move the images, and record where they came from.
+
+    What can go wrong goes wrong first: every copy is made and checked in ``.merge`` beside `raw`. What follows are
+    renames. Killed at any instant, the same call, or a plan made anew, reaches the same end: what has moved is found in
+    its new class, and names are settled by `lineage`, which is replaced after the moves and before the copies come in.
+    No image is ever half written or gone.
+
+    Parameters
+    ----------
+    plan : DataFrame
+        What `plan_merge` returned.
+    raw : Path
+        The training set. A class that loses its last image loses its folder.
+    lineage : Path
+        The file to record the merge in, see `helpers.lineage`; made if it does not exist.
+    export_sha256 : str
+        Of the export that the plan was made from.
+
+    Raises
+    ------
+    Problem
+        The disk is full, or images changed since the plan was made.
+    """
+    raw = raw.resolve()
+    steps = _open_steps(plan, raw)
+    record, part = (
+        extend_lineage(read_lineage(lineage), plan, export_sha256),
+        lineage.with_name(f".{lineage.name}.part"),
+    )
+    # Renames need one file system, and `raw` may be a mount of its own.
+    staging = (raw.parent if raw.parent.stat().st_dev == raw.stat().st_dev else raw) / ".merge"
+    try:
+        _stage([step for step in steps if step.action == "add"], staging)
+        write_lineage(record, part)
+        # From here on all is renaming: it takes no room, and never writes through a link into DVC's cache.
+        for folder in {step.destination.partition("/")[0] for step in steps}:
+            (raw / folder).mkdir(exist_ok=True)
+        for step in steps:
+            if step.action == "move":
+                (raw / step.previous).replace(raw / step.destination)
+        part.replace(lineage)
+        for step in steps:
+            if step.action == "add":
+                _staged(staging, step).replace(raw / step.destination)
+    except OSError as error:
+        raise Problem(
+            f"The merge did not finish: {error}.", advice="Put that right and run the same again: it reaches the end."
+        ) from error
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+        part.unlink(missing_ok=True)
+    for place, _, files in os.walk(raw, topdown=False):
+        if not files and place != str(raw):
+            with suppress(OSError):  # there are folders in it
+                Path(place).rmdir()
+
+
+def class_balance(plan: pd.DataFrame, raw: Path) -> pd.DataFrame:
+    """Count the images of each class before and after a merge.
+
+    Parameters
+    ----------
+    plan : DataFrame
+        What `plan_merge` returned.
+    raw : Path
+        The training set, to which the plan was not applied yet.
+
+    Returns
+    -------
+    DataFrame
+        Index ``label``, sorted; columns ``before`` and ``after`` (int).
+    """
+    changes = plan[plan["action"].isin(CHANGES)]
+    counts = {
+        "before": pd.Series(_list_images(raw), dtype=object).map(_class_of).value_counts(),
+        "gained": changes["label"].value_counts(),
+        "lost": changes.loc[changes["action"] == "move", "previous"].map(_class_of).value_counts(),
+    }
+    table = pd.DataFrame(counts).fillna(0).astype(int).rename_axis("label").sort_index()
+    return table.assign(after=table["before"] + table["gained"] - table["lost"])[["before", "after"]]
+
+
+def sha256_of(file: Path) -> str:
+    """Hash a file's content: SHA-256, hexadecimal."""
+    with file.open("rb", buffering=0) as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
+
+
+def _read_training_set(raw: Path, sizes: Collection[int]) -> tuple[list[str], dict[str, list[str]]]:
+    """The names of all images, and the images that have one of these sizes by their SHA-256."""
+    files = {name: _size(raw / name) for name in _list_images(raw)}
+    if broken := [name for name, size in files.items() if size < 0]:
+        raise Problem(f"Files in {raw} cannot be read.", broken, "They are links to nothing: try `dvc checkout`.")
+    # Files of different sizes differ: most need not be read.
+    similar = [name for name, size in files.items() if size in sizes]
+    held = defaultdict(list)
+    for name, sha256 in zip(
+        similar, _in_threads(lambda name: sha256_of(raw / name), similar, "Reading the training set"), strict=True
+    ):
+        held[sha256].append(name)
+    return list(files), dict(held)
+
+
+def _examine(held: Collection[str], candidate: tuple[Path, int]) -> tuple[str, str]:
+    """Hash a file and, unless the training set holds it, see that it is a picture: its SHA-256, and what is wrong."""
+    file, size = candidate
+    try:
+        if not 0 <= size <= LARGEST_FILE:
+            raise ValueError("it is no file, a link to none, or larger than 1 GiB")
+        content = _read(file)
+        sha256 = hashlib.sha256(content).hexdigest()
+        if sha256 not in held:
+            if file.suffix.lower() not in SUFFIXES:
+                raise ValueError(f"its name ends in none of {', '.join(sorted(SUFFIXES))}")
+            open_image(io.BytesIO(content)).close()
+    except UNREADABLE as error:
+        return "", f"{file} is no picture: {error}"
+    return sha256, ""
+
+
+def _choose_files(
+    labels: pd.DataFrame, found: Sequence[Sequence[Path]], examined: Mapping[Path, tuple[str, str]]
+) -> pd.DataFrame:
+    """Add to each row its ``source`` and ``sha256`` and, where there is a label, the ``problem`` with them."""
+    # Two paths in a storage are two files. On disk, one of them may have overwritten the other.
+    claims = defaultdict(set)
+    for image, file, files in zip(labels["image"], labels["file"], found, strict=True):
+        for path in () if UPLOAD.search(image) else files:
+            claims[path].add(file)
+
+    def choose(file: str, files: Sequence[Path]) -> tuple[str, str, str]:
+        if not files:
+            return "", "", f"there is no file {_shorten(file)!r}"
+        if len({examined[path][0] for path in files}) > 1:
+            return "", "", f"it could be any of these, which differ: {', '.join(map(str, files[:5]))}"
+        if len(claims[files[0]]) > 1:
+            return "", "", f"{files[0]} could be any of these: {', '.join(sorted(claims[files[0]])[:5])}"
+        return str(files[0]), *examined[files[0]]
+
+    chosen = [choose(file, files) for file, files in zip(labels["file"], found, strict=True)]
+    plan = labels.join(pd.DataFrame(chosen, columns=["source", "sha256", "problem"], dtype=object))
+    plan.loc[plan["label"].isna(), "problem"] = ""
+    return plan
+
+
+def _refuse_labels(labels: set[str], raw: Path, new_classes: Collection[str]) -> tuple[dict[str, str], str]:
+    """The labels that cannot be merged, each with the reason, and what to do about those that are new."""
+    classes = {entry.name for entry in os.scandir(raw) if entry.is_dir(follow_symlinks=False) and entry.name[0] != "."}
+    spellings = defaultdict(set)
+    for label in labels | classes:
+        spellings[fold(label)].add(label)
+    refused, unknown = {}, set()
+    for label in sorted(labels - classes):
+        twins = sorted(spellings[fold(label)] - {label})
+        if not is_safe(label):
+            refused[label] = "cannot be the name of a folder everywhere"
+        elif twins:
+            refused[label] = f"differs in nothing but case from {' and '.join(map(repr, twins))}"
+        elif os.path.lexists(raw / label):
+            refused[label] = f"{raw / label} is a link or a file, not a folder"
+        elif label not in new_classes:
+            nearest = difflib.get_close_matches(label, classes, n=1, cutoff=0)
+            refused[label] = f"{raw} has no such class" + "".join(f", the nearest is {name!r}" for name in nearest)
+            unknown.add(label)
+    return refused, f"To welcome new classes: new_classes = {sorted(unknown.union(new_classes))}. " if unknown else ""
+
+
+def _stop_on_problems(plan: pd.DataFrame, refused: Mapping[str, str], advice: str) -> None:
+    details = []
+    for label, why in refused.items():
+        rows = plan[plan["label"] == label]
+        tasks = list(map(str, chain.from_iterable(rows["tasks"])))
+        shown = ", ".join(tasks[:5]) + f" and {len(tasks) - 5} more" * (len(tasks) > 5)
+        details.append(f"label {label!r} ({len(rows)} images, task {shown}): {why}")
+    for row in _rows(plan[plan["problem"] != ""]):
+        details.append(f"{_shorten(row.image)} (task {', '.join(map(str, row.tasks))}): {row.problem}")
+    if details:
+        raise Problem(
+            "The labels cannot be merged as they are.",
+            details,
+            f"{advice}Rename labels in Label Studio. Complete `images`; of files that differ, leave the right one. "
+            "on_problem = 'skip' merges without these images.",
+        )
+
+
+def _decide(
+    plan: pd.DataFrame, names: Sequence[str], held: Mapping[str, list[str]], lineage: pd.DataFrame
+) -> list[Decision]:
+    """Decide row by row. Of several rows with the same content, the one that was updated last stands for all."""
+    answered = plan[plan["sha256"].ne("") & ~plan["status"].isin(["unlabelled", "skipped"])]
+    answers = answered.groupby("sha256")["label"].nunique(dropna=False)
+    disputed = set(answers.index[answers > 1])
+    sides = answered[answered["sha256"].isin(disputed)]
+    texts = sides["label"].fillna(sides["status"]) + " (" + sides["image"].map(_shorten) + ")"
+    disputes = texts.groupby(sides["sha256"]).agg(", ".join).to_dict()
+    usable = plan[plan["label"].notna() & plan["problem"].eq("") & ~plan["sha256"].isin(disputed)]
+    latest = usable.sort_values("updated_at", ascending=False, kind="stable").drop_duplicates("sha256").sort_index()
+    spokesmen = {row.sha256: row for row in _rows(latest)}
+    recorded = {row.sha256: row for row in _rows(lineage)}
+    # Names count as taken that only the lineage has: an interrupted merge moved their images on, or not yet in.
+    taken = {fold(row.file): row.sha256 for row in recorded.values()} | dict.fromkeys(map(fold, names), "")
+    placed = {}
+    for sha256, row in spokesmen.items():
+        placed[sha256] = _place(row, held.get(sha256, []), recorded.get(sha256), taken)
+        taken.setdefault(fold(placed[sha256].destination), sha256)
+
+    def decide(row: Any) -> Decision:
+        stays = "".join(f"; {name} stays in the training set" for name in held.get(row.sha256, []))
+        if pd.isna(row.label):
+            return Decision("leave out", reason=f"{row.reason}{stays}")
+        if row.problem:
+            return Decision("leave out", reason=f"{row.problem}{stays}")
+        if row.sha256 in disputed:
+            return Decision("leave out", reason=f"one picture, several labels: {disputes[row.sha256]}{stays}")
+        spokesman, decision = spokesmen[row.sha256], placed[row.sha256]
+        if decision.action in CHANGES and row.Index != spokesman.Index:
+            return Decision("keep", decision.destination, reason=f"the same picture as {_shorten(spokesman.image)}")
+        return decision
+
+    return list(map(decide, _rows(plan)))
+
+
+def _place(row: Any, copies: Sequence[str], recorded: Any, taken: Mapping[str, str]) -> Decision:
+    """Decide on an image with a label, by its `copies` in the training set and by what an earlier merge recorded."""
+    newer = recorded and recorded.label != row.label and not row.updated_at >= recorded.updated_at
+    if not copies:
+        if newer:
+            return Decision("leave out", reason=f"the lineage holds a newer label, {recorded.label}")
+        file = recorded.file if recorded and recorded.label == row.label else row.source
+        return Decision("add", free_name(row.label, file, row.sha256, taken))
+    if {_class_of(copy) for copy in copies} == {row.label}:
+        return Decision("keep", copies[0], reason="already there")
+    if newer:
+        return Decision("keep", copies[0], reason=f"the lineage holds a newer label, {recorded.label}")
+    conflict = f"labelled {row.label}, but already there as {' and '.join(copies)}"
+    if not recorded:
+        return Decision("leave out", reason=f"{conflict}, which did not come from labelling")
+    if recorded.label == row.label:
+        return Decision("leave out", reason=f"{conflict}, where somebody moved or copied it")
+    if len(copies) > 1:
+        return Decision("leave out", reason=conflict)
+    destination = free_name(row.label, copies[0], row.sha256, taken)
+    return Decision("move", destination, copies[0], f"corrected from {_class_of(copies[0])}")
+
+
+def _open_steps(plan: pd.DataFrame, raw: Path) -> list[Any]:
+    """The rows of a plan that are still to be carried out, if they can be."""
+    steps = _rows(plan[plan["action"].isin(CHANGES)])
+    folders = {(raw / name).parent for step in steps for name in (step.destination, step.previous) if name}
+    stale = [
+        f"{folder} is a link, or outside" for folder in folders if folder.resolve() != folder or raw != folder.parent
+    ]
+
+    def is_open(step: Any) -> bool:
+        target, origin = raw / step.destination, raw / step.previous
+        moves = step.action == "move"
+        if os.path.lexists(target):
+            if sha256_of(target) != step.sha256 or (moves and os.path.lexists(origin)):
+                stale.append(f"{step.destination} is there already")
+            return False
+        if moves and not (origin.is_file() and sha256_of(origin) == step.sha256):
+            stale.append(f"{step.previous} is gone or has changed")
+        return True
+
+    remaining = [step for step in steps if is_open(step)] if not stale else []
+    if stale:
+        raise Problem(f"{raw} changed since the plan was made; nothing was merged.", stale, "Plan again.")
+    return remaining
+
+
+def _stage(steps: Sequence[Any], staging: Path) -> None:
+    """Copy the images to be added into a fresh folder."""
+    if staging.exists():
+        shutil.rmtree(staging)
+    for folder in {staging, *(_staged(staging, step).parent for step in steps)}:
+        folder.mkdir(parents=True, exist_ok=True)
+    if changed := list(filter(None, _in_threads(partial(_copy, staging), steps, "Copying images"))):
+        raise Problem("Images changed since the plan was made; nothing was merged.", changed, "Plan again.")
+
+
+def _copy(staging: Path, step: Any) -> str:
+    content = _read(Path(step.source))
+    if hashlib.sha256(content).hexdigest() != step.sha256:
+        return step.source
+    _staged(staging, step).write_bytes(content)
+    return ""
+
+
+def _staged(staging: Path, step: Any) -> Path:
+    """Spread over 256 folders: file systems are slow to fill a single one."""
+    return staging / step.sha256[:2] / step.sha256[2:]
+
+
+def _in_threads(function: Callable[[Any], Any], items: Sequence[Any], description: str) -> list[Any]:
+    """Call a function with every item. A terminal or a notebook shows a progress bar if it takes a while."""
+    batches = [items[start : start + 32] for start in range(0, len(items), 32)]
+    results: list[Any] = []
+    bar = tqdm(total=len(items), desc=description, unit=" images", delay=1, leave=False, disable=None)
+    with bar, ThreadPoolExecutor(os.cpu_count()) as pool:
+        for batch in pool.map(lambda batch: list(map(function, batch)), batches):
+            results += batch
+            bar.update(len(batch))
+    return results
+
+
+def _list_images(raw: Path) -> list[str]:
+    """Paths relative to the training set of what counts as an image: every file in a class that is not hidden."""
+    return [name for name in list_files(raw) if "/" in name and "/." not in f"/{name}"]
+
+
+def _rows(table: pd.DataFrame) -> list[Any]:
+    return list(table.itertuples())
+
+
+def _class_of(name: str) -> str:
+    return name.partition("/")[0]
+
+
+def _read(file: Path) -> bytes:
+    """Like `Path.read_bytes`, in half the system calls."""
+    with file.open("rb", buffering=0) as content:
+        return content.read()
+
+
+def _size(file: Path) -> int:
+    """Bytes; -1 if it is no regular file."""
+    try:
+        status = file.stat()
+    except OSError:
+        return -1
+    return status.st_size if stat.S_ISREG(status.st_mode) else -1
+
+
+def _shorten(image: str) -> str:
+    """Images can be ``data:`` URIs."""
+    return image if len(image) <= 200 else f"{image[:200]}…"

@@ -1,0 +1,148 @@
+"""Names of files: which of them an image of an export may have, which are safe, which are free."""
+
+import html
+import os
+import re
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Mapping
+from functools import cached_property
+from itertools import chain, count, takewhile
+from pathlib import Path
+from unicodedata import normalize
+
+UPLOAD = re.compile(r"/data/upload/(?:(\d+)/)?[^/]+$")
+PREFIX = re.compile(r"^[0-9a-f]{8}-")
+# Django cuts the path of an upload to 100 characters, and lets its stem end with `_` and seven random ones.
+LONGEST_UPLOAD = 100
+CUT_NAME = re.compile(r"(.+)_[A-Za-z0-9]{7}(\.\w+)")
+
+LONGEST_NAME = 255  # bytes: what file systems take
+# What Windows or macOS refuse as a name or take for another one: data sets travel.
+UNSAFE_NAME = re.compile(r'^[\s.]|[\s.]$|[<>:"/\\|?*]|^(con|prn|aux|nul|com[\d¹²³]|lpt[\d¹²³])(\.|$)', re.IGNORECASE)
+
+
+class ImageFiles:
+    """The files below a folder, by the names that an export may give them.
+
+    Parameters
+    ----------
+    folder : Path
+        Searched at any depth. Links to folders are not followed.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._paths: dict[str, list[Path]] = defaultdict(list)  # relative to the folder
+        self._tails: dict[str, list[Path]] = defaultdict(list)  # the same, also with leading folders taken off
+        self._stored: dict[str, list[Path]] = defaultdict(list)  # the name that Label Studio stores an upload under
+        self._respelled: dict[str, list[Path]] = defaultdict(list)  # the same, had the accents been written differently
+        for path in list_files(folder):
+            file, tail = folder.absolute() / path, normalize("NFC", path)
+            self._paths[tail].append(file)
+            while tail:
+                self._tails[tail].append(file)
+                tail = tail.partition("/")[2]
+            self._stored[stored_name(file.name)].append(file)
+            for spelling in {normalize("NFC", file.name), normalize("NFD", file.name)} - {file.name}:
+                self._respelled[stored_name(spelling)].append(file)
+
+    def find(self, image: str, file: str) -> list[Path]:
+        """Find the files that an image may be.
+
+        Parameters
+        ----------
+        image : str
+            The image as exported.
+        file : str
+            What to look for, as `helpers.annotations.read_export` gives it.
+
+        Returns
+        -------
+        list of Path
+            Absolute. Names cannot tell several files apart: their content has to.
+        """
+        upload = UPLOAD.search(image)
+        if not upload:
+            return self._find_path(file)
+        name = stored_name(PREFIX.sub("", file))
+        for names, key in ((self._tails, file), (self._stored, name), (self._respelled, name)):
+            if key in names:
+                return names[key]
+        return self._find_cut(name) if len(f"upload/{upload[1]}/{file}") == LONGEST_UPLOAD else []
+
+    def _find_path(self, path: str) -> list[Path]:
+        """Find a storage path. It or the path on disk may have leading folders that the other one lacks."""
+        path = normalize("NFC", path.replace("\\", "/").strip("/"))
+        for paths in (self._paths, self._tails):
+            if path in paths:
+                return paths[path]
+        while path and path not in self._paths:
+            path = path.partition("/")[2]
+        return self._paths.get(path, [])
+
+    def _find_cut(self, name: str) -> list[Path]:
+        """Find an upload whose name was cut: every longer name that begins and ends like it."""
+        cut = CUT_NAME.fullmatch(name)
+        if not cut:
+            return []
+        start, suffix = cut.groups()
+        following = map(self._sorted.__getitem__, range(bisect_left(self._sorted, start), len(self._sorted)))
+        keys = [key for key in takewhile(lambda key: key.startswith(start), following) if key.endswith(suffix)]
+        return [file for key in keys if len(key) > len(name) for file in self._stored.get(key) or self._respelled[key]]
+
+    @cached_property
+    def _sorted(self) -> list[str]:
+        return sorted({*self._stored, *self._respelled})
+
+
+def stored_name(name: str) -> str:
+    """Give a file name the form that Label Studio stores an upload under, without the prefix.
+
+    That is what Django 5 does in ``MultiPartParser.sanitize_file_name`` and then in ``get_valid_filename``.
+    """
+    basename = re.split(r"[/\\]", html.unescape(name))[-1]
+    return re.sub(r"[^-\w.]", "", basename.rstrip().replace(" ", "_"))
+
+
+def is_safe(name: str) -> bool:
+    """Tell whether a file or folder can have this name on every system."""
+    return name.isprintable() and 0 < len(name.encode()) <= LONGEST_NAME and not UNSAFE_NAME.search(name)
+
+
+def fold(name: str) -> str:
+    """What names have in common that some file systems take for the same."""
+    return normalize("NFC", name).casefold()
+
+
+def free_name(folder: str, file: str, sha256: str, taken: Mapping[str, str]) -> str:
+    """Find a name in a folder for an image, as near to that of its file as is safe and free.
+
+    Parameters
+    ----------
+    folder : str
+    file : str
+        The file's path or name.
+    sha256 : str
+        Of the image; tells it from others of the same name.
+    taken : mapping of str to str
+        Names as `fold` writes them, and the SHA-256 of the image that each is for.
+
+    Returns
+    -------
+    str
+        ``folder/name``.
+    """
+    stem, _, suffix = stored_name(normalize("NFC", Path(file).name)).rpartition(".")
+    stem = stem.strip(".").encode()[: LONGEST_NAME - 50].decode(errors="ignore")
+    stem = stem if is_safe(stem) else sha256[:8]
+    endings = chain(["", f"-{sha256[:8]}"], (f"-{sha256[:8]}-{number}" for number in count(2)))
+    names = (f"{folder}/{stem}{ending}.{suffix}" for ending in endings)
+    return next(name for name in names if taken.get(fold(name), sha256) == sha256)
+
+
+def list_files(folder: Path) -> list[str]:
+    """Paths of all files below a folder, relative to it, sorted. Links to folders are not followed."""
+    start = len(f"{folder}/")
+    return sorted(
+        f"{place}/{name}"[start:].replace(os.sep, "/") for place, _, names in os.walk(folder) for name in names
+    )

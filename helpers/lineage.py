@@ -1,0 +1,81 @@
+"""Where the images of the training set come from: ``data/labels.csv``."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import pandas as pd
+
+from helpers.problems import Problem
+
+COLUMNS = ["file", "label", "sha256", "task", "annotators", "updated_at", "export_sha256", "by_model"]
+
+
+def read_lineage(file: Path | None) -> pd.DataFrame:
+    """Read what merges recorded of the images that came from labelling.
+
+    Parameters
+    ----------
+    file : Path or None
+        ``data/labels.csv``. If there is none, nothing was merged yet.
+
+    Returns
+    -------
+    DataFrame
+        A row per image, sorted by ``file``, its path relative to data/raw: ``label``, ``sha256``, the ``task`` and the
+        ``annotators`` that the label comes from, separated by spaces, ``updated_at`` (UTC), ``export_sha256`` and
+        ``by_model`` (bool). All others are str.
+
+    Raises
+    ------
+    Problem
+        The file is damaged.
+    """
+    table = pd.DataFrame(columns=COLUMNS, dtype=str)
+    try:
+        if file is not None and file.exists():
+            table = pd.read_csv(file, dtype=str, keep_default_na=False)[COLUMNS]
+        dates = pd.to_datetime(table["updated_at"], utc=True, format="ISO8601")
+    except (ValueError, KeyError) as error:
+        raise Problem(f"{file} is damaged: {error}.", advice=f"`dvc checkout {file}` brings it back.") from None
+    return table.assign(updated_at=dates, by_model=table["by_model"] == "True")
+
+
+def extend_lineage(lineage: pd.DataFrame, plan: pd.DataFrame, export_sha256: str) -> pd.DataFrame:
+    """Record a merge, in place of what the lineage says of the same content.
+
+    Recorded is what the plan adds or moves, and what it keeps and a later annotation confirmed or corrected: that one
+    came after all exports from before it.
+
+    Parameters
+    ----------
+    lineage : DataFrame
+        From `read_lineage`.
+    plan : DataFrame
+        From `helpers.dataset.plan_merge`.
+    export_sha256 : str
+        Of the export that the plan was made from.
+    """
+    known = lineage.drop_duplicates("sha256").set_index("sha256").reindex(plan["sha256"])
+    confirmed = plan["updated_at"].gt(known["updated_at"].array) | (
+        plan["updated_at"].eq(known["updated_at"].array) & plan["label"].ne(known["label"].array)
+    )
+    fresh = plan[plan["action"].isin(["add", "move"]) | (plan["action"].eq("keep") & confirmed)]
+    fresh = fresh.sort_values("updated_at", ascending=False, kind="stable").drop_duplicates("sha256")
+    fresh = fresh.assign(
+        file=fresh["destination"],
+        task=fresh["tasks"].map(_join),
+        annotators=fresh["annotators"].map(_join),
+        export_sha256=export_sha256,
+    )[COLUMNS]
+    older = lineage[~lineage["sha256"].isin(fresh["sha256"]) & ~lineage["file"].isin(fresh["file"])]
+    return pd.concat([older, fresh]).sort_values("file", ignore_index=True)
+
+
+def write_lineage(lineage: pd.DataFrame, file: Path) -> None:
+    """Write what `read_lineage` reads. The same rows give the same bytes."""
+    dates = lineage["updated_at"].dt.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    lineage.assign(updated_at=dates).to_csv(file, index=False, lineterminator="\n")
+
+
+def _join(values: Iterable[object]) -> str:
+    return " ".join(map(str, values))
