@@ -1,7 +1,7 @@
 """What a notebook is told from outside: its parameters, and the file that one of them names."""
 
 import ast
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +10,13 @@ from helpers.problems import Problem
 INJECTED = "# Parameters\n"  # how papermill begins the cell that it adds
 
 
-def check_parameters(namespace: Mapping[str, Any], cells: Sequence[str]) -> None:
+def check_parameters(namespace: Mapping[str, Any]) -> None:
     """See that each parameter exists and has its type: papermill only warns of unknown names, and guesses types.
 
     Parameters
     ----------
     namespace : mapping
-        ``globals()`` of the notebook.
-    cells : sequence of str
-        ``In``: the cells run so far. A parameter is what one of them declared as ``name: type = value``.
+        ``globals()`` of the notebook. A parameter is what a cell run so far declared as ``name: type = value``.
 
     Raises
     ------
@@ -26,7 +24,7 @@ def check_parameters(namespace: Mapping[str, Any], cells: Sequence[str]) -> None
         Every parameter that does not exist or has the wrong type, with its name.
     """
     declared, injected = {}, []
-    for source in cells:
+    for source in namespace["In"]:
         try:
             statements = ast.parse(source).body
         except SyntaxError:  # somebody tried something out in another cell
@@ -62,8 +60,23 @@ def find_export(export: str, root: Path) -> Path:
     Problem
         It is in none of these places; all of them are named.
     """
-    places = [folder / export for folder in (Path.cwd(), root, root / "extra-data")]
-    for place in places:
-        if place.is_file():
-            return place
-    raise Problem(f"There is no export {export!r}.", map(str, places), "In Label Studio: Export, then JSON-MIN.")
+    folders = [Path.cwd(), root, root / "extra-data"]
+    return _find(export, folders, Path.is_file, "Export the labels from Label Studio, for example as JSON-MIN.")
+
+
+def find_images(images: str, root: Path) -> Path:
+    """Find the folder that the parameter `images` means: where the command was typed, then at the root.
+
+    Raises
+    ------
+    Problem
+        It is in neither place; both are named.
+    """
+    return _find(images, [Path.cwd(), root], Path.is_dir, "`images` is the folder of the labelled pictures.")
+
+
+def _find(name: str, folders: list[Path], fits: Callable[[Path], bool], advice: str) -> Path:
+    places = [folder / name for folder in folders]
+    for place in filter(fits, places):
+        return place
+    raise Problem(f"There is no {name!r}.", map(str, places), advice)

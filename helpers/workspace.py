@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +28,7 @@ class Workspace:
     root: Path
 
     def dvc(self, *arguments: str) -> None:
-        """Run DVC here and print what it says, line by line as it says it.
+        """Run DVC here and print what it says, line by line as it says it; with ``--quiet``, only if it fails.
 
         Raises
         ------
@@ -46,7 +47,8 @@ class Workspace:
         ) as process:
             assert process.stdout is not None
             for line in process.stdout:
-                print(line, end="")
+                if "--quiet" not in arguments:  # DVC draws its spinners all the same
+                    print(line, end="")
                 said.append(line.rstrip())
         if process.returncode:
             shown = f"`dvc {' '.join(arguments)}`"
@@ -54,18 +56,31 @@ class Workspace:
                 raise Problem(f"{shown}: another DVC command is running in {self.root}.", advice="Wait for it to end.")
             raise Problem(f"{shown} failed.", [line for line in said[-15:] if line])
 
-    def git(self, *arguments: str) -> str:
+    def git(self, *arguments: str, environment: Mapping[str, str] | None = None) -> str:
         """Run git here and return what it printed.
+
+        Parameters
+        ----------
+        *arguments : str
+        environment : mapping, optional
+            Variables for this command alone.
 
         Raises
         ------
         Problem
             Git failed, with what it said.
         """
-        result = subprocess.run(["git", *arguments], cwd=self.root, capture_output=True, text=True)
+        variables = {**os.environ, **(environment or {})}
+        result = subprocess.run(["git", *arguments], cwd=self.root, env=variables, capture_output=True, text=True)
         if result.returncode:
             raise Problem(f"`git {' '.join(arguments)}` failed in {self.root}.", result.stderr.splitlines())
         return result.stdout
+
+    def dvc_remote(self) -> str:
+        """The name of DVC's default remote, empty if there is none."""
+        from dvc.config import Config
+
+        return str(Config(str(self.root / ".dvc"))["core"].get("remote") or "")
 
     def reproduce(self) -> bool:
         """Run the stages of ``dvc.yaml`` whose inputs changed, and tell whether there were any.

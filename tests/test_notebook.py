@@ -14,7 +14,7 @@ def check(injected: str, *other: str) -> None:
         cells.append("# Parameters\n" + injected)
     namespace: dict[str, object] = {}
     exec(DECLARED + injected, namespace)
-    check_parameters(namespace, cells)
+    check_parameters(namespace | {"In": cells})
 
 
 @pytest.mark.parametrize("injected", ["", 'export = "b.json"', "margin = 0", 'publish = True\nnew_classes = ["Pluto"]'])

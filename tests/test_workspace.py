@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from helpers.problems import Problem
+from helpers.sample import PROJECT
 from helpers.workspace import INDEX, MODEL, Workspace, open_workspace
 
 
@@ -121,3 +122,11 @@ def test_dvc_is_found_without_an_activated_environment(sample, monkeypatch):
     params = sample.root / "params.yaml"
     params.write_text(params.read_text().replace("epochs: 8", "epochs: 1"))
     assert sample.reproduce() is True
+
+
+def test_a_python_without_the_requirements_says_what_to_do():
+    command = [sys.executable, "-S", "-c", "import helpers"]  # -S: without what is installed
+    result = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True)
+    assert result.returncode == 1
+    assert "lacks bentoml, dvc" in result.stderr
+    assert "source .venv/bin/activate" in result.stderr

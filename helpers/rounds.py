@@ -1,0 +1,151 @@
+"""One labelling round in a workspace: where the tables meet git, DVC and the models."""
+
+import json
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from helpers import comparison, dataset, decision
+from helpers.classifier import load_classifier
+from helpers.problems import Problem
+from helpers.publishing import remember_workspace
+from helpers.workspace import DECISION, HISTORY, INDEX, LINEAGE, MODEL, RAW, Workspace
+
+
+def merge_round(workspace: Workspace, plan: pd.DataFrame, export: Path) -> None:
+    """Carry out a merge plan on disk, with what was there before and what is there now in DVC's cache.
+
+    Parameters
+    ----------
+    workspace : Workspace
+    plan : DataFrame
+        From `dataset.plan_merge`.
+    export : Path
+        The export that the plan was made from; its sha256 goes into the lineage.
+    """
+    if plan["action"].isin(dataset.CHANGES).any():
+        remember_workspace(workspace)
+        dataset.apply_merge(plan, workspace.root / RAW, workspace.root / LINEAGE, dataset.sha256_of(export))
+    # Also where nothing is left to merge: an earlier run may have ended before this line.
+    workspace.dvc("add", "--quiet", RAW, *[LINEAGE] * (workspace.root / LINEAGE).exists())
+
+
+def score_held_out(workspace: Workspace, baseline: str) -> pd.DataFrame:
+    """Let the model in the workspace and the one at `baseline` predict the same held-out images of today.
+
+    Parameters
+    ----------
+    workspace : Workspace
+    baseline : str
+        A git revision.
+
+    Returns
+    -------
+    DataFrame
+        As `comparison.score_images` describes it; without the old model's columns if `baseline` has no model.
+
+    Raises
+    ------
+    Problem
+        There is no such revision, or its model can no longer be had.
+    """
+    index = read_table((workspace.root / INDEX).read_bytes())
+    held_out = index[index["split"] == "held-out"]
+    old_model, old_index = workspace.read_at(baseline, MODEL), workspace.read_at(baseline, INDEX)
+
+    def predict(model: bytes, name: str) -> pd.DataFrame:
+        return load_classifier(model, name).predict(workspace.root / RAW, list(held_out["file"]))
+
+    return comparison.score_images(
+        held_out,
+        predict((workspace.root / MODEL).read_bytes(), MODEL),
+        predict(old_model, f"{MODEL} of {baseline}") if old_model else None,
+        read_table(old_index) if old_index else None,
+    )
+
+
+def read_histories(workspace: Workspace, baseline: str) -> tuple[pd.DataFrame, pd.DataFrame | None]:
+    """The learning curves of the model in the workspace and of the one at `baseline`, if there is one."""
+    old = workspace.read_at(baseline, HISTORY)
+    return pd.read_csv(workspace.root / HISTORY), pd.read_csv(BytesIO(old)) if old else None
+
+
+def read_near_duplicates(workspace: Workspace) -> pd.DataFrame:
+    """The held-out pictures that nearly equal a training picture, as `duplicates.near_duplicates` found them."""
+    return read_table((workspace.root / INDEX).with_name("near_duplicates.csv").read_bytes())
+
+
+def read_table(file: bytes) -> pd.DataFrame:
+    """Read a CSV in which every value is text: a label may be called ``007`` or ``None``."""
+    return pd.read_csv(BytesIO(file), dtype=str, keep_default_na=False)
+
+
+def record_decision(
+    workspace: Workspace, scores: pd.DataFrame, baseline: str, export: Path, **rules: Any
+) -> dict[str, Any]:
+    """Decide whether the new model may replace the old one, and write it to evaluation/decision.json.
+
+    Parameters
+    ----------
+    workspace : Workspace
+    scores : DataFrame
+        From `score_held_out`.
+    baseline : str
+        The git revision that it was compared with.
+    export : Path
+        The labels of this round.
+    **rules
+        As `decision.decide` takes them.
+
+    Returns
+    -------
+    dict
+        From `decision.decide`, and: `baseline` with its `baseline_commit`, `export_sha256`, the new `model` (its
+        version), and `decisions`: how many different models this held-out set has been used to decide on, this one
+        included. Held-out sets wear out when used again and again (Renggli et al. 2019, arXiv 1903.00278).
+    """
+    path = workspace.root / DECISION
+    commit = workspace.commit_of(baseline)
+    model = load_classifier((workspace.root / MODEL).read_bytes(), MODEL).version
+    last = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    record = {
+        **decision.decide(scores, comparison.summary(scores), changed=_changes_since(workspace, commit), **rules),
+        "baseline": baseline,
+        "baseline_commit": commit,
+        "export_sha256": dataset.sha256_of(export),
+        "model": model,
+        "decisions": last.get("decisions", 0) + (last.get("model") != model),
+    }
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    return record
+
+
+def _changes_since(workspace: Workspace, commit: str) -> list[str]:
+    """What else than the data changed: settings, and files that the stages run."""
+    code = ["dvc.yaml", "helpers/stages", "helpers/classifier.py", "helpers/images.py", "helpers/params.py"]
+    changes = workspace.git("diff", "--name-only", commit, "--", *code).splitlines()
+    try:
+        before = yaml.safe_load(workspace.git("show", f"{commit}:params.yaml"))
+    except Problem:
+        return ["params.yaml is new", *changes]
+    now = yaml.safe_load((workspace.root / "params.yaml").read_text(encoding="utf-8"))
+    then, today = (pd.json_normalize(settings).iloc[0].to_dict() for settings in (before, now))
+    different = sorted(str(name) for name in then.keys() | today.keys() if then.get(name) != today.get(name))
+    return [f"{name}: {then.get(name)} → {today.get(name)}" for name in different] + changes
+
+
+def require_acceptance(record: dict[str, Any]) -> None:
+    """End a headless run with an error if the new model is not accepted.
+
+    Raises
+    ------
+    Problem
+        With every rule that the model failed.
+    """
+    if not record["accepted"]:
+        failed = [rule["explanation"] for rule in record["rules"] if not rule["passed"]]
+        raise Problem(f"The new model is not accepted. {record['sentence']}", failed)

@@ -1,0 +1,218 @@
+"""The end of a round: published whole, or given back whole; what is not the round's is left alone."""
+
+import hashlib
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from PIL import Image
+
+from helpers.problems import Problem
+from helpers.publishing import decline_round, publish_round, remember_workspace
+from helpers.workspace import MODEL, Workspace
+
+PLAN = pd.DataFrame({"action": ["add", "add", "leave out"]})
+DECISION = {"accepted": True, "sentence": "Better: 99 % right.", "rules": []}
+REFUSED = {
+    "accepted": False,
+    "sentence": "Worse: 80 % right.",
+    "rules": [{"rule": "margin", "passed": False, "explanation": "The interval begins too low."}],
+}
+
+
+def images_of(workspace: Workspace) -> dict[str, str]:
+    raw = workspace.root / "data/raw"
+    return {str(p.relative_to(raw)): hashlib.sha256(p.read_bytes()).hexdigest() for p in raw.rglob("*.png")}
+
+
+def merge_something(workspace: Workspace) -> None:
+    """What a round does to the workspace, without the training: images come, move, and are recorded."""
+    remember_workspace(workspace)
+    raw = workspace.root / "data/raw"
+    Image.new("L", (8, 8), 77).save(raw / "0" / "new.png")
+    moved = next((raw / "1").iterdir())
+    moved.rename(raw / "2" / moved.name)
+    (workspace.root / "data/labels.csv").write_text("file\n0/new.png\n")
+    (workspace.root / "evaluation/decision.json").write_text("{}\n")
+    (workspace.root / "evaluation/metrics.json").write_text("{}\n")
+    workspace.dvc("add", "--quiet", "data/raw", "data/labels.csv")
+
+
+def colleague_of(workspace: Workspace) -> Workspace:
+    folder = workspace.root.with_name("colleague")
+    workspace.git("clone", "--quiet", str(workspace.root.with_name("demo.git")), str(folder))
+    return Workspace(folder)
+
+
+def test_a_colleague_gets_the_round_and_its_tag(sample):
+    merge_something(sample)
+    publish_round(sample, PLAN, DECISION)
+    colleague = colleague_of(sample)
+    colleague.dvc("pull", "--quiet")
+    assert images_of(colleague) == images_of(sample)
+    assert colleague.git("log", "-1", "--format=%B").startswith(
+        "Retrain: images 2 added, 0 moved, 1 left out\n\nBetter"
+    )
+    assert colleague.git("describe", "--tags").strip() == "model/v1"
+    assert colleague.read_at("model/v1", MODEL) == (sample.root / MODEL).read_bytes()
+
+
+def test_each_accepted_model_gets_the_next_tag(sample):
+    merge_something(sample)
+    publish_round(sample, PLAN, DECISION)
+    (sample.root / "evaluation/metrics.json").write_text("[]\n")
+    publish_round(sample, PLAN, DECISION)
+    assert sample.git("tag").split() == ["model/v1", "model/v2"]
+
+
+def test_what_is_not_the_rounds_is_neither_committed_nor_lost(sample):
+    (sample.root / "staged.txt").write_text("staged")
+    sample.git("add", "staged.txt")
+    (sample.root / "Makefile").write_text("changed")
+    (sample.root / "loose.txt").write_text("loose")
+    merge_something(sample)
+    publish_round(sample, PLAN, DECISION)
+    assert sample.git("show", "--name-only", "--format=").split() == [
+        "data/labels.csv.dvc",
+        "data/raw.dvc",
+        "evaluation/decision.json",
+        "evaluation/metrics.json",
+    ]
+    assert sample.git("status", "--porcelain").splitlines() == [" M Makefile", "A  staged.txt", "?? loose.txt"]
+
+
+def test_publishing_again_says_that_nothing_is_left(sample):
+    merge_something(sample)
+    publish_round(sample, PLAN, DECISION)
+    before = sample.git("rev-parse", "HEAD")
+    assert any("committed already" in line for line in publish_round(sample, PLAN, DECISION))
+    assert sample.git("rev-parse", "HEAD") == before
+
+
+def test_a_model_that_is_not_accepted_needs_a_reason_which_is_remembered(sample):
+    merge_something(sample)
+    before = sample.git("status", "--porcelain")
+    with pytest.raises(Problem, match="The interval begins too low"):
+        publish_round(sample, PLAN, REFUSED)
+    assert sample.git("status", "--porcelain") == before
+    publish_round(sample, PLAN, REFUSED, "the camera was replaced")
+    assert "because: the camera was replaced" in sample.git("log", "-1", "--format=%B")
+    assert sample.git("tag") == ""
+
+
+def test_without_a_dvc_remote_the_round_is_committed_but_git_points_nobody_at_missing_data(sample):
+    sample.dvc("remote", "remove", "storage")
+    merge_something(sample)
+    done = publish_round(sample, PLAN, DECISION)
+    assert any("DVC has no remote" in line for line in done)
+    assert "Retrain" in sample.git("log", "-1", "--format=%s")
+    assert "Retrain" not in sample.git("log", "-1", "--format=%s", "origin/main")
+
+
+def test_without_an_upstream_the_data_is_pushed_and_the_rest_is_said(sample):
+    sample.git("branch", "--unset-upstream")
+    merge_something(sample)
+    assert any("no upstream" in line for line in publish_round(sample, PLAN, DECISION))
+    assert "Retrain" in sample.git("log", "-1", "--format=%s")
+
+
+def test_on_no_branch_nothing_is_done(sample):
+    merge_something(sample)
+    sample.git("checkout", "--quiet", "--detach")
+    with pytest.raises(Problem, match="no branch"):
+        publish_round(sample, PLAN, DECISION)
+    assert "Retrain" not in sample.git("log", "-1", "--format=%s")
+
+
+def test_a_push_that_is_rejected_can_be_repeated_with_the_same_command(sample):
+    colleague = colleague_of(sample)
+    colleague.git("-c", "user.name=C", "-c", "user.email=c@d", "commit", "--quiet", "--allow-empty", "-m", "Mine")
+    colleague.git("push", "--quiet")
+    merge_something(sample)
+    with pytest.raises(Problem, match="rejected"):
+        publish_round(sample, PLAN, DECISION)
+    sample.git("pull", "--quiet", "--rebase")
+    publish_round(sample, PLAN, DECISION)
+    assert sample.git("rev-parse", "HEAD") == sample.git("rev-parse", "origin/main")
+
+
+def test_a_hook_that_fails_leaves_the_round_to_be_published_later(sample):
+    hook = sample.root / ".git/hooks/pre-commit"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text("#!/bin/sh\necho the linter is unhappy >&2\nexit 1\n")
+    hook.chmod(0o755)
+    merge_something(sample)
+    with pytest.raises(Problem, match="the linter is unhappy"):
+        publish_round(sample, PLAN, DECISION)
+    hook.unlink()
+    publish_round(sample, PLAN, DECISION)
+    assert sample.git("rev-parse", "HEAD") == sample.git("rev-parse", "origin/main")
+
+
+def test_a_dvc_remote_that_cannot_be_written_stops_before_git_moves(sample):
+    storage = sample.root.with_name("demo-storage")
+    shutil.rmtree(storage)
+    storage.write_text("not a folder")
+    merge_something(sample)
+    before = sample.git("rev-parse", "HEAD")
+    with pytest.raises(Problem, match="dvc push"):
+        publish_round(sample, PLAN, DECISION)
+    assert sample.git("rev-parse", "HEAD") == before
+    storage.unlink()
+    publish_round(sample, PLAN, DECISION)
+    assert sample.git("rev-parse", "HEAD") == sample.git("rev-parse", "origin/main")
+
+
+def tree_of(workspace: Workspace) -> dict[str, bytes]:
+    parts = ("data", "model", "evaluation", "dvc.lock", "params.yaml")
+    files = [p for part in parts for p in [workspace.root / part, *(workspace.root / part).rglob("*")] if p.is_file()]
+    return {str(path.relative_to(workspace.root)): path.read_bytes() for path in files}
+
+
+@pytest.mark.parametrize("uncommitted", [False, True])
+def test_declining_gives_back_the_workspace_that_was_there(sample, uncommitted):
+    if uncommitted:
+        Image.new("L", (8, 8), 200).save(sample.root / "data/raw/3/mine.png")
+        sample.dvc("add", "--quiet", "data/raw")
+        sample.reproduce()
+    before = tree_of(sample), sample.git("status", "--porcelain")
+    merge_something(sample)
+    merged = images_of(sample)
+    decline_round(sample)
+    assert (tree_of(sample), sample.git("status", "--porcelain")) == before
+    cached = {
+        hashlib.sha256(p.read_bytes()).hexdigest() for p in Path(sample.root / ".dvc/cache").rglob("*") if p.is_file()
+    }
+    assert set(merged.values()) <= cached
+
+
+def test_a_round_that_was_run_twice_is_declined_whole(sample):
+    before = tree_of(sample)
+    merge_something(sample)
+    Image.new("L", (8, 8), 99).save(sample.root / "data/raw/4/second.png")
+    merge_something(sample)
+    decline_round(sample)
+    assert tree_of(sample) == before
+
+
+def test_a_published_round_cannot_be_declined(sample):
+    merge_something(sample)
+    publish_round(sample, PLAN, DECISION)
+    with pytest.raises(Problem, match="no round to decline"):
+        decline_round(sample)
+
+
+def test_an_older_model_comes_back_with_one_command(sample):
+    model = (sample.root / MODEL).read_bytes()
+    merge_something(sample)
+    publish_round(sample, PLAN, DECISION)
+    (sample.root / "params.yaml").write_text(
+        (sample.root / "params.yaml").read_text().replace("epochs: 8", "epochs: 1")
+    )
+    sample.reproduce()
+    publish_round(sample, PLAN, DECISION)
+    assert (sample.root / MODEL).read_bytes() != model
+    sample.git("checkout", "--quiet", "model/v1", "--", "dvc.lock")
+    sample.dvc("checkout", "--quiet", "train")
+    assert (sample.root / MODEL).read_bytes() == model
