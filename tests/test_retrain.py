@@ -1,0 +1,207 @@
+"""The whole way, as a user goes it: the notebook under papermill, in a real workspace."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from helpers.workspace import MODEL, Workspace
+
+PAPERMILL = [sys.executable, "-m", "papermill", "--no-progress-bar", "--log-level", "ERROR"]
+NBVAL = ["--nbval-lax", "--nbval-current-env", "-p", "no:cacheprovider"]
+
+
+def retrain(workspace: Workspace, *options: str, cwd: str = ".") -> subprocess.CompletedProcess[str]:
+    """Run the notebook from a folder of the workspace; what it became is ``out.ipynb`` at the root."""
+    folder = workspace.root / cwd
+    notebook = "retrain.ipynb" if cwd == "notebooks" else "notebooks/retrain.ipynb"
+    command = [*PAPERMILL, notebook, str(workspace.root / "out.ipynb"), *options]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True)
+
+
+def shown(workspace: Workspace, cell: str) -> str:
+    """What a cell of ``out.ipynb`` shows, by the cell's id: text and printed lines."""
+    found = next(c for c in nbformat.read(workspace.root / "out.ipynb", as_version=4).cells if c.id == cell)
+    parts = [output.get("text", "") or output.get("data", {}).get("text/plain", "") for output in found.outputs]
+    return "\n".join(parts)
+
+
+def status(workspace: Workspace) -> tuple[str, str]:
+    dvc = subprocess.run([sys.executable, "-m", "dvc", "status"], cwd=workspace.root, capture_output=True, text=True)
+    return workspace.git("status", "--porcelain"), dvc.stdout
+
+
+@pytest.fixture(scope="module")
+def retrained(pristine, tmp_path_factory) -> Workspace:
+    """A sample in which the notebook ran once. Not to be changed."""
+    folder = tmp_path_factory.mktemp("retrained") / "sample"
+    shutil.copytree(pristine.parent, folder, symlinks=True)
+    workspace = Workspace(folder / "demo")
+    result = retrain(workspace)
+    assert result.returncode == 0, result.stderr[-3000:]
+    return workspace
+
+
+def test_the_round_is_merged_trained_and_decided(retrained):
+    rows = json.loads((retrained.root / "extra-data/annotations.json").read_text())
+    given: dict[str, set[str]] = {}
+    for row in rows:
+        given.setdefault(row["image"].rpartition("-digit")[2], set()).add(row.get("choice", ""))
+    agreed = {f"digit{name}": labels.pop() for name, labels in given.items() if len(labels) == 1 and labels != {""}}
+    merged = {path.name: path.parent.name for path in (retrained.root / "data/raw").glob("*/*.png")}
+    assert len(merged) == 400 + len(agreed)
+    assert all(merged[name] == label for name, label in agreed.items())
+
+    decision = json.loads((retrained.root / "evaluation/decision.json").read_text())
+    assert decision["verdict"] == "better"
+    assert decision["accepted"]
+    assert decision["baseline_commit"] == retrained.git("rev-parse", "HEAD").strip()
+    leaked = [row for row in decision["images"] if row["population"] == "leaked"]
+    assert leaked[0]["images"] == 0
+
+
+def test_what_dvc_says_is_seen_in_the_notebook_with_a_line_per_epoch(retrained):
+    assert shown(retrained, "retrain").count("epoch ") == 8
+    assert "The model was trained anew." in shown(retrained, "retrain")
+
+
+def test_nothing_is_committed_unasked(retrained):
+    assert retrained.git("log", "--format=%s", "origin/main..HEAD") == ""
+    changed = {line[3:] for line in retrained.git("status", "--porcelain").splitlines()}
+    assert {"data/raw.dvc", "data/labels.csv.dvc", "dvc.lock"} <= changed
+    assert not any(path.startswith(("helpers", "notebooks", "params")) for path in changed)
+
+
+def test_no_cell_warns(retrained):
+    notebook = nbformat.read(retrained.root / "out.ipynb", as_version=4)
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    assert [output.text for output in outputs if output.get("name") == "stderr"] == []
+
+
+def copy_of(workspace: Workspace, folder: Path) -> Workspace:
+    shutil.copytree(workspace.root.parent, folder, symlinks=True)
+    return Workspace(folder / "demo")
+
+
+def test_running_it_again_from_another_folder_trains_nothing_and_says_so(retrained, tmp_path):
+    workspace = copy_of(retrained, tmp_path / "again")
+    (workspace.root / "extra-data/annotations.json").rename(workspace.root / "extra-data/mine.json")
+    before = status(workspace), (workspace.root / MODEL).stat().st_mtime_ns
+    result = retrain(workspace, "-p", "export", "mine.json", cwd="notebooks")
+    assert result.returncode == 0, result.stderr[-3000:]
+    assert "nothing to train" in shown(workspace, "retrain")
+    assert (status(workspace), (workspace.root / MODEL).stat().st_mtime_ns) == before
+
+
+def test_the_stored_notebook_is_what_a_run_gives(sample):
+    command = [sys.executable, "-m", "pytest", "-q", *NBVAL, "notebooks/retrain.ipynb"]
+    result = subprocess.run(command, cwd=sample.root, capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout[-3000:]
+
+
+def test_the_help_of_papermill_explains_every_parameter():
+    notebook = Path(__file__).parents[1] / "notebooks/retrain.ipynb"
+    command = [*PAPERMILL, "--help-notebook", str(notebook)]
+    text = subprocess.run(command, capture_output=True, text=True).stdout
+    cell = next(c for c in nbformat.read(notebook, as_version=4).cells if "parameters" in c.metadata.get("tags", []))
+    for line in cell.source.splitlines():
+        name, explanation = line.partition(":")[0], line.partition("  # ")[2]
+        assert f"{name}:" in text
+        assert explanation
+        assert explanation.split("  ")[0] in text
+
+
+def test_without_an_old_model_the_new_one_is_shown_alone(sample):
+    sample.git("rm", "--quiet", "--cached", "dvc.lock")
+    sample.git("commit", "--quiet", "--message", "Forget the model")
+    result = retrain(sample)
+    assert result.returncode == 0, result.stderr[-3000:]
+    decision = json.loads((sample.root / "evaluation/decision.json").read_text())
+    assert decision["verdict"] == "first"
+
+
+def test_publishing_puts_the_round_where_a_colleague_finds_it(sample, run, tmp_path):
+    (sample.root / "unrelated.txt").write_text("mine")
+    result = retrain(sample, "-p", "publish", "True")
+    assert result.returncode == 0, result.stderr[-3000:]
+    run("git", "clone", "--quiet", sample.root.with_name("demo.git"), tmp_path / "sample/colleague", cwd=tmp_path)
+    colleague = Workspace(tmp_path / "sample/colleague")
+    colleague.dvc("pull", "--quiet")
+    assert (colleague.root / MODEL).read_bytes() == (sample.root / MODEL).read_bytes()
+    assert (colleague.root / "data/labels.csv").read_text().count("\n") > 900
+    assert (colleague.root / "evaluation/decision.json").is_file()
+    assert not (colleague.root / "unrelated.txt").exists()
+
+
+def lose_an_image(workspace: Workspace) -> None:
+    next((workspace.root / "extra-data").glob("digit-1*.png")).unlink()
+
+
+def spoil_an_image(workspace: Workspace) -> None:
+    next((workspace.root / "extra-data").glob("digit-1*.png")).write_text("not a picture")
+
+
+def lose_the_training_set(workspace: Workspace) -> None:
+    shutil.rmtree(workspace.root / "data/raw")
+
+
+def lose_git(workspace: Workspace) -> None:
+    shutil.rmtree(workspace.root / ".git")
+
+
+def lose_dvc(workspace: Workspace) -> None:
+    shutil.rmtree(workspace.root / ".dvc")
+
+
+def export_of(text: str):
+    def write(workspace: Workspace) -> None:
+        (workspace.root / "extra-data/annotations.json").write_text(text)
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("spoil", "options", "message"),
+    [
+        (None, ["-p", "exprt", "x.json"], "no parameter `exprt`"),
+        (None, ["-p", "baseline", "5315e10"], "`baseline` must be str"),
+        (None, ["-p", "publish", "yes"], "`publish` must be bool"),
+        (None, ["-p", "export", "lost.json"], "There is no 'lost.json'"),
+        (None, ["-p", "images", "nowhere"], "There is no 'nowhere'"),
+        (None, ["-p", "on_problem", "ignore"], "on_problem is 'ignore'"),
+        (export_of(""), [], "annotations.json"),
+        (export_of('[{"image": "a.png", "id": 1, "cho'), [], "annotations.json"),
+        (export_of("hello"), [], "annotations.json"),
+        (export_of('{"images": [], "categories": []}'), [], "annotations.json"),
+        (lose_an_image, [], "digit-1"),
+        (spoil_an_image, [], "digit-1"),
+        (lose_the_training_set, [], "no data/raw"),
+        (lose_git, [], "git init"),
+        (lose_dvc, [], "dvc init"),
+    ],
+)
+def test_bad_input_ends_the_run_with_one_message_and_changes_nothing(sample, spoil, options, message):
+    if spoil:
+        spoil(sample)
+    files = {path: path.stat().st_mtime_ns for path in sample.root.rglob("*") if path.is_file()}
+    result = retrain(sample, *options)
+    assert result.returncode == 1
+    error = next(
+        output
+        for cell in nbformat.read(sample.root / "out.ipynb", as_version=4).cells
+        for output in cell.get("outputs", [])
+        if output.output_type == "error"
+    )
+    assert error.ename == "Problem"
+    assert message in error.evalue
+    assert "Traceback" not in "".join(error.traceback)
+    ours = {path: path.stat().st_mtime_ns for path in sample.root.rglob("*") if path.is_file()}
+    ours.pop(sample.root / "out.ipynb")
+    caches = {path for path in ours if "__pycache__" in path.parts or ".dvc" in path.parts}
+    assert {path: time for path, time in ours.items() if path not in caches} == {
+        path: time for path, time in files.items() if path not in caches
+    }
