@@ -152,6 +152,25 @@ def agreement(images: pd.DataFrame) -> pd.DataFrame:
     return table.assign(share=table["agreed"] / table["images"])
 
 
+def lead_times(images: pd.DataFrame) -> pd.DataFrame:
+    """Tell how long labelling took.
+
+    Parameters
+    ----------
+    images : DataFrame
+        What `read_export` returned.
+
+    Returns
+    -------
+    DataFrame
+        Index ``annotator``. Of the ``images`` that nobody else labelled: their number, and the ``median`` and the
+        ``longest`` lead time in seconds.
+    """
+    alone = images[(images["annotators"].map(len) == 1) & images["lead_time"].notna()]
+    times = alone["lead_time"].groupby(alone["annotators"].str[0].rename("annotator").astype(object))
+    return times.agg(["size", "median", "max"]).set_axis(["images", "median", "longest"], axis=1)
+
+
 def _load(path: Path) -> list[Any]:
     """Read the entries of a JSON export, or those of a JSON-MIN export, which CSV is made to look like."""
     again = "Export again from Label Studio, as JSON, JSON-MIN, CSV or TSV."

@@ -18,9 +18,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from PIL import ImageOps
-from scipy.stats import binomtest
 
 from helpers.images import UNREADABLE, open_image
+from helpers.statistics import wilson
 
 COLOURS = {"old": "#E69F00", "new": "#0072B2"}  # Okabe and Ito: told apart with any colour vision, and in grey
 OLD, NEW = COLOURS.values()
@@ -300,9 +300,8 @@ def calibration(scores: pd.DataFrame) -> Figure:
         tenths = np.ceil(10 * claimed[name])
         x, bins = claimed[name].groupby(tenths).mean(), right[name].groupby(tenths)
         hits, images = bins.sum(), bins.size()
-        intervals = [binomtest(k, n).proportion_ci(method="wilson") for k, n in zip(hits, images, strict=True)]
         axes.plot([0, 1], [0, 1], color=QUIET, lw=1)
-        axes.vlines(x, *np.transpose(intervals), color=COLOURS[name])
+        axes.vlines(x, *wilson(hits, images), color=COLOURS[name])
         axes.scatter(x, hits / images, 20 + 200 * images / len(scored), color=COLOURS[name], zorder=3, clip_on=False)
         mean, accuracy = _percent(claimed[name].mean()), _percent(right[name].mean())
         axes.set_title(f"{name.capitalize()}: mean confidence {mean}, accuracy {accuracy}")
@@ -330,6 +329,30 @@ def pictures(files: Collection[str | Path], captions: Collection[str], title: st
     figure = _sheet(title + _left_out(files, most))
     texts = [[("", line) for line in _wrap(caption)] for caption in list(captions)[:most]]
     _put_pictures(figure, 0.0, list(files)[:most], texts, across=8)
+    return figure
+
+
+@_styled
+def near_duplicates(pairs: pd.DataFrame, folder: Path, most: int = 8) -> Figure:
+    """Held-out images, each followed by the training image that it nearly equals.
+
+    Parameters
+    ----------
+    pairs : DataFrame
+        From `helpers.duplicates.near_duplicates`.
+    folder : Path
+        Where the files are.
+    most : int
+        How many pairs to show.
+    """
+    verb = "equals" if len(pairs) == 1 else "equal"
+    figure = _sheet(f"{_count(len(pairs), 'held-out image')} nearly {verb} a training image" + _left_out(pairs, most))
+    files, texts = [], []
+    for _, pair in pairs.head(most).iterrows():
+        files += [folder / pair["file"], folder / pair["like"]]
+        for role, label in (("held out", pair["label"]), ("trained on", pair["like_label"])):
+            texts.append([("", role), ("", _label(label, 14))])
+    _put_pictures(figure, 0.0, files, texts, across=8)
     return figure
 
 

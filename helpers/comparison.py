@@ -306,18 +306,18 @@ def slices(scores: pd.DataFrame, lineage: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Index `by` (``annotator``, ``labelling round``: the sha256 of its export, ``label made by``: a person or a
-        model) and `value`, ``not recorded`` for images without lineage. Columns: `images`; for each model its accuracy
-        `old` and `new` with Wilson's 95 % interval `…_low` and `…_high`; `p`: how likely the new model gets so few
-        right if the slice were a random draw of all scored images (one-sided hypergeometric, Bonferroni-corrected for
-        the number of slices); `suspect`: `p` is below 0.05. The least agreement comes first.
+        Index `by` (``annotator``, ``labelling round``: the first 12 digits of its export's sha256, ``label made by``:
+        a person or a model) and `value`, ``not recorded`` for images without lineage. Columns: `images`; for each
+        model its accuracy `old` and `new` with Wilson's 95 % interval `…_low` and `…_high`; `p`: how likely the new
+        model gets so few right if the slice were a random draw of all scored images (one-sided hypergeometric,
+        Bonferroni-corrected for the number of slices); `suspect`: `p` is below 0.05. The least agreement comes first.
     """
     scored = scores[scores["scored"]]
     known = lineage[["sha256", "label", "annotators", "export_sha256", "by_model"]]
     labels = scored.merge(known, how="left", left_on=["sha256", "actual"], right_on=["sha256", "label"])
     kinds = {
         "annotator": labels["annotators"].astype(object).str.split().explode(),
-        "labelling round": labels["export_sha256"],
+        "labelling round": labels["export_sha256"].str[:12],
         "label made by": labels["by_model"].map({True: "a model", False: "a person"}),
     }
     members = pd.concat([labels[["file"]].join(values.rename("value")).assign(by=by) for by, values in kinds.items()])

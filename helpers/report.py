@@ -1,6 +1,29 @@
-"""The decision in words, as Markdown: for the notebook and for a pull request."""
+"""What a person has to read: what needs a look, and the decision in words."""
 
 from typing import Any
+
+import pandas as pd
+
+
+def for_review(plan: pd.DataFrame) -> pd.DataFrame:
+    """Pick the images of a merge plan that need a person: left out although somebody labelled them.
+
+    Parameters
+    ----------
+    plan : DataFrame
+        From `dataset.plan_merge`.
+
+    Returns
+    -------
+    DataFrame
+        Rows of `plan`, with what there are several of as one str.
+    """
+    rows = plan[(plan["action"] == "leave out") & ~plan["status"].isin(["unlabelled", "skipped"])]
+    return rows.assign(**{name: rows[name].map(_enumerate) for name in ("tasks", "annotators", "labels")})
+
+
+def _enumerate(values: tuple[object, ...]) -> str:
+    return ", ".join(map(str, values))
 
 
 def describe_decision(decision: dict[str, Any]) -> str:
