@@ -28,6 +28,8 @@ def decide(
     max_negative_flips: float = 0.05,
     min_class_support: int = 10,
     max_class_drop: float = 0.10,
+    max_label_doubt: float = 0.10,
+    slices: pd.DataFrame | None = None,
     changed: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Decide whether the new model may replace the old one, with reasons.
@@ -51,6 +53,11 @@ def decide(
         Classes with fewer images are too uncertain to stop a model.
     max_class_drop : float
         How far the recall of a class may fall.
+    max_label_doubt : float
+        How much less than overall the new model may agree with the labels of one annotator or round. Wrong labels spoil
+        training and held-out images alike, so that no comparison on these labels can find them out.
+    slices : DataFrame, optional
+        From `comparison.slices`; without it, labels are not doubted.
     changed : sequence of str
         What else changed since the baseline: parameters, code.
 
@@ -92,6 +99,8 @@ def decide(
             _flips_rule(int(counts["broken"]["together"]), n, max_negative_flips),
             _classes_rule(per_class(scores), min_class_support, max_class_drop),
         ]
+    if slices is not None and n >= FEWEST_IMAGES:
+        rules.append(_labels_rule(slices, figures["new"]["together", "accuracy"], max_label_doubt))
     return {
         "verdict": verdict,
         "accepted": all(rule.passed for rule in rules),
@@ -141,6 +150,19 @@ def _classes_rule(classes: pd.DataFrame, least: int, drop: float) -> Rule:
     ]
     text = f"Classes of {least} images or more whose recall falls by over {100 * drop:g} points: {_enumerate(falls)}."
     return Rule("classes", not falls, text)
+
+
+def _labels_rule(slices: pd.DataFrame, overall: float, most: float) -> Rule:
+    doubted = slices[slices["suspect"] & (slices["new"] < overall - most)].reset_index()
+    doubts = [
+        f"{row['by']} {row['value']} ({_percent(row['new'])} of {row['images']} images)"
+        for row in doubted.to_dict("records")
+    ]
+    text = (
+        f"Labels with which the new model agrees over {100 * most:g} points less than overall ({_percent(overall)}), "
+        f"more than chance explains: {_enumerate(doubts)}."
+    )
+    return Rule("labels", not doubts, text)
 
 
 def _notes(scores: pd.DataFrame, changed: Sequence[str]) -> list[str]:

@@ -5,14 +5,18 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import yaml
 
 from helpers import comparison, dataset, decision
 from helpers.classifier import load_classifier
+from helpers.lineage import read_lineage
+from helpers.params import TrainParams
 from helpers.problems import Problem
 from helpers.publishing import remember_workspace
-from helpers.workspace import DECISION, HISTORY, INDEX, LINEAGE, MODEL, RAW, Workspace
+from helpers.stages.train import train
+from helpers.workspace import DECISION, HISTORY, IMAGES, INDEX, LINEAGE, MODEL, RAW, Workspace
 
 
 def merge_round(workspace: Workspace, plan: pd.DataFrame, export: Path) -> None:
@@ -67,6 +71,45 @@ def score_held_out(workspace: Workspace, baseline: str) -> pd.DataFrame:
     )
 
 
+def measure_seed_noise(workspace: Workspace, scores: pd.DataFrame, baseline: str, seeds: int) -> list[float]:
+    """Train on the old data again, with other seeds, and see how far chance alone moves the accuracy.
+
+    One retrain cannot tell whether the data helped: initial weights and the order of images vary too (Bouthillier et
+    al. 2021, arXiv 2103.03098). Nothing in the workspace is changed.
+
+    Parameters
+    ----------
+    workspace : Workspace
+    scores : DataFrame
+        From `score_held_out`.
+    baseline : str
+        The git revision whose data and settings are trained on.
+    seeds : int
+        How many times to train. 0 does nothing.
+
+    Returns
+    -------
+    list of float
+        For each seed, the accuracy on the scored images minus the old model's.
+    """
+    scored = scores[scores["scored"]]
+    if not seeds or scored.empty:
+        return []
+    model, index, images = (workspace.read_at(baseline, path) for path in (MODEL, INDEX, IMAGES))
+    if model is None or index is None or images is None:
+        return []
+    settings = yaml.safe_load(workspace.git("show", f"{workspace.commit_of(baseline)}:params.yaml"))["train"]
+    old_accuracy = (scored["old_predicted"] == scored["actual"]).mean()
+    changes = []
+    for number in range(1, seeds + 1):
+        params = TrainParams(**settings | {"seed": settings["seed"] + number})
+        print(f"Old data, seed {params.seed} ({number} of {seeds}):")
+        classifier, _ = train(np.load(BytesIO(images)), read_table(index), load_classifier(model).description, params)
+        guesses = classifier.predict(workspace.root / RAW, list(scored["file"])).idxmax(axis=1)
+        changes.append(float((guesses.to_numpy() == scored["actual"].to_numpy()).mean() - old_accuracy))
+    return changes
+
+
 def read_histories(workspace: Workspace, baseline: str) -> tuple[pd.DataFrame, pd.DataFrame | None]:
     """The learning curves of the model in the workspace and of the one at `baseline`, if there is one."""
     old = workspace.read_at(baseline, HISTORY)
@@ -112,7 +155,13 @@ def record_decision(
     model = load_classifier((workspace.root / MODEL).read_bytes(), MODEL).version
     last = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     record = {
-        **decision.decide(scores, comparison.summary(scores), changed=_changes_since(workspace, commit), **rules),
+        **decision.decide(
+            scores,
+            comparison.summary(scores),
+            slices=comparison.slices(scores, read_lineage(workspace.root / LINEAGE)),
+            changed=_changes_since(workspace, commit),
+            **rules,
+        ),
         "baseline": baseline,
         "baseline_commit": commit,
         "export_sha256": dataset.sha256_of(export),

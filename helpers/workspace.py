@@ -11,7 +11,8 @@ from pathlib import Path
 from helpers.problems import Problem
 
 RAW, EXTRA, LINEAGE = "data/raw", "extra-data", "data/labels.csv"
-INDEX, MODEL = "data/prepared/index.csv", "model/classifier.bentomodel"
+INDEX, IMAGES = "data/prepared/index.csv", "data/prepared/images.npy"
+MODEL = "model/classifier.bentomodel"
 HISTORY, DECISION = "evaluation/history.csv", "evaluation/decision.json"
 
 

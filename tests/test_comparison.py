@@ -371,6 +371,20 @@ class TestSlices:
         found = slices(*self.scores(*labelling_round))
         assert not found["suspect"].any()
 
+    def test_a_model_taught_by_doubtful_labels_is_not_accepted_and_they_are_named(self, labelling_round):
+        table, pixels = labelling_round
+        table = table.copy()
+        bens = table["annotators"] == "ben"
+        table.loc[bens, "label"] = np.random.default_rng(1).permutation(table.loc[bens, "label"])
+        for labels, accepted in ((labelling_round[0], True), (table, False)):
+            scores, lineage = self.scores(labels, pixels)
+            doubts = {"margin": 0.5, "max_negative_flips": 1.0, "max_class_drop": 1.0}  # the other rules keep still
+            record = decide(scores, summary(scores), slices=slices(scores, lineage), **doubts)
+            rule = next(rule for rule in record["rules"] if rule["rule"] == "labels")
+            assert rule["passed"] is accepted
+            assert record["accepted"] is accepted
+            assert ("annotator ben" in rule["explanation"]) is not accepted
+
     def test_an_image_counts_for_each_of_its_annotators_and_once_for_the_round(self, labelling_round):
         table, _ = labelling_round
         held_out = table.loc[table["split"] == "held-out", "annotators"]
