@@ -1,8 +1,10 @@
 """What a person has to read: what needs a look, and the decision in words."""
 
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from matplotlib.figure import Figure
 
 
 def for_review(plan: pd.DataFrame) -> pd.DataFrame:
@@ -40,3 +42,24 @@ def describe_decision(decision: dict[str, Any]) -> str:
     ]
     notes = [f"- {note}" for note in decision["notes"]]
     return "\n".join([f"**{decision['sentence']}** {accepted}", "", *rules, *notes])
+
+
+def write_report(folder: Path, decision: dict[str, Any], figures: pd.DataFrame, difference: Figure) -> None:
+    """Write what a pull request shows: ``report.md`` and its picture ``difference.png``.
+
+    Parameters
+    ----------
+    folder : Path
+        Where to write.
+    decision : dict
+        From `rounds.record_decision`.
+    figures : DataFrame
+        From `comparison.summary`.
+    difference : Figure
+        From `charts.difference`.
+    """
+    rows = figures.reset_index().astype(object)
+    table = rows.where(rows.notna(), None).to_markdown(index=False, floatfmt=".3f", missingval="")
+    parts = ["# Old beside new", describe_decision(decision), "![Change of accuracy](difference.png)", table]
+    (folder / "report.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+    difference.savefig(folder / "difference.png", metadata={"Software": None})

@@ -1,6 +1,7 @@
 """One labelling round in a workspace: where the tables meet git, DVC and the models."""
 
 import json
+import os
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -124,6 +125,14 @@ def read_near_duplicates(workspace: Workspace) -> pd.DataFrame:
 def read_table(file: bytes) -> pd.DataFrame:
     """Read a CSV in which every value is text: a label may be called ``007`` or ``None``."""
     return pd.read_csv(BytesIO(file), dtype=str, keep_default_na=False)
+
+
+def draw_plots(workspace: Workspace, baseline: str, anew: bool) -> str:
+    """Let ``dvc plots diff`` write its page, unless nothing changed since it last did; gives a link to it from here."""
+    page = workspace.root / "dvc_plots/index.html"
+    if anew or not page.exists():
+        workspace.dvc("plots", "diff", "--quiet", workspace.commit_of(baseline))
+    return Path(os.path.relpath(page)).as_posix()
 
 
 def record_decision(

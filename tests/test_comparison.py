@@ -378,8 +378,11 @@ class TestSlices:
         table.loc[bens, "label"] = np.random.default_rng(1).permutation(table.loc[bens, "label"])
         for labels, accepted in ((labelling_round[0], True), (table, False)):
             scores, lineage = self.scores(labels, pixels)
-            doubts = {"margin": 0.5, "max_negative_flips": 1.0, "max_class_drop": 1.0}  # the other rules keep still
-            record = decide(scores, summary(scores), slices=slices(scores, lineage), **doubts)
+            found = slices(scores, lineage)
+            # The other rules keep still.
+            record = decide(
+                scores, summary(scores), slices=found, margin=0.5, max_negative_flips=1.0, max_class_drop=1.0
+            )
             rule = next(rule for rule in record["rules"] if rule["rule"] == "labels")
             assert rule["passed"] is accepted
             assert record["accepted"] is accepted
