@@ -213,6 +213,6 @@ def test_an_older_model_comes_back_with_one_command(sample):
     sample.reproduce()
     publish_round(sample, PLAN, DECISION)
     assert (sample.root / MODEL).read_bytes() != model
-    sample.git("checkout", "--quiet", "model/v1", "--", "dvc.lock")
-    sample.dvc("checkout", "--quiet", "train")
+    sample.git("restore", "--source=model/v1", "--", "*.dvc", "dvc.lock", "params.yaml", "evaluation")
+    sample.dvc("checkout", "--quiet")
     assert (sample.root / MODEL).read_bytes() == model
