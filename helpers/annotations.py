@@ -8,7 +8,7 @@ import codecs
 import csv
 import io
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import IntEnum
 from itertools import compress, pairwise
 from os import PathLike
@@ -22,8 +22,8 @@ import pandas as pd
 
 from helpers.problems import Problem
 
-DTYPES = {"updated_at": "datetime64[us, UTC]", "lead_time": "float64", "by_model": "bool"}
-COLUMNS = ["image", "file", "label", "status", "reason", "tasks", "annotators", "labels", *DTYPES]
+COLUMNS = ["image", "file", "label", "status", "reason", "tasks", "annotators", "labels"]
+COLUMNS += ["updated_at", "lead_time", "by_model"]
 STATUSES = ("skipped", "unlabelled", "conflict", "several labels", "labelled")
 ON_DISAGREEMENT = ("leave out", "majority", "latest")
 
@@ -123,7 +123,7 @@ def read_export(
         raise Problem(f"on_disagreement is {on_disagreement!r}.", advice=f"Use one of: {', '.join(ON_DISAGREEMENT)}.")
     rows = _load(Path(path))
     if not rows:
-        return pd.DataFrame(columns=COLUMNS, dtype=object).astype(DTYPES)
+        return _table(dict.fromkeys(COLUMNS, ()))
     read = _read_minimal if _is_minimal(rows[0]) else _read_tasks
     return _images(read(rows, image_key, label_control), on_disagreement)
 
@@ -298,7 +298,11 @@ def _read_minimal(rows: list[dict[str, Any]], image_key: str, label_control: str
     hidden = {row for row, before in before_id.items() if before & suspects}
     picks = list(map(_picks, values.get(control, [None] * len(rows))))
     outcome = np.select(
-        [np.invert(annotated), [tuple(row) in hidden for row in rows] if hidden else False, list(map(bool, picks))],
+        [
+            np.invert(annotated),
+            [tuple(row) in hidden for row in rows] if hidden else False,
+            np.fromiter(map(bool, picks), bool),
+        ],
         [Outcome.NOT_ANNOTATED, Outcome.HIDDEN, Outcome.ANSWERED],
         Outcome.EMPTY,
     )
@@ -308,7 +312,7 @@ def _read_minimal(rows: list[dict[str, Any]], image_key: str, label_control: str
         [row.get("id") for row in rows],
         outcome,
         picks,
-        [None if row["annotation_id"] is None else str(row.get("annotator") or "unknown") for row in rows],
+        [str(row.get("annotator") or "unknown") if done else None for row, done in zip(rows, annotated, strict=True)],
         [row.get("updated_at") for row in rows],
         lead_time,
         [seconds is None for seconds in lead_time],
@@ -384,21 +388,27 @@ def _annotations(
     by_model: Sequence[Any],
 ) -> pd.DataFrame:
     """Gather what was read in one table. What is not of the expected type counts as missing."""
-    images = np.array([text if isinstance(text, str) else "" for text in image], dtype=object)
-    tasks = [number if isinstance(number, int) else _number(str(number)) for number in task]
-    dates = [text if isinstance(text, str) else None for text in updated_at]
-    return pd.DataFrame(
+    images = [text if isinstance(text, str) else "" for text in image]
+    dates = pd.Series([text if isinstance(text, str) else None for text in updated_at], dtype=object)
+    return _table(
         {
-            "image": pd.Series(images, dtype=object),
-            "task": pd.Series(tasks, dtype=object),
-            "outcome": np.where(images == "", Outcome.NO_IMAGE, np.asarray(outcome)),
-            "picks": pd.Series(picks, dtype=object),
-            "annotator": pd.Series(annotator, dtype=object),
-            "updated_at": pd.to_datetime(pd.Series(dates, dtype=object), utc=True, format="ISO8601", errors="coerce"),
-            "lead_time": pd.to_numeric(pd.Series(lead_time, dtype=object), errors="coerce").astype(float),
-            "by_model": np.asarray(by_model),
+            "image": images,
+            "task": [number if isinstance(number, int) else _number(str(number)) for number in task],
+            "outcome": np.where([text == "" for text in images], Outcome.NO_IMAGE, np.asarray(outcome)),
+            "picks": picks,
+            "annotator": annotator,
+            "updated_at": pd.to_datetime(dates, utc=True, format="ISO8601", errors="coerce", cache=False),
+            "lead_time": pd.to_numeric(pd.Series(lead_time, dtype=object), errors="coerce"),
+            "by_model": by_model,
         }
     )
+
+
+def _table(columns: Mapping[str, Any]) -> pd.DataFrame:
+    """Make a table without copying the columns: with a million rows that is felt."""
+    types = {"outcome": "int64", "updated_at": "datetime64[us, UTC]", "lead_time": "float64", "by_model": "bool"}
+    typed = {name: pd.Series(values, dtype=types.get(name, object)) for name, values in columns.items()}
+    return pd.DataFrame(typed, copy=False)
 
 
 def _number(text: str) -> int | str:
@@ -431,23 +441,22 @@ def _images(annotations: pd.DataFrame, on_disagreement: str) -> pd.DataFrame:
 
     tasks = _gather(counting["image"], counting["task"], len(images))
     submitted = counting[counting["annotator"].notna()]
-    table = {
-        "image": images,
-        "file": list(map(_file, images.tolist())),
-        "label": np.where(labelled, texts[lowest], None),
-        "status": status,
-        "reason": reason,
-        "tasks": [numbers if len(numbers) == 1 else tuple(dict.fromkeys(numbers)) for numbers in tasks],
-        "annotators": _gather(submitted["image"], submitted["annotator"], len(images)),
-        "labels": labels,
-    }
     by_image = counting.groupby("image")
-    typed = {
-        "updated_at": by_image["updated_at"].max(),
-        "lead_time": by_image["lead_time"].sum(min_count=1),
-        "by_model": deciding["by_model"].all() & labelled,
-    }
-    return pd.DataFrame(table, dtype=object).assign(**typed).astype(DTYPES)
+    return _table(
+        {
+            "image": images,
+            "file": list(map(_file, images.tolist())),
+            "label": np.where(labelled, texts[lowest], None),
+            "status": status,
+            "reason": reason,
+            "tasks": [numbers if len(numbers) == 1 else tuple(dict.fromkeys(numbers)) for numbers in tasks],
+            "annotators": _gather(submitted["image"], submitted["annotator"], len(images)),
+            "labels": labels,
+            "updated_at": by_image["updated_at"].max(),
+            "lead_time": by_image["lead_time"].sum(min_count=1),
+            "by_model": deciding["by_model"].all() & labelled,
+        }
+    )
 
 
 def _file(image: str) -> str:

@@ -78,4 +78,4 @@ def write_lineage(lineage: pd.DataFrame, file: Path) -> None:
 
 
 def _join(values: Iterable[object]) -> str:
-    return " ".join(map(str, values))
+    return " ".join(dict.fromkeys(map(str, values)))

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from helpers.annotations import COLUMNS, ON_DISAGREEMENT, agreement, read_export
+from helpers.annotations import COLUMNS, ON_DISAGREEMENT, agreement, lead_times, read_export
 from helpers.problems import Problem
 
 SHARED = Path(__file__).parents[2] / "shared"
@@ -217,9 +217,10 @@ def test_labels_that_the_model_made_in_bulk_are_marked(read, form):
         task(UPLOAD.format("looked-at"), annotation("Mars", parent_prediction=3)),
         task(UPLOAD.format("confirmed"), annotation("Mars", **bulk), annotation("Mars", by=2)),
         task(UPLOAD.format("refuted"), annotation("Mars", **bulk), annotation("Moon", by=2)),
+        task(UPLOAD.format("two-models"), annotation("Mars", **bulk), annotation("Moon", **bulk)),
         form=form,
     )
-    assert table["by_model"].tolist() == [True, False, False, False]
+    assert table["by_model"].tolist() == [True, False, False, False, False]
 
 
 def test_annotators_of_a_snapshot_are_people_with_addresses(read):
@@ -314,6 +315,17 @@ def test_nobody_agrees_where_nobody_shared_an_image(read):
     ]
 
 
+def test_lead_times_are_those_of_images_that_one_person_labelled(read):
+    table = read(
+        task(UPLOAD.format("a"), annotation("Mars", by="ann", seconds=2.0)),
+        task(UPLOAD.format("b"), annotation("Moon", by="ann", seconds=9.0)),
+        task(UPLOAD.format("c"), annotation("Moon", by="ann", seconds=4.0), annotation("Moon", by="bob", seconds=1.0)),
+        task(UPLOAD.format("d"), annotation("Moon", by="bob", seconds=None)),
+        task(UPLOAD.format("e")),
+    )
+    assert lead_times(table).reset_index().to_numpy().tolist() == [["ann", 2, 5.5, 9.0]]
+
+
 # The file that an image reference stands for
 
 
@@ -322,6 +334,7 @@ def test_nobody_agrees_where_nobody_shared_an_image(read):
     [
         ("/data/upload/3/15a36192-100.jpg", "15a36192-100.jpg"),
         ("/ls/data/upload/3/15a36192-deadbeef-mars.JPG", "15a36192-deadbeef-mars.JPG"),
+        ("/data/upload/15a36192-100.jpg#a/b", "15a36192-100.jpg"),
         ("https://host/ls/data/upload/3/86988673-%E6%9C%A8%E6%98%9F.jpg?x=/y", "86988673-木星.jpg"),
         ("/data/local-files/?d=round%202/a%23b/mars%20rover.jpg", "round 2/a#b/mars rover.jpg"),
         ("http://host/data/local-files/?d=c/img.jpg", "c/img.jpg"),
@@ -392,13 +405,19 @@ def test_a_field_of_the_task_is_not_taken_for_the_label(read, form):
     assert read(*tasks, form=form)["label"].tolist() == ["Mars", None, None]
 
 
+def test_json_min_shows_what_is_data_by_its_place(read):
+    tasks = [task(UPLOAD.format(name), annotation("Mars"), camera="left", site="Sun") for name in "ab"]
+    assert read(*tasks, form="JSON-MIN")["label"].tolist() == ["Mars", "Mars"]
+
+
 @in_all_formats
 def test_several_controls_are_told_apart_by_the_user(read, form):
     both = also(annotation("Mars"), "quality", choices=["good"])
     tasks = [task(UPLOAD.format(name), also(both, "stars", rating=4)) for name in "ab"]
+    tasks.append(task(UPLOAD.format("c"), annotation("Moon")))
     with pytest.raises(Problem, match=r"(?s)label_control.*choice.*quality"):
         read(*tasks, form=form)
-    assert read(*tasks, form=form, label_control="quality")["label"].tolist() == ["good", "good"]
+    assert read(*tasks, form=form, label_control="quality")["label"].tolist() == ["good", "good", None]
     with pytest.raises(Problem, match=r"(?s)no 'planet'.*choice.*quality.*Set label_control"):
         read(*tasks, form=form, label_control="planet")
 
@@ -415,7 +434,8 @@ def test_data_with_the_name_of_the_control_is_no_label(read, form):
         task(UPLOAD.format("b"), annotation(), choice="Sun"),
         task(UPLOAD.format("c"), choice="Sun"),
     ]
-    assert read(*tasks, form=form)["label"].tolist() == ["Mars", None, None]
+    for kept in (tasks, tasks[:2]):
+        assert read(*kept, form=form)["label"].tolist() == ["Mars", None, None][: len(kept)]
 
 
 def test_json_min_does_not_tell_a_label_from_data_of_the_same_name(read):
@@ -430,6 +450,12 @@ def test_json_min_does_not_tell_a_label_from_data_of_the_same_name(read):
         assert table["label"].tolist() == [None, None, None]
         assert "export as JSON" in table["reason"][0]
         assert read(*overwritten, plain, form="JSON-MIN", **options)["label"].tolist() == [None, None, None, "Moon"]
+
+
+def test_json_min_may_end_with_the_agreement(tmp_path):
+    rows = minimal([task(UPLOAD.format("a"), annotation(), choice="Sun")])
+    (tmp_path / "export").write_text(json.dumps([row | {"agreement": 1.0} for row in rows]))
+    assert read_export(tmp_path / "export")["label"].tolist() == [None]
 
 
 def test_json_min_may_have_been_sorted_by_another_program(tmp_path):
@@ -520,7 +546,7 @@ anything = st.recursive(
     ),
     max_leaves=4,
 )
-quickly = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+quickly = settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def texts_in(value: object) -> set[str]:
