@@ -1,12 +1,14 @@
 """The folder that someone works in: find it, run DVC and git there, read files of its past."""
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from helpers.problems import Problem
 
@@ -43,14 +45,18 @@ class Workspace:
             "PYTHONUNBUFFERED": "1",
         }
         command = [sys.executable, "-m", "dvc", *arguments]
-        with subprocess.Popen(
-            command, cwd=self.root, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        ) as process:
+        output: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+        with subprocess.Popen(command, cwd=self.root, env=environment, process_group=0, **output) as process:
             assert process.stdout is not None
-            for line in process.stdout:
-                if "--quiet" not in arguments:  # DVC draws its spinners all the same
-                    print(line, end="")
-                said.append(line.rstrip())
+            try:
+                for line in process.stdout:
+                    if "--quiet" not in arguments:  # DVC draws its spinners all the same
+                        print(line, end="")
+                    said.append(line.rstrip())
+            except KeyboardInterrupt:
+                os.killpg(process.pid, signal.SIGINT)  # DVC and the stage that it runs
+                process.wait()
+                raise
         if process.returncode:
             shown = f"`dvc {' '.join(arguments)}`"
             if any("is busy" in line for line in said):
