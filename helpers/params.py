@@ -28,6 +28,7 @@ class TrainParams(Params):
     """Section ``train``: the network, its schedule and its augmentation."""
 
     launcher: str
+    threads: int = Field(ge=1)
     seed: int
     width: int = Field(ge=1)
     epochs: int = Field(ge=1)

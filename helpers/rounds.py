@@ -1,5 +1,6 @@
 """One labelling round in a workspace: where the tables meet git, DVC and the models."""
 
+import hashlib
 import json
 import os
 from io import BytesIO
@@ -35,7 +36,17 @@ def merge_round(workspace: Workspace, plan: pd.DataFrame, export: Path) -> None:
         remember_workspace(workspace)
         dataset.apply_merge(plan, workspace.root / RAW, workspace.root / LINEAGE, dataset.sha256_of(export))
     # Also where nothing is left to merge: an earlier run may have ended before this line.
-    workspace.dvc("add", "--quiet", RAW, *[LINEAGE] * (workspace.root / LINEAGE).exists())
+    if not _is_tracked(workspace.root / LINEAGE):
+        workspace.dvc("add", "--quiet", RAW, LINEAGE)
+
+
+def _is_tracked(file: Path) -> bool:
+    """Whether DVC knows a file as it is now, or there is none."""
+    pointer = file.with_name(f"{file.name}.dvc")
+    if not file.exists():
+        return True
+    recorded = yaml.safe_load(pointer.read_bytes())["outs"][0]["md5"] if pointer.exists() else ""
+    return bool(recorded == hashlib.md5(file.read_bytes(), usedforsecurity=False).hexdigest())
 
 
 def score_held_out(workspace: Workspace, baseline: str) -> pd.DataFrame:

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from sklearn.metrics import precision_recall_fscore_support
 
 from helpers.classifier import load_classifier, score
 from helpers.problems import exit_on_problem
@@ -29,19 +28,17 @@ def main() -> None:
             "confidence": probabilities.max(axis=1),
         }
     )
-    present = sorted(predictions["actual"].unique())
-    per_class = pd.DataFrame(
-        precision_recall_fscore_support(
-            predictions["actual"], predictions["predicted"], labels=present, zero_division=0.0
-        ),
-        index=["precision", "recall", "f1", "images"],
-        columns=present,
-    ).T
+    hits = predictions["actual"].where(predictions["actual"] == predictions["predicted"])
+    images, called, hits = (labels.value_counts() for labels in (predictions["actual"], predictions["predicted"], hits))
+    per_class = pd.DataFrame({"images": images, "called": called, "hits": hits}).loc[sorted(images.index)].fillna(0)
+    per_class["precision"] = per_class["hits"] / per_class["called"].clip(lower=1)
+    per_class["recall"] = per_class["hits"] / per_class["images"]
+    per_class["f1"] = 2 * per_class["hits"] / (per_class["images"] + per_class["called"])
     metrics = {
         **score(probabilities, np.searchsorted(classes, predictions["actual"])),
         **{name: float(per_class[name].mean()) for name in ("precision", "recall", "f1")},
         "images": len(predictions),
-        "per_class": per_class.astype({"images": int}).to_dict(orient="index"),
+        "per_class": per_class.drop(columns=["called", "hits"]).astype({"images": int}).to_dict(orient="index"),
     }
     EVALUATION.mkdir(exist_ok=True)
     predictions.to_csv(EVALUATION / "predictions.csv", index=False, float_format="%.6f")

@@ -60,6 +60,7 @@ def train(
         A row per epoch: `loss` and `accuracy` on the training images while they were learnt, `held_out_loss` and
         `held_out_accuracy` after the epoch.
     """
+    torch.set_num_threads(params.threads)
     torch.manual_seed(params.seed)
     torch.use_deterministic_algorithms(True, warn_only=True)
     rank, workers = (distributed.get_rank(), distributed.get_world_size()) if distributed.is_initialized() else (0, 1)
