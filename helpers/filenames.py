@@ -32,21 +32,18 @@ class ImageFiles:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._paths: dict[str, list[Path]] = defaultdict(list)  # relative to the folder
-        self._tails: dict[str, list[Path]] = defaultdict(list)  # the same, also with leading folders taken off
-        self._stored: dict[str, list[Path]] = defaultdict(list)  # the name that Label Studio stores an upload under
-        self._respelled: dict[str, list[Path]] = defaultdict(list)  # the same, had the accents been written differently
-        for path in list_files(folder):
-            file, tail = folder.absolute() / path, normalize("NFC", path)
-            self._paths[tail].append(file)
-            while tail:
-                self._tails[tail].append(file)
-                tail = tail.partition("/")[2]
-            self._stored[stored_name(file.name)].append(file)
-            for spelling in {normalize("NFC", file.name), normalize("NFD", file.name)} - {file.name}:
-                self._respelled[stored_name(spelling)].append(file)
+        root = folder.absolute()
+        self._files = [(path, f"{root}/{path}") for path in list_files(root)]
+        self._stored: dict[str, list[str]] = defaultdict(list)  # by the name that Label Studio stores an upload under
+        self._respelled: dict[str, list[str]] = defaultdict(list)  # the same, had the accents been written differently
+        for path, file in self._files:
+            name = path.rpartition("/")[2]
+            self._stored[stored_name(name)].append(file)
+            if not name.isascii():
+                for spelling in {normalize("NFC", name), normalize("NFD", name)}:
+                    self._respelled[stored_name(spelling)].append(file)
 
-    def find(self, image: str, file: str) -> list[Path]:
+    def find(self, image: str, file: str) -> list[str]:
         """Find the files that an image may be.
 
         Parameters
@@ -58,19 +55,19 @@ class ImageFiles:
 
         Returns
         -------
-        list of Path
-            Absolute. Names cannot tell several files apart: their content has to.
+        list of str
+            Absolute paths. Names cannot tell several files apart: their content has to.
         """
         upload = UPLOAD.search(image)
         if not upload:
             return self._find_path(file)
         name = stored_name(PREFIX.sub("", file))
-        for names, key in ((self._tails, file), (self._stored, name), (self._respelled, name)):
+        for names, key in ((self._stored, file), (self._stored, name), (self._respelled, name)):
             if key in names:
                 return names[key]
         return self._find_cut(name) if len(f"upload/{upload[1]}/{file}") == LONGEST_UPLOAD else []
 
-    def _find_path(self, path: str) -> list[Path]:
+    def _find_path(self, path: str) -> list[str]:
         """Find a storage path. It or the path on disk may have leading folders that the other one lacks."""
         path = normalize("NFC", path.replace("\\", "/").strip("/"))
         for paths in (self._paths, self._tails):
@@ -80,7 +77,7 @@ class ImageFiles:
             path = path.partition("/")[2]
         return self._paths.get(path, [])
 
-    def _find_cut(self, name: str) -> list[Path]:
+    def _find_cut(self, name: str) -> list[str]:
         """Find an upload whose name was cut: every longer name that begins and ends like it."""
         cut = CUT_NAME.fullmatch(name)
         if not cut:
@@ -89,6 +86,23 @@ class ImageFiles:
         following = map(self._sorted.__getitem__, range(bisect_left(self._sorted, start), len(self._sorted)))
         keys = [key for key in takewhile(lambda key: key.startswith(start), following) if key.endswith(suffix)]
         return [file for key in keys if len(key) > len(name) for file in self._stored.get(key) or self._respelled[key]]
+
+    @cached_property
+    def _paths(self) -> dict[str, list[str]]:
+        """By the path relative to the folder."""
+        paths = defaultdict(list)
+        for path, file in self._files:
+            paths[normalize("NFC", path)].append(file)
+        return dict(paths)
+
+    @cached_property
+    def _tails(self) -> dict[str, list[str]]:
+        """By the same path, with one or more leading folders taken off."""
+        tails: dict[str, list[str]] = defaultdict(list)
+        for path, files in self._paths.items():
+            while path := path.partition("/")[2]:
+                tails[path] += files
+        return dict(tails)
 
     @cached_property
     def _sorted(self) -> list[str]:
@@ -100,7 +114,7 @@ def stored_name(name: str) -> str:
 
     That is what Django 5 does in ``MultiPartParser.sanitize_file_name`` and then in ``get_valid_filename``.
     """
-    basename = re.split(r"[/\\]", html.unescape(name))[-1]
+    basename = html.unescape(name).replace("\\", "/").rpartition("/")[2]
     return re.sub(r"[^-\w.]", "", basename.rstrip().replace(" ", "_"))
 
 
@@ -132,7 +146,7 @@ def free_name(folder: str, file: str, sha256: str, taken: Mapping[str, str]) -> 
     str
         ``folder/name``.
     """
-    stem, _, suffix = stored_name(normalize("NFC", Path(file).name)).rpartition(".")
+    stem, _, suffix = stored_name(normalize("NFC", file)).rpartition(".")
     stem = stem.strip(".").encode()[: LONGEST_NAME - 50].decode(errors="ignore")
     stem = stem if is_safe(stem) else sha256[:8]
     endings = chain(["", f"-{sha256[:8]}"], (f"-{sha256[:8]}-{number}" for number in count(2)))

@@ -19,7 +19,7 @@ LONG = "a-very-long-camera-file-name-" * 5
 def find(folder: Path, image: str, file: str | None = None) -> list[str]:
     """Where an image is found, relative to the folder."""
     found = ImageFiles(folder).find(image, image.rpartition("/")[2] if file is None else file)
-    return [path.relative_to(folder).as_posix() for path in found]
+    return [Path(path).relative_to(folder).as_posix() for path in found]
 
 
 @pytest.fixture
@@ -137,7 +137,7 @@ def test_every_image_of_the_genuine_exports():
         for row in rows:
             original = row["original_name"]
             if row["label"] and original in on_disk:
-                found = sorted(path.name for path in files.find(row["image"], row["stored_name"]))
+                found = sorted(Path(path).name for path in files.find(row["image"], row["stored_name"]))
                 assert found == (twins if original in twins else [original])
                 checked += 1
     assert checked > 70
