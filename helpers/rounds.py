@@ -14,7 +14,7 @@ import yaml
 from helpers import comparison, dataset, decision
 from helpers.classifier import load_classifier
 from helpers.lineage import read_lineage
-from helpers.params import TrainParams
+from helpers.params import TrainParams, read_params
 from helpers.problems import Problem
 from helpers.publishing import remember_workspace
 from helpers.stages.train import train
@@ -110,11 +110,13 @@ def measure_seed_noise(workspace: Workspace, scores: pd.DataFrame, baseline: str
     model, index, images = (workspace.read_at(baseline, path) for path in (MODEL, INDEX, IMAGES))
     if model is None or index is None or images is None:
         return []
-    settings = yaml.safe_load(workspace.git("show", f"{workspace.commit_of(baseline)}:params.yaml"))["train"]
+    then = yaml.safe_load(workspace.git("show", f"{workspace.commit_of(baseline)}:params.yaml"))["train"]
+    now = read_params(TrainParams, workspace.root / "params.yaml").model_dump()
+    settings = {name: then.get(name, value) for name, value in now.items()}  # the baseline may be from before a setting
     old_accuracy = (scored["old_predicted"] == scored["actual"]).mean()
     changes = []
     for number in range(1, seeds + 1):
-        params = TrainParams(**settings | {"seed": settings["seed"] + number})
+        params = TrainParams(**(settings | {"seed": settings["seed"] + number}))
         print(f"Old data, seed {params.seed} ({number} of {seeds}):")
         classifier, _ = train(np.load(BytesIO(images)), read_table(index), load_classifier(model).description, params)
         guesses = classifier.predict(workspace.root / RAW, list(scored["file"])).idxmax(axis=1)

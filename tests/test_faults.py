@@ -16,6 +16,7 @@ import pytest
 
 from helpers.workspace import MODEL, Workspace
 
+KILLS = 12
 ROUND = """
 from pathlib import Path
 from helpers import annotations, dataset, publishing, rounds, workspace
@@ -101,7 +102,7 @@ def kill_tree(process: subprocess.Popen[str]) -> None:
 
 
 @pytest.mark.slow
-def test_a_round_killed_a_hundred_times_at_random_instants_ends_like_one_that_was_not(quick, tmp_path):
+def test_a_round_killed_at_random_instants_ends_like_one_that_was_not(quick, tmp_path):
     chance = random.Random(0)
     images = expected(quick)
     started = time.monotonic()
@@ -111,7 +112,7 @@ def test_a_round_killed_a_hundred_times_at_random_instants_ends_like_one_that_wa
 
     workspace, kills, rounds = quick, 0, 0
     fresh = shutil.copytree(quick.root.parent, tmp_path / "fresh", symlinks=True)
-    while kills < 100:
+    while kills < KILLS:
         process = start_round(workspace)
         time.sleep(chance.uniform(0, length))
         if process.poll() is None:
@@ -143,6 +144,7 @@ def test_an_interrupt_stops_the_training_and_leaves_the_old_model_in_place(sampl
     assert "helpers.stages.train" not in running
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["symlink", "hardlink"])
 def test_the_merge_never_writes_through_a_link_into_the_cache(quick, kind):
     quick.dvc("config", "cache.type", kind)
@@ -157,6 +159,7 @@ def test_the_merge_never_writes_through_a_link_into_the_cache(quick, kind):
     assert {path: path.read_bytes() for path in before} == before
 
 
+@pytest.mark.slow
 def test_a_round_succeeds_without_the_cache(quick):
     images = expected(quick)
     shutil.rmtree(quick.root / ".dvc/cache")
@@ -164,6 +167,7 @@ def test_a_round_succeeds_without_the_cache(quick):
     assert_published(quick, images)
 
 
+@pytest.mark.slow
 def test_a_round_succeeds_in_a_shallow_clone_and_in_a_worktree(quick, tmp_path):
     images = expected(quick)
     home = quick.root.parent
