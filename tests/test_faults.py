@@ -2,21 +2,16 @@
 
 import hashlib
 import json
-import os
-import random
 import shutil
 import signal
 import subprocess
 import sys
-import time
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from helpers.workspace import MODEL, Workspace
 
-KILLS = 12
 ROUND = """
 from pathlib import Path
 from helpers import annotations, dataset, publishing, rounds, workspace
@@ -31,23 +26,11 @@ publishing.publish_round(here, plan, decision, anyway="a test")
 """
 
 
-def start_round(workspace: Workspace) -> subprocess.Popen[str]:
-    """A round from merge to publish, in a session of its own."""
-    command = [sys.executable, "-c", ROUND]
-    return subprocess.Popen(
-        command,
-        cwd=workspace.root,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-
-
 def finish_round(workspace: Workspace) -> None:
-    with start_round(workspace) as process:
-        errors = process.communicate()[1]
-    assert process.returncode == 0, errors[-3000:]
+    """A round from merge to publish."""
+    command = [sys.executable, "-c", ROUND]
+    result = subprocess.run(command, cwd=workspace.root, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr[-3000:]
 
 
 def contents(folder: Path) -> dict[str, str]:
@@ -90,42 +73,6 @@ def assert_published(workspace: Workspace, images: dict[str, str]) -> None:
     colleague.dvc("pull", "--quiet")
     assert contents(colleague.root / "data/raw") == images
     assert (colleague.root / MODEL).read_bytes() == (workspace.root / MODEL).read_bytes()
-
-
-def kill_tree(process: subprocess.Popen[str]) -> None:
-    """Kill a session and the process groups that it started, as a machine that goes down would."""
-    listed = subprocess.run(["ps", "-s", str(process.pid), "-o", "pid="], capture_output=True, text=True)
-    for pid in {process.pid, *map(int, listed.stdout.split())}:
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-    process.wait()
-
-
-@pytest.mark.slow
-def test_a_round_killed_at_random_instants_ends_like_one_that_was_not(quick, tmp_path):
-    chance = random.Random(0)
-    images = expected(quick)
-    started = time.monotonic()
-    whole = Workspace(shutil.copytree(quick.root.parent, tmp_path / "whole", symlinks=True) / "demo")
-    finish_round(whole)
-    length = time.monotonic() - started
-
-    workspace, kills, rounds = quick, 0, 0
-    fresh = shutil.copytree(quick.root.parent, tmp_path / "fresh", symlinks=True)
-    while kills < KILLS:
-        process = start_round(workspace)
-        time.sleep(chance.uniform(0, length))
-        if process.poll() is None:
-            kill_tree(process)
-            kills += 1
-            continue
-        assert process.returncode == 0, process.communicate()[1][-3000:]
-        assert_published(workspace, images)
-        assert (workspace.root / MODEL).read_bytes() == (whole.root / MODEL).read_bytes()
-        rounds += 1
-        workspace = Workspace(shutil.copytree(fresh, tmp_path / f"round-{rounds}", symlinks=True) / "demo")
-    finish_round(workspace)
-    assert_published(workspace, images)
 
 
 def test_an_interrupt_stops_the_training_and_leaves_the_old_model_in_place(sample):
