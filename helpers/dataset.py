@@ -30,7 +30,7 @@ from helpers.lineage import extend_lineage, read_lineage, write_lineage
 from helpers.problems import Problem
 
 CHANGES = ["add", "move"]  # the actions that touch the training set
-LARGEST_FILE = 1 << 30  # bytes: what may become an image is read in one go
+SMALL_FILE, LARGEST_FILE = 100_000, 1 << 30  # bytes; a file is read in one go
 
 
 class Decision(NamedTuple):
@@ -123,9 +123,9 @@ def apply_merge(plan: pd.DataFrame, raw: Path, lineage: Path, export_sha256: str
     """Carry out a plan: copy and move the images, and record where they came from.
 
     What can go wrong goes wrong first: every copy is made and checked in ``.merge`` beside `raw`. What follows are
-    renames. Killed at any instant, the same call, or a plan made anew, reaches the same end: what has moved is found in
-    its new class, and names are settled by `lineage`, which is replaced after the moves and before the copies come in.
-    No image is ever half written or gone.
+    renames: images move, `lineage` is replaced, the copies come in. Killed at any instant, the same call reaches the
+    same end, and so does a plan made anew: it finds moves that `lineage` does not know, and images that only `lineage`
+    knows. No image is ever half written or gone.
 
     Parameters
     ----------
@@ -145,25 +145,25 @@ def apply_merge(plan: pd.DataFrame, raw: Path, lineage: Path, export_sha256: str
     """
     raw = raw.resolve()
     steps = _open_steps(plan, raw)
-    record, part = (
-        extend_lineage(read_lineage(lineage), plan, export_sha256),
-        lineage.with_name(f".{lineage.name}.part"),
-    )
+    adds, moves = ([step for step in steps if step.action == action] for action in CHANGES)
+    record = extend_lineage(read_lineage(lineage), plan, export_sha256)
+    part = lineage.with_name(f".{lineage.name}.part")
     # Renames need one file system, and `raw` may be a mount of its own.
     staging = (raw.parent if raw.parent.stat().st_dev == raw.stat().st_dev else raw) / ".merge"
     try:
-        _stage([step for step in steps if step.action == "add"], staging)
+        _stage(adds, staging)
         write_lineage(record, part)
         # From here on all is renaming: it takes no room, and never writes through a link into DVC's cache.
-        for folder in {step.destination.partition("/")[0] for step in steps}:
+        for folder in {_class_of(step.destination) for step in moves}:
             (raw / folder).mkdir(exist_ok=True)
-        for step in steps:
-            if step.action == "move":
-                os.replace(f"{raw}/{step.previous}", f"{raw}/{step.destination}")
+        for step in moves:
+            os.replace(f"{raw}/{step.previous}", f"{raw}/{step.destination}")
+        _remove_empty_folders(raw)
         part.replace(lineage)
-        for step in steps:
-            if step.action == "add":
-                os.replace(_staged(staging, step), f"{raw}/{step.destination}")
+        for folder in {_class_of(step.destination) for step in adds}:
+            (raw / folder).mkdir(exist_ok=True)
+        for step in adds:
+            os.replace(_staged(staging, step), f"{raw}/{step.destination}")
     except OSError as error:
         raise Problem(
             f"The merge did not finish: {error}.", advice="Put that right and run the same again: it reaches the end."
@@ -171,10 +171,6 @@ def apply_merge(plan: pd.DataFrame, raw: Path, lineage: Path, export_sha256: str
     finally:
         shutil.rmtree(staging, ignore_errors=True)
         part.unlink(missing_ok=True)
-    for place, _, files in os.walk(raw, topdown=False):
-        if not files and place != str(raw):
-            with suppress(OSError):  # there are folders in it
-                Path(place).rmdir()
 
 
 def class_balance(plan: pd.DataFrame, raw: Path) -> pd.DataFrame:
@@ -192,9 +188,10 @@ def class_balance(plan: pd.DataFrame, raw: Path) -> pd.DataFrame:
     DataFrame
         Index ``label``, sorted; columns ``before`` and ``after`` (int).
     """
-    changes = plan[plan["action"].isin(CHANGES)]
+    images = pd.Series(_list_images(raw), dtype=object)
+    changes = plan[plan["action"].isin(CHANGES) & ~plan["destination"].isin(images)]
     counts = {
-        "before": pd.Series(_list_images(raw), dtype=object).map(_class_of).value_counts(),
+        "before": images.map(_class_of).value_counts(),
         "gained": changes["label"].value_counts(),
         "lost": changes.loc[changes["action"] == "move", "previous"].map(_class_of).value_counts(),
     }
@@ -220,7 +217,7 @@ def _read_training_set(raw: Path, sizes: Collection[int]) -> tuple[list[str], di
     similar = {name: size for name, size in files.items() if size in sizes and size <= LARGEST_FILE}
     held = defaultdict(list)
     hashes = _in_threads(
-        lambda item: hashlib.sha256(_read(f"{raw}/{item[0]}", item[1])).hexdigest(),
+        lambda name, size: hashlib.sha256(_read(f"{raw}/{name}", size)).hexdigest(),
         list(similar.items()),
         "Reading the training set",
     )
@@ -229,9 +226,8 @@ def _read_training_set(raw: Path, sizes: Collection[int]) -> tuple[list[str], di
     return list(files), dict(held)
 
 
-def _examine(held: Collection[str], candidate: tuple[str, int]) -> tuple[str, str]:
+def _examine(held: Collection[str], file: str, size: int) -> tuple[str, str]:
     """Hash a file and, unless the training set holds it, see that it is a picture: its SHA-256, and what is wrong."""
-    file, size = candidate
     try:
         if not 0 <= size <= LARGEST_FILE:
             raise ValueError("it is no file, a link to none, or larger than 1 GiB")
@@ -306,7 +302,8 @@ def _stop_on_problems(plan: pd.DataFrame, refused: Mapping[str, str], advice: st
         raise Problem(
             "The labels cannot be merged as they are.",
             details,
-            f"{advice}Rename labels in Label Studio. Complete `images`; of files that differ, leave the right one. "
+            f"{advice}Rename labels in Label Studio. Put missing images into `images`; a file with exactly the name "
+            "in the export settles which of several is meant. "
             "on_problem = 'skip' merges without these images.",
         )
 
@@ -363,6 +360,8 @@ def _place(row: Any, copies: Sequence[str], taken: Mapping[str, str]) -> Decisio
         file = row.known_file if row.known_label == row.label else row.source
         return Decision("add", free_name(row.label, file, row.sha256, taken))
     if {_class_of(copy) for copy in copies} == {row.label}:
+        if known and not newer and row.known_label != row.label:  # it has moved already, only the lineage is behind
+            return Decision("move", copies[0], row.known_file, f"corrected from {row.known_label}")
         return Decision("keep", copies[0], reason="already there")
     if newer:
         return Decision("keep", copies[0], reason=f"the lineage holds a newer label, {row.known_label}")
@@ -388,7 +387,8 @@ def _open_steps(plan: pd.DataFrame, raw: Path) -> list[Any]:
         target, origin = f"{raw}/{step.destination}", f"{raw}/{step.previous}"
         moves = step.action == "move"
         if os.path.lexists(target):
-            if sha256_of(target) != step.sha256 or (moves and os.path.lexists(origin)):
+            left = moves and os.path.isfile(origin) and sha256_of(origin) == step.sha256
+            if left or sha256_of(target) != step.sha256:
                 stale.append(f"{step.destination} is there already")
             return False
         if moves and not (os.path.isfile(origin) and sha256_of(origin) == step.sha256):
@@ -408,12 +408,13 @@ def _stage(steps: Sequence[Any], staging: Path) -> None:
     staging.mkdir()
     for folder in {step.sha256[:2] for step in steps}:
         (staging / folder).mkdir()
-    if changed := list(filter(None, _in_threads(partial(_copy, staging), steps, "Copying images"))):
+    sized = [(step, max(_size(step.source), 0)) for step in steps]
+    if changed := list(filter(None, _in_threads(partial(_copy, staging), sized, "Copying images"))):
         raise Problem("Images changed since the plan was made; nothing was merged.", changed, "Plan again.")
 
 
-def _copy(staging: Path, step: Any) -> str:
-    content = _read(step.source, max(_size(step.source), 0))
+def _copy(staging: Path, step: Any, size: int) -> str:
+    content = _read(step.source, size)
     if hashlib.sha256(content).hexdigest() != step.sha256:
         return step.source
     with open(_staged(staging, step), "xb", buffering=0) as copy:
@@ -427,13 +428,22 @@ def _staged(staging: Path, step: Any) -> str:
     return f"{staging}/{step.sha256[:2]}/{step.sha256}"
 
 
-def _in_threads(function: Callable[[Any], Any], items: Sequence[Any], description: str) -> list[Any]:
-    """Call a function with every item. A terminal or a notebook shows a progress bar if it takes a while."""
+def _remove_empty_folders(raw: Path) -> None:
+    for place, _, files in os.walk(raw, topdown=False):
+        if not files and place != str(raw):
+            with suppress(OSError):  # there are folders in it
+                Path(place).rmdir()
+
+
+def _in_threads(function: Callable[[Any, int], Any], items: Sequence[tuple[Any, int]], description: str) -> list[Any]:
+    """Call a function with every item and its size. A terminal or a notebook shows a bar if it takes a while."""
+    # Threads that read small files only wait for each other: what takes time is the interpreter.
+    small = sum(size for _, size in items) < SMALL_FILE * len(items)
     batches = [items[start : start + 32] for start in range(0, len(items), 32)]
     results: list[Any] = []
     bar = tqdm(total=len(items), desc=description, unit=" images", delay=1, leave=False, disable=None)
-    with bar, ThreadPoolExecutor(os.cpu_count()) as pool:
-        for batch in pool.map(lambda batch: list(map(function, batch)), batches):
+    with bar, ThreadPoolExecutor(1 if small else os.cpu_count()) as pool:
+        for batch in pool.map(lambda batch: [function(*item) for item in batch], batches):
             results += batch
             bar.update(len(batch))
     return results

@@ -1,6 +1,6 @@
 """Where the images of the training set come from: ``data/labels.csv``."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -22,7 +22,7 @@ def read_lineage(file: Path | None) -> pd.DataFrame:
     -------
     DataFrame
         A row per image, sorted by ``file``, its path relative to data/raw: ``label``, ``sha256``, the ``task`` and the
-        ``annotators`` that the label comes from, separated by spaces, ``updated_at`` (UTC), ``export_sha256`` and
+        ``annotators`` who chose the label, separated by spaces, ``updated_at`` (UTC), ``export_sha256`` and
         ``by_model`` (bool). All others are str.
 
     Raises
@@ -43,8 +43,8 @@ def read_lineage(file: Path | None) -> pd.DataFrame:
 def extend_lineage(lineage: pd.DataFrame, plan: pd.DataFrame, export_sha256: str) -> pd.DataFrame:
     """Record a merge, in place of what the lineage says of the same content.
 
-    Recorded is what the plan adds or moves, and what it keeps and a later annotation confirmed or corrected: that one
-    came after all exports from before it.
+    Recorded is what the plan adds or moves, and what it keeps if the label was confirmed since: exports from before
+    that must not correct it any more.
 
     Parameters
     ----------
@@ -55,16 +55,14 @@ def extend_lineage(lineage: pd.DataFrame, plan: pd.DataFrame, export_sha256: str
     export_sha256 : str
         Of the export that the plan was made from.
     """
-    known = lineage.drop_duplicates("sha256").set_index("sha256").reindex(plan["sha256"])
-    confirmed = plan["updated_at"].gt(known["updated_at"].array) | (
-        plan["updated_at"].eq(known["updated_at"].array) & plan["label"].ne(known["label"].array)
-    )
-    fresh = plan[plan["action"].isin(["add", "move"]) | (plan["action"].eq("keep") & confirmed)]
+    known_since = lineage.drop_duplicates("sha256").set_index("sha256")["updated_at"].reindex(plan["sha256"])
+    confirmed = plan["action"].eq("keep") & plan["updated_at"].gt(known_since.array)
+    fresh = plan[plan["action"].isin(["add", "move"]) | confirmed]
     fresh = fresh.sort_values("updated_at", ascending=False, kind="stable").drop_duplicates("sha256")
     fresh = fresh.assign(
         file=fresh["destination"],
         task=fresh["tasks"].map(_join),
-        annotators=fresh["annotators"].map(_join),
+        annotators=list(map(_join_who_chose, fresh["label"], fresh["labels"], fresh["annotators"])),
         export_sha256=export_sha256,
     )[COLUMNS]
     older = lineage[~lineage["sha256"].isin(fresh["sha256"]) & ~lineage["file"].isin(fresh["file"])]
@@ -75,6 +73,10 @@ def write_lineage(lineage: pd.DataFrame, file: Path) -> None:
     """Write what `read_lineage` reads. The same rows give the same bytes."""
     dates = lineage["updated_at"].dt.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     lineage.assign(updated_at=dates).to_csv(file, index=False, lineterminator="\n")
+
+
+def _join_who_chose(label: str, choices: Sequence[str], annotators: Sequence[str]) -> str:
+    return _join(who for who, choice in zip(annotators, choices, strict=True) if choice == label)
 
 
 def _join(values: Iterable[object]) -> str:
