@@ -17,7 +17,7 @@ lab: $(VENV)/installed ## Open the notebook in JupyterLab, in the sample workspa
 	cd demo && ../$(BIN)/jupyter lab notebooks/retrain.ipynb
 
 test: $(VENV)/installed ## Run the tests that take minutes together
-	$(BIN)/pytest -m "not slow"
+	$(BIN)/pytest --numprocesses auto --dist worksteal -m "not slow and not label_studio"
 
 slow: $(VENV)/installed ## Run the tests that take longer
 	$(BIN)/pytest -m slow

@@ -98,12 +98,12 @@ class Classifier:
 
     Attributes
     ----------
-    network : nn.Module
+    network : nn.Sequential
         Takes what `to_tensor` gives, returns logits.
     description : Description
     """
 
-    network: nn.Module
+    network: nn.Sequential
     description: Description
 
     @property

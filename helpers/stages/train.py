@@ -42,7 +42,8 @@ def train(
 ) -> tuple[Classifier, pd.DataFrame]:
     """Train a network with AdamW and a one-cycle schedule, and watch it on the held-out images.
 
-    The held-out images decide nothing: the schedule is fixed and the last epoch's weights are the result.
+    The held-out images decide no prediction: the schedule is fixed, the last epoch's weights are the result, and only
+    how sure they are is fitted (`calibrate`).
 
     Parameters
     ----------
@@ -98,7 +99,34 @@ def train(
                 f"epoch {epoch:2}/{params.epochs}  loss {learnt['loss']:.4f}  held-out loss {watched['loss']:.4f}  "
                 f"held-out accuracy {watched['accuracy']:.1%}  {time.perf_counter() - started:.1f} s"
             )
-    return Classifier(network.cpu(), description), pd.DataFrame(history)
+    classifier = Classifier(network.cpu(), description)
+    calibrate(classifier, images[held_out], labels.numpy()[held_out])
+    return classifier, pd.DataFrame(history)
+
+
+def calibrate(classifier: Classifier, images: np.ndarray, labels: np.ndarray) -> None:
+    """Scale the last layer so that a confidence of 80 % means right 8 times in 10; no prediction changes.
+
+    Temperature scaling (Guo et al. 2017, arXiv 1706.04599): one number, fitted to the held-out images. Targets are
+    smoothed by the weight of one image (Platt 1999), or a network that errs nowhere would be made ever surer.
+
+    Parameters
+    ----------
+    classifier : Classifier
+        Changed in place.
+    images : ndarray of uint8, shape (N, H, W, C)
+    labels : ndarray of int, shape (N,)
+    """
+    if not len(labels):
+        return
+    logits = torch.from_numpy(classifier.probabilities(images)).clamp(min=torch.finfo(torch.float32).tiny).log()
+    target, smoothing = torch.from_numpy(labels), 1 / (len(labels) + 1)
+    temperatures = torch.logspace(-1, 1, 201)
+    losses = [nn.functional.cross_entropy(logits / t, target, label_smoothing=smoothing) for t in temperatures]
+    temperature = temperatures[torch.stack(losses).argmin()]
+    with torch.no_grad():
+        for parameter in classifier.network[-1].parameters():
+            parameter.div_(temperature)
 
 
 def main() -> None:

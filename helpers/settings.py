@@ -1,0 +1,55 @@
+"""What differs from machine to machine: addresses and keys, from environment variables or a ``.env`` file."""
+
+from pathlib import Path
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from helpers.problems import Problem
+
+
+class Settings(BaseSettings):
+    """Each is an environment variable of the same name in capitals, or a line of ``.env`` at the workspace's root.
+
+    Attributes
+    ----------
+    label_studio_url : str
+        Where Label Studio runs, such as ``http://localhost:8080``. The only host that pictures are fetched from.
+    label_studio_api_key : SecretStr
+        From *Account & Settings* in Label Studio: a personal access token or a legacy token.
+    backend_user, backend_password : str, SecretStr
+        What Label Studio sends to the model as Basic authentication. Without a password, none is asked for.
+    backend_images : str
+        The folder of the pictures, relative to the root. What is not there is fetched from Label Studio.
+    retrain_project : int
+        The number of the project whose labels retrain the model. 0: nothing starts a training.
+    retrain_after : int
+        Start a training after so many new annotations. 0: only the button of Label Studio does.
+    """
+
+    model_config = SettingsConfigDict(extra="ignore", frozen=True)
+
+    label_studio_url: str = Field(default="", pattern=r"^(https?://[^/\s?#@]+[^\s?#@]*)?$")
+    label_studio_api_key: SecretStr = SecretStr("")
+    backend_user: str = "label-studio"
+    backend_password: SecretStr = SecretStr("")
+    backend_images: str = "extra-data"
+    retrain_project: int = Field(default=0, ge=0)
+    retrain_after: int = Field(default=0, ge=0)
+
+
+def read_settings(root: Path) -> Settings:
+    """Read the settings that hold for a workspace; the environment wins over ``.env``.
+
+    Raises
+    ------
+    Problem
+        Every setting that cannot be used, by its name and without its value: it may be a key.
+    """
+    try:
+        return Settings(_env_file=root / ".env")
+    except ValidationError as error:
+        wrong = [f"{'.'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors(include_input=False)]
+        raise Problem(
+            "These settings cannot be used.", wrong, "They are read from the environment and `.env`."
+        ) from None
