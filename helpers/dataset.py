@@ -3,18 +3,15 @@
 Content alone decides what an image is: files of the same bytes are one image, whatever they are called.
 """
 
-# ruff: noqa: PTH105, PTH113, PTH116, PTH123
+# ruff: noqa: PTH105, PTH113, PTH123
 # With 100,000 small files, making a Path of each name takes as long as reading them.
 
 import difflib
 import hashlib
-import io
 import os
 import shutil
-import stat
 from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from itertools import chain
@@ -22,15 +19,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
-from tqdm.auto import tqdm  # type: ignore[import-untyped]
 
+from helpers.content import LARGEST_FILE, examine_image, map_files, read_file, sha256_of, size_of
 from helpers.filenames import UPLOAD, ImageFiles, fold, free_name, is_safe, list_files
-from helpers.images import SUFFIXES, UNREADABLE, open_image
 from helpers.lineage import extend_lineage, read_lineage, write_lineage
 from helpers.problems import Problem
 
 CHANGES = ["add", "move"]  # the actions that touch the training set
-SMALL_FILE, LARGEST_FILE = 100_000, 1 << 30  # bytes; a file is read in one go
 
 
 class Decision(NamedTuple):
@@ -104,9 +99,9 @@ def plan_merge(
         )
     known = ImageFiles(images)
     found = [known.find(image, file) for image, file in zip(labels["image"], labels["file"], strict=True)]
-    sizes = {file: _size(file) for file in chain.from_iterable(found)}
+    sizes = {file: size_of(file) for file in chain.from_iterable(found)}
     names, held = _read_training_set(raw, set(sizes.values()))
-    examined = _in_threads(partial(_examine, held), list(sizes.items()), "Reading images")
+    examined = map_files(partial(examine_image, held), list(sizes.items()), "Reading images")
 
     plan = _choose_files(labels.reset_index(drop=True), found, dict(zip(sizes, examined, strict=True)))
     refused, advice = _refuse_labels(set(plan["label"].dropna()), raw, new_classes)
@@ -199,47 +194,22 @@ def class_balance(plan: pd.DataFrame, raw: Path) -> pd.DataFrame:
     return table.assign(after=table["before"] + table["gained"] - table["lost"])[["before", "after"]]
 
 
-def sha256_of(file: str | os.PathLike[str]) -> str:
-    """Hash a file's content: SHA-256, hexadecimal."""
-    digest = hashlib.sha256()
-    with open(file, "rb", buffering=0) as content:
-        while block := content.read(1 << 16):
-            digest.update(block)
-    return digest.hexdigest()
-
-
 def _read_training_set(raw: Path, sizes: Collection[int]) -> tuple[list[str], dict[str, list[str]]]:
     """The names of all images, and the images that have one of these sizes by their SHA-256."""
-    files = {name: _size(f"{raw}/{name}") for name in _list_images(raw)}
+    files = {name: size_of(f"{raw}/{name}") for name in _list_images(raw)}
     if broken := [name for name, size in files.items() if size < 0]:
         raise Problem(f"Files in {raw} cannot be read.", broken, "They are links to nothing: try `dvc checkout`.")
     # Files of different sizes differ: most need not be read.
     similar = {name: size for name, size in files.items() if size in sizes and size <= LARGEST_FILE}
     held = defaultdict(list)
-    hashes = _in_threads(
-        lambda name, size: hashlib.sha256(_read(f"{raw}/{name}", size)).hexdigest(),
+    hashes = map_files(
+        lambda name, size: hashlib.sha256(read_file(f"{raw}/{name}", size)).hexdigest(),
         list(similar.items()),
         "Reading the training set",
     )
     for name, sha256 in zip(similar, hashes, strict=True):
         held[sha256].append(name)
     return list(files), dict(held)
-
-
-def _examine(held: Collection[str], file: str, size: int) -> tuple[str, str]:
-    """Hash a file and, unless the training set holds it, see that it is a picture: its SHA-256, and what is wrong."""
-    try:
-        if not 0 <= size <= LARGEST_FILE:
-            raise ValueError("it is no file, a link to none, or larger than 1 GiB")
-        content = _read(file, size)
-        sha256 = hashlib.sha256(content).hexdigest()
-        if sha256 not in held:
-            if f".{file.rpartition('.')[2].lower()}" not in SUFFIXES:
-                raise ValueError(f"its name ends in none of {', '.join(sorted(SUFFIXES))}")
-            open_image(io.BytesIO(content)).close()
-    except UNREADABLE as error:
-        return "", f"{file} is no picture: {error}"
-    return sha256, ""
 
 
 def _choose_files(
@@ -408,13 +378,13 @@ def _stage(steps: Sequence[Any], staging: Path) -> None:
     staging.mkdir()
     for folder in {step.sha256[:2] for step in steps}:
         (staging / folder).mkdir()
-    sized = [(step, max(_size(step.source), 0)) for step in steps]
-    if changed := list(filter(None, _in_threads(partial(_copy, staging), sized, "Copying images"))):
+    sized = [(step, max(size_of(step.source), 0)) for step in steps]
+    if changed := list(filter(None, map_files(partial(_copy, staging), sized, "Copying images"))):
         raise Problem("Images changed since the plan was made; nothing was merged.", changed, "Plan again.")
 
 
 def _copy(staging: Path, step: Any, size: int) -> str:
-    content = _read(step.source, size)
+    content = read_file(step.source, size)
     if hashlib.sha256(content).hexdigest() != step.sha256:
         return step.source
     with open(_staged(staging, step), "xb", buffering=0) as copy:
@@ -435,20 +405,6 @@ def _remove_empty_folders(raw: Path) -> None:
                 Path(place).rmdir()
 
 
-def _in_threads(function: Callable[[Any, int], Any], items: Sequence[tuple[Any, int]], description: str) -> list[Any]:
-    """Call a function with every item and its size. A terminal or a notebook shows a bar if it takes a while."""
-    # Threads that read small files only wait for each other: what takes time is the interpreter.
-    small = sum(size for _, size in items) < SMALL_FILE * len(items)
-    batches = [items[start : start + 32] for start in range(0, len(items), 32)]
-    results: list[Any] = []
-    bar = tqdm(total=len(items), desc=description, unit=" images", delay=1, leave=False, disable=None)
-    with bar, ThreadPoolExecutor(1 if small else os.cpu_count()) as pool:
-        for batch in pool.map(lambda batch: [function(*item) for item in batch], batches):
-            results += batch
-            bar.update(len(batch))
-    return results
-
-
 def _list_images(raw: Path) -> list[str]:
     """Paths relative to the training set of what counts as an image: every file in a class that is not hidden."""
     return [name for name in list_files(raw) if "/" in name and "/." not in f"/{name}"]
@@ -460,20 +416,6 @@ def _rows(table: pd.DataFrame) -> list[Any]:
 
 def _class_of(name: str) -> str:
     return name.partition("/")[0]
-
-
-def _read(file: str, size: int) -> bytes:
-    with open(file, "rb", buffering=0) as content:
-        return content.read(size)
-
-
-def _size(file: str) -> int:
-    """Bytes; -1 if it is no regular file."""
-    try:
-        status = os.stat(file)
-    except OSError:
-        return -1
-    return status.st_size if stat.S_ISREG(status.st_mode) else -1
 
 
 def _shorten(image: str) -> str:

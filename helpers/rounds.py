@@ -13,6 +13,7 @@ import yaml
 
 from helpers import comparison, dataset, decision
 from helpers.classifier import load_classifier
+from helpers.content import sha256_of
 from helpers.lineage import read_lineage
 from helpers.params import TrainParams, read_params
 from helpers.problems import Problem
@@ -34,7 +35,7 @@ def merge_round(workspace: Workspace, plan: pd.DataFrame, export: Path) -> None:
     """
     if plan["action"].isin(dataset.CHANGES).any():
         remember_workspace(workspace)
-        dataset.apply_merge(plan, workspace.root / RAW, workspace.root / LINEAGE, dataset.sha256_of(export))
+        dataset.apply_merge(plan, workspace.root / RAW, workspace.root / LINEAGE, sha256_of(export))
     # Also where nothing is left to merge: an earlier run may have ended before this line.
     if not _is_tracked(workspace.root / LINEAGE):
         workspace.dvc("add", "--quiet", RAW, LINEAGE)
@@ -186,7 +187,7 @@ def record_decision(
         ),
         "baseline": baseline,
         "baseline_commit": commit,
-        "export_sha256": dataset.sha256_of(export),
+        "export_sha256": sha256_of(export),
         "model": model,
         "decisions": last.get("decisions", 0) + (last.get("model") != model),
     }

@@ -24,7 +24,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from helpers.annotations import read_export
-from helpers.dataset import CHANGES, apply_merge, class_balance, plan_merge, sha256_of
+from helpers.content import sha256_of
+from helpers.dataset import CHANGES, apply_merge, class_balance, plan_merge
 from helpers.lineage import read_lineage
 from helpers.problems import Problem
 
