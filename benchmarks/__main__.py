@@ -1,70 +1,27 @@
-"""Measure the whole way, as a user would see it: `make bench`, or `python -m benchmarks PLANETS`.
-
-PLANETS is an image set with a labelling round: ``raw/<label>/…`` (the training set), ``extra/…`` (what was labelled
-since) and ``exports/round1.JSON_MIN.json`` (its labels). Where there is none, the embedded sample is measured.
-"""
+"""Measure times, memory and accuracies: `make bench`, or `python -m benchmarks reading merging` for some of it."""
 
 import argparse
-import json
 import os
-import shutil
-import subprocess
-import sys
 import tempfile
-import time
-from functools import partial
+from importlib import import_module
 from pathlib import Path
 
-from helpers.sample import make_workspace, write_digits
-from helpers.workspace import MODEL, Workspace
-
-PLANETS = Path(__file__).resolve().parents[2] / "shared" / "planets"
-PAPERMILL = [sys.executable, "-m", "papermill", "--log-level", "ERROR", "--no-progress-bar"]
-
-
-def write_round(source: Path, folder: Path) -> None:
-    """Copy an image set and its labelling round into a workspace."""
-    for part, target in (("raw", "data/raw"), ("extra", "extra-data")):
-        shutil.copytree(source / part, folder / target, copy_function=shutil.copyfile)
-    shutil.copyfile(source / "exports/round1.JSON_MIN.json", folder / "extra-data/annotations.json")
-
-
-def seconds(command: list[str], folder: Path) -> float:
-    """How long a command takes as a whole process."""
-    started = time.perf_counter()
-    subprocess.run(command, cwd=folder, check=True, capture_output=True)
-    return time.perf_counter() - started
-
-
-def measure(workspace: Workspace) -> None:
-    """Run the notebook twice, and the pipeline alone on what it merged."""
-    notebook = [*PAPERMILL, "notebooks/retrain.ipynb", "out.ipynb"]
-    first, second = seconds(notebook, workspace.root), seconds(notebook, workspace.root)
-    metrics = json.loads((workspace.root / "evaluation/metrics.json").read_text(encoding="utf-8"))
-    print(f"held-out accuracy of the retrained model  {metrics['accuracy']:8.2%} of {metrics['images']} images")
-    print(f"the notebook, with training               {first:8.1f} s")
-    print(f"the notebook again, nothing changed       {second:8.1f} s  ({second / first:.0%} of the first)")
-
-    workspace.git("checkout", "--quiet", "dvc.lock")
-    shutil.rmtree(workspace.root / ".dvc/cache/runs", ignore_errors=True)  # or DVC takes the results from there
-    path = {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
-    os.environ.update(path)
-    repro = seconds([sys.executable, "-m", "dvc", "repro"], workspace.root)
-    print(f"`dvc repro` after the merge               {repro:8.1f} s  ({repro / first:.0%} of the notebook)")
-    print(f"the model's file                          {(workspace.root / MODEL).stat().st_size / 1000:8.0f} kB")
+ALL = ("reading", "merging", "backend", "retrain")
 
 
 def main() -> None:
-    """Make a workspace in a temporary folder and measure in it."""
-    parser = argparse.ArgumentParser(description="Measure times and accuracies.")
-    parser.add_argument("planets", type=Path, nargs="?", default=PLANETS)
-    source = parser.parse_args().planets
-    with tempfile.TemporaryDirectory() as folder:
-        root = Path(folder) / "workspace"
-        fill = partial(write_round, source) if source.is_dir() else write_digits
-        make_workspace(root, fill, "Add the training set and train the baseline")
-        print(f"\n{source if source.is_dir() else 'the embedded sample'}, {os.cpu_count()} processors")
-        measure(Workspace(root))
+    """Run the benchmarks that were asked for, each in a temporary folder of its own."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="name", help=f"which of {', '.join(ALL)} (default: all)")
+    names = parser.parse_args().names or ALL
+    if unknown := set(names) - set(ALL):
+        parser.error(f"there is no {', '.join(sorted(unknown))}")
+    print(f"{os.cpu_count()} processors")
+    for name in names:
+        benchmark = import_module(f"benchmarks.{name}")
+        print(f"\n{name}: {str(benchmark.__doc__).splitlines()[0]}")
+        with tempfile.TemporaryDirectory() as folder:
+            benchmark.main(Path(folder))
 
 
 if __name__ == "__main__":
