@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from helpers.problems import Problem
 
 RAW, EXTRA, LINEAGE = "data/raw", "extra-data", "data/labels.csv"
@@ -187,4 +189,16 @@ def open_workspace(start: Path) -> Workspace:
         missing.append(f"no {RAW}: put images into {RAW}/<label>/ and run `dvc add {RAW}`, or run `dvc pull`")
     if missing:
         raise Problem(f"{root} cannot be worked in yet.", missing)
+    _remove_stale_locks(workspace)
     return workspace
+
+
+def _remove_stale_locks(workspace: Workspace) -> None:
+    """A git that was killed leaves its locks, and every later one refuses to work: remove them if no git is at work."""
+    folder = Path(workspace.git("rev-parse", "--absolute-git-dir").strip())
+    locks = [*folder.glob("*.lock"), *folder.glob("refs/**/*.lock")]
+    processes = psutil.process_iter(["name", "cwd"]) if locks else []
+    places = [process.info["cwd"] for process in processes if "git" in (process.info["name"] or "")]
+    if not any(place is None or Path(place).is_relative_to(workspace.root) for place in places):
+        for lock in locks:
+            lock.unlink(missing_ok=True)

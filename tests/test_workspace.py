@@ -109,6 +109,25 @@ def test_two_dvc_commands_at_once_are_a_clear_problem(sample):
         first.terminate()
 
 
+def test_the_locks_of_a_git_that_was_killed_do_not_stop_the_next_one(sample):
+    locks = [sample.root / ".git" / name for name in ("index.lock", "HEAD.lock", "refs/heads/main.lock")]
+    for lock in locks:
+        lock.touch()
+    with pytest.raises(Problem, match=r"index\.lock"):
+        sample.git("add", "params.yaml")
+    open_workspace(sample.root).git("add", "params.yaml")
+    assert not any(lock.exists() for lock in locks)
+
+
+def test_the_lock_of_a_git_that_is_running_is_respected(sample):
+    lock = sample.root / ".git/index.lock"
+    with subprocess.Popen(["git", "cat-file", "--batch"], cwd=sample.root, stdin=subprocess.PIPE) as git:
+        lock.touch()
+        open_workspace(sample.root)
+        assert lock.exists()
+        git.communicate()
+
+
 def test_a_workspace_path_may_have_spaces_and_accents(pristine, tmp_path):
     home = tmp_path / "été à la mer"
     shutil.copytree(pristine.parent, home, symlinks=True)
