@@ -8,12 +8,12 @@ from itertools import pairwise
 from os import PathLike
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
 
 import numpy as np
 import pandas as pd
 
 from helpers.exports import Outcome, make_table, read_annotations
+from helpers.filenames import file_of
 from helpers.problems import Problem
 
 COLUMNS = ["image", "file", "label", "status", "reason", "tasks", "annotators", "labels"]
@@ -164,7 +164,7 @@ def _images(annotations: pd.DataFrame, on_disagreement: str) -> pd.DataFrame:
     return make_table(
         {
             "image": images,
-            "file": list(map(_file, images.tolist())),
+            "file": list(map(file_of, images.tolist())),
             "label": np.where(labelled, texts[lowest], None),
             "status": status,
             "reason": reason,
@@ -176,22 +176,6 @@ def _images(annotations: pd.DataFrame, on_disagreement: str) -> pd.DataFrame:
             "by_model": deciding["by_model"].all() & labelled,
         }
     )
-
-
-def _file(image: str) -> str:
-    """Return what to look for on disk, given an image reference."""
-    if "/data/upload/" in image:
-        return unquote(image.partition("?")[0].partition("#")[0].rpartition("/")[2])
-    if "/data/local-files/?d=" in image:
-        return unquote(image.partition("?d=")[2].partition("&")[0])
-    if image.startswith("data:"):
-        return ""
-    path = image.partition("?")[0]
-    if image.startswith(("http", "/")):
-        # Elsewhere a # is part of the name: Label Studio takes the keys of a bucket as they are.
-        path = path.partition("#")[0]
-    _, absolute, below_scheme = path.partition("://")
-    return unquote(below_scheme.partition("/")[2] if absolute else path.lstrip("/"))
 
 
 def _gather(image: pd.Series, values: Iterable[Any], count: int) -> list[tuple[Any, ...]]:

@@ -84,6 +84,11 @@ def score_held_out(workspace: Workspace, baseline: str) -> pd.DataFrame:
     )
 
 
+def slice_scores(workspace: Workspace, scores: pd.DataFrame) -> pd.DataFrame:
+    """`comparison.slices` of the scores, by what the workspace's lineage says of each image."""
+    return comparison.slices(scores, read_lineage(workspace.root / LINEAGE))
+
+
 def measure_seed_noise(workspace: Workspace, scores: pd.DataFrame, baseline: str, seeds: int) -> list[float]:
     """Train on the old data again, with other seeds, and see how far chance alone moves the accuracy.
 
@@ -181,7 +186,7 @@ def record_decision(
         **decision.decide(
             scores,
             comparison.summary(scores),
-            slices=comparison.slices(scores, read_lineage(workspace.root / LINEAGE)),
+            slices=slice_scores(workspace, scores),
             changed=_changes_since(workspace, commit),
             **rules,
         ),

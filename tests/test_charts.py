@@ -17,7 +17,7 @@ from nbclient import NotebookClient
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from helpers import charts, comparison
+from helpers import charts, comparison, galleries
 
 PROJECT = Path(__file__).parents[1]
 PLANETS = Path(__file__).parents[2] / "shared/planets/raw"
@@ -60,14 +60,14 @@ def all_figures(scores: pd.DataFrame, folder: Path) -> dict[str, Figure]:
     labels = scores["actual"]
     balance = labels.value_counts().rename("after").to_frame().assign(before=3)
     return {
-        "pictures": charts.pictures([folder / file for file in scores["file"]], labels, f"Labelled {labels[0]}"),
+        "pictures": galleries.pictures([folder / file for file in scores["file"]], labels, f"Labelled {labels[0]}"),
         "class_balance": charts.class_balance(balance[["before", "after"]]),
         "learning_curves": charts.learning_curves(HISTORY, HISTORY),
         "confusion_matrices": charts.confusion_matrices(scores),
         "per_class_change": charts.per_class_change(comparison.per_class(scores)),
         "difference": charts.difference(comparison.summary(scores), margin=0.01, control=[0.0, 0.02, -0.01]),
         "calibration": charts.calibration(scores),
-        "flip_gallery": charts.flip_gallery(comparison.flips(scores), folder),
+        "flip_gallery": galleries.flip_gallery(comparison.flips(scores), folder),
     }
 
 
@@ -190,7 +190,7 @@ def test_a_notebook_shows_each_figure_once_and_still_shows_the_users_own():
 @pytest.mark.skipif(not PLANETS.exists(), reason="needs ../shared/planets")
 def test_photographs_leave_the_notebook_small_enough_to_pass_round():
     files = [file for folder in sorted(PLANETS.iterdir()) for file in sorted(folder.iterdir())[:12]]
-    assert len(as_png(charts.pictures(files, [file.parent.name for file in files], "Planets", most=40))) < 400_000
+    assert len(as_png(galleries.pictures(files, [file.parent.name for file in files], "Planets", most=40))) < 400_000
 
 
 def test_where_nothing_can_be_compared_the_figures_say_so():
@@ -345,7 +345,7 @@ def flips_of(broken: int, fixed: int) -> pd.DataFrame:
     ],
 )
 def test_the_gallery_of_flips_counts_what_it_does_not_show(digits, broken, fixed, shown, left_out):
-    figure = charts.flip_gallery(flips_of(broken, fixed), digits)
+    figure = galleries.flip_gallery(flips_of(broken, fixed), digits)
     assert pictures_in(figure) == shown
     said = [text for text in texts(figure) if "more are not shown" in text]
     assert [int(text.split("(")[1].split()[0].replace(",", "")) for text in said] == left_out
@@ -354,7 +354,7 @@ def test_the_gallery_of_flips_counts_what_it_does_not_show(digits, broken, fixed
 
 def test_each_flip_has_its_label_both_predictions_and_both_confidences(digits):
     scores = scores_of(["Moon"], ["Moon"], ["Mars"], confidence=0.83)
-    figure = charts.flip_gallery(comparison.flips(scores), digits)
+    figure = galleries.flip_gallery(comparison.flips(scores), digits)
     under_the_picture = [text.get_text() for text in figure.axes[0].texts[2:]]
     assert under_the_picture == ["Moon", "■", "Moon 83 %", "■", "Mars 83 %"]
     marks = [text.get_color() for text in figure.axes[0].texts if text.get_text() == "■"]
@@ -362,13 +362,13 @@ def test_each_flip_has_its_label_both_predictions_and_both_confidences(digits):
 
 
 def test_no_flips_is_said_in_words(digits):
-    figure = charts.flip_gallery(flips_of(1, 0).head(0), digits)
+    figure = galleries.flip_gallery(flips_of(1, 0).head(0), digits)
     assert title(figure) == "There is no image that one model gets right and the other wrong"
 
 
 def test_pictures_show_the_first_ones_and_count_the_others(digits):
     files = pd.Series([digits / f"{number}.png" for number in range(100)])
-    figure = charts.pictures(files, files.map(lambda file: f"digit {file.stem}"), "Digits", most=10)
+    figure = galleries.pictures(files, files.map(lambda file: f"digit {file.stem}"), "Digits", most=10)
     assert title(figure) == "Digits (90 more are not shown)"
     assert pictures_in(figure) == 10
     assert [text for text in texts(figure) if text.startswith("digit ")] == [f"digit {number}" for number in range(10)]
@@ -376,17 +376,17 @@ def test_pictures_show_the_first_ones_and_count_the_others(digits):
 
 def test_small_pictures_are_enlarged_without_blur_and_keep_their_shape(digits, tmp_path):
     Image.new("L", (300, 100)).save(tmp_path / "wide.png")
-    digit, wide = charts.pictures([digits / "0.png", tmp_path / "wide.png"], ["", ""], "Two").axes[0].images
+    digit, wide = galleries.pictures([digits / "0.png", tmp_path / "wide.png"], ["", ""], "Two").axes[0].images
     assert digit.get_size() == (8, 8)
     assert digit.get_interpolation() == "nearest"
     left, right, bottom, top = wide.get_extent()
-    assert right - left == pytest.approx(charts.PICTURE)
-    assert bottom - top == pytest.approx(charts.PICTURE / 3)
+    assert right - left == pytest.approx(galleries.PICTURE)
+    assert bottom - top == pytest.approx(galleries.PICTURE / 3)
 
 
 def test_a_picture_that_cannot_be_read_does_not_take_the_others_with_it(digits, tmp_path):
     (tmp_path / "broken.png").write_bytes(b"no picture")
     files = [tmp_path / "broken.png", tmp_path / "missing.png", digits / "1.png"]
-    figure = charts.pictures(files, ["a", "b", "c"], "Pictures")
+    figure = galleries.pictures(files, ["a", "b", "c"], "Pictures")
     assert pictures_in(figure) == 1
     assert texts(figure).count("cannot\nbe read") == 2
