@@ -1,6 +1,7 @@
 """Where the images of the training set come from: ``data/labels.csv``."""
 
 from collections.abc import Iterable, Sequence
+from io import BytesIO
 from pathlib import Path
 
 import pandas as pd
@@ -8,6 +9,7 @@ import pandas as pd
 from helpers.problems import Problem
 
 COLUMNS = ["file", "label", "sha256", "task", "annotators", "updated_at", "export_sha256", "by_model"]
+HEADER = ",".join(COLUMNS).encode()
 
 
 def read_lineage(file: Path | None) -> pd.DataFrame:
@@ -30,14 +32,24 @@ def read_lineage(file: Path | None) -> pd.DataFrame:
     Problem
         The file is damaged.
     """
-    table = pd.DataFrame(columns=COLUMNS, dtype=str)
     try:
-        if file is not None and file.exists():
-            table = pd.read_csv(file, dtype=str, keep_default_na=False)[COLUMNS]
-        dates = pd.to_datetime(table["updated_at"], utc=True, format="ISO8601")
+        return parse_lineage(file.read_bytes() if file is not None and file.exists() else None)
     except (ValueError, KeyError) as error:
         raise Problem(f"{file} is damaged: {error}.", advice=f"`dvc checkout {file}` brings it back.") from None
+
+
+def parse_lineage(content: bytes | None) -> pd.DataFrame:
+    """What `read_lineage` returns, from what the file holds; None is no file."""
+    table = pd.read_csv(BytesIO(content or HEADER), dtype=str, keep_default_na=False)[COLUMNS]
+    dates = pd.to_datetime(table["updated_at"], utc=True, format="ISO8601")
     return table.assign(updated_at=dates, by_model=table["by_model"] == "True")
+
+
+def count_changes(before: pd.DataFrame, after: pd.DataFrame) -> tuple[int, int]:
+    """How many images the later of two lineages has besides, and for how many the label is another."""
+    known, labels = (lineage.drop_duplicates("sha256").set_index("sha256")["label"] for lineage in (before, after))
+    common = labels.index.intersection(known.index)
+    return len(labels) - len(common), int(labels[common].ne(known[common]).sum())
 
 
 def extend_lineage(lineage: pd.DataFrame, plan: pd.DataFrame, export_sha256: str) -> pd.DataFrame:

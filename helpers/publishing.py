@@ -7,13 +7,13 @@ from typing import Any
 
 import pandas as pd
 
+from helpers.lineage import count_changes, parse_lineage, read_lineage
 from helpers.problems import Problem
-from helpers.workspace import LINEAGE, RAW, Workspace
+from helpers.workspace import DECISION, LINEAGE, RAW, Workspace
 
 # What git remembers of a round. The data itself is DVC's.
 FILES = (f"{RAW}.dvc", f"{LINEAGE}.dvc", "dvc.lock", "params.yaml", "evaluation")
 BEFORE = "refs/retrain/before"
-PAST = {"add": "added", "move": "moved", "leave out": "left out"}
 
 
 def remember_workspace(workspace: Workspace) -> None:
@@ -100,7 +100,7 @@ def publish_round(workspace: Workspace, plan: pd.DataFrame, decision: dict[str, 
     stored = bool(workspace.dvc_remote())
     done = []
     if stored:
-        workspace.dvc("push", "--quiet")
+        workspace.push_data()
         done.append(f"The data is in DVC's remote `{workspace.dvc_remote()}`.")
     done.append(_commit(workspace, plan, decision, anyway))
     remote = _upstream_of(workspace, branch)
@@ -116,22 +116,36 @@ def publish_round(workspace: Workspace, plan: pd.DataFrame, decision: dict[str, 
 
 def _commit(workspace: Workspace, plan: pd.DataFrame, decision: dict[str, Any], anyway: str) -> str:
     files = _present(workspace)
+    headline = _describe_round(workspace, plan)
     workspace.git("add", "--", *files)
-    if not workspace.git("status", "--porcelain", "--", *files):
-        return "Nothing to commit: this round is committed already."
-    counts = plan["action"].value_counts()
-    images = ", ".join(f"{counts.get(action, 0)} {word}" for action, word in PAST.items())
-    reason = [f"Not accepted, published because: {anyway}"] if not decision["accepted"] else []
-    message = "\n\n".join([f"Retrain: images {images}", decision["sentence"], *reason])
-    workspace.git("commit", "--quiet", "--message", message, "--only", "--", *files)
+    if workspace.git("status", "--porcelain", "--", *files):
+        reason = [f"Not accepted, published because: {anyway}"] if not decision["accepted"] else []
+        message = "\n\n".join([headline, decision["sentence"], *reason])
+        workspace.git("commit", "--quiet", "--message", message, "--only", "--", *files)
+        done = f"Committed: {headline}."
+    else:
+        done = "Nothing to commit: this round is committed already."
     with suppress(Problem):
         workspace.git("update-ref", "-d", BEFORE)
-    if not decision["accepted"]:
-        return f"Committed: {message.splitlines()[0]}."
+    return f"{done} {_tag(workspace, decision)}".rstrip()
+
+
+def _describe_round(workspace: Workspace, plan: pd.DataFrame) -> str:
+    # The plan of a second run keeps what the first one added.
+    committed = parse_lineage(workspace.read_at("HEAD", LINEAGE))
+    added, moved = count_changes(committed, read_lineage(workspace.root / LINEAGE))
+    return f"Retrain: images {added} added, {moved} moved, {plan['action'].eq('leave out').sum()} left out"
+
+
+def _tag(workspace: Workspace, decision: dict[str, Any]) -> str:
+    """Give the commit of an accepted model its tag, unless it has one: an earlier run may have ended before this."""
+    commit = workspace.git("log", "-1", "--format=%H", "--", DECISION).strip()
+    if not decision["accepted"] or workspace.git("tag", "--points-at", commit, "--list", "model/v*"):
+        return ""
     numbers = workspace.git("tag", "--list", "model/v*").replace("model/v", "").split()
     tag = f"model/v{max(map(int, filter(str.isdigit, numbers)), default=0) + 1}"
-    workspace.git("tag", "--annotate", "--message", decision["sentence"], tag)
-    return f"Committed and tagged `{tag}`: {message.splitlines()[0]}."
+    workspace.git("tag", "--annotate", "--message", decision["sentence"], tag, commit)
+    return f"Tagged `{tag}`."
 
 
 def _upstream_of(workspace: Workspace, branch: str) -> str:

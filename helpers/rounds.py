@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,37 @@ def _is_tracked(file: Path) -> bool:
         return True
     recorded = yaml.safe_load(pointer.read_bytes())["outs"][0]["md5"] if pointer.exists() else ""
     return bool(recorded == hashlib.md5(file.read_bytes(), usedforsecurity=False).hexdigest())
+
+
+def find_baseline(workspace: Workspace, baseline: str) -> str:
+    """Find the commit to compare the model in the workspace with.
+
+    If the round is committed already, ``HEAD`` holds its model: then it is what that round was compared with, so that a
+    round that is run again comes to the same decision.
+
+    Parameters
+    ----------
+    workspace : Workspace
+    baseline : str
+        A git revision.
+
+    Returns
+    -------
+    str
+        The commit's hash.
+
+    Raises
+    ------
+    Problem
+        There is no such revision.
+    """
+    commit = workspace.commit_of(baseline)
+    if baseline == "HEAD" and workspace.read_at(commit, MODEL) == (workspace.root / MODEL).read_bytes():
+        with suppress(Problem):  # no decision is committed
+            decision = json.loads(workspace.git("show", f"{commit}:{DECISION}"))
+            if decision["model"] == load_classifier((workspace.root / MODEL).read_bytes(), MODEL).version:
+                return workspace.commit_of(decision["baseline_commit"])
+    return commit
 
 
 def score_held_out(workspace: Workspace, baseline: str) -> pd.DataFrame:
@@ -174,9 +206,9 @@ def record_decision(
     Returns
     -------
     dict
-        From `decision.decide`, and: `baseline` with its `baseline_commit`, `export_sha256`, the new `model` (its
-        version), and `decisions`: how many different models this held-out set has been used to decide on, this one
-        included. Held-out sets wear out when used again and again (Renggli et al. 2019, arXiv 1903.00278).
+        From `decision.decide`, and: `baseline`, as git describes its `baseline_commit`; `export_sha256`; the new
+        `model` (its version); and `decisions`: how many different models this held-out set has been used to decide on,
+        this one included. Held-out sets wear out when used again and again (Renggli et al. 2019, arXiv 1903.00278).
     """
     path = workspace.root / DECISION
     commit = workspace.commit_of(baseline)
@@ -190,7 +222,7 @@ def record_decision(
             changed=_changes_since(workspace, commit),
             **rules,
         ),
-        "baseline": baseline,
+        "baseline": workspace.git("describe", "--tags", "--always", commit).strip(),
         "baseline_commit": commit,
         "export_sha256": sha256_of(export),
         "model": model,

@@ -91,6 +91,23 @@ class Workspace:
 
         return str(Config(str(self.root / ".dvc"))["core"].get("remote") or "")
 
+    def push_data(self) -> None:
+        """Push everything that this revision needs to DVC's remote.
+
+        A push that was killed while DVC collected what to send leaves a list of part of it, and later ones take that
+        for all: "everything is up to date" (treeverse/dvc#10977). So the lists are dropped first.
+
+        Raises
+        ------
+        Problem
+            DVC failed.
+        """
+        from dvc.repo import Repo  # half a second that only pushing costs
+
+        with Repo(str(self.root)) as repo:
+            repo.drop_data_index()
+        self.dvc("push", "--quiet")
+
     def reproduce(self) -> bool:
         """Run the stages of ``dvc.yaml`` whose inputs changed, and tell whether there were any.
 

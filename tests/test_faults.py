@@ -2,12 +2,18 @@
 
 import hashlib
 import json
+import os
 import shutil
 import signal
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from random import Random
 
+import psutil
 import pytest
 
 from helpers.workspace import MODEL, Workspace
@@ -19,18 +25,32 @@ from helpers import annotations, dataset, publishing, rounds, workspace
 here = workspace.open_workspace(Path.cwd())
 export, raw, lineage = (here.root / path for path in ("extra-data/annotations.json", "data/raw", "data/labels.csv"))
 plan = dataset.plan_merge(annotations.read_export(export), here.root / "extra-data", raw, lineage=lineage)
+print("planned")
 rounds.merge_round(here, plan, export)
 here.reproduce()
-decision = rounds.record_decision(here, rounds.score_held_out(here, "HEAD"), "HEAD", export)
+old = rounds.find_baseline(here, "HEAD")
+decision = rounds.record_decision(here, rounds.score_held_out(here, old), old, export)
 publishing.publish_round(here, plan, decision, anyway="a test")
 """
 
 
-def finish_round(workspace: Workspace) -> None:
+def start_round(workspace: Workspace, before: str = "") -> subprocess.Popen[str]:
     """A round from merge to publish."""
-    command = [sys.executable, "-c", ROUND]
-    result = subprocess.run(command, cwd=workspace.root, capture_output=True, text=True)
-    assert result.returncode == 0, result.stderr[-3000:]
+    command = [sys.executable, "-uc", before + ROUND]
+    return subprocess.Popen(command, cwd=workspace.root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def finish_round(workspace: Workspace) -> None:
+    process = start_round(workspace)
+    _, errors = process.communicate()
+    assert process.returncode == 0, errors[-3000:]
+
+
+def assert_refused(process: subprocess.Popen[str]) -> None:
+    """It ended with a sentence for people."""
+    _, errors = process.communicate()
+    assert process.returncode == 1
+    assert "helpers.problems.Problem: " in errors
 
 
 def contents(folder: Path) -> dict[str, str]:
@@ -66,7 +86,9 @@ def assert_published(workspace: Workspace, images: dict[str, str]) -> None:
     assert contents(workspace.root / "data/raw") == images
     assert workspace.git("status", "--porcelain") == ""
     assert workspace.git("rev-parse", "HEAD") == workspace.git("rev-parse", "origin/main")
-    assert workspace.git("log", "--format=%s", "-1").startswith("Retrain: ")
+    (message,) = workspace.git("log", "--format=%s", "--grep=^Retrain").splitlines()
+    lines = (workspace.root / "data/labels.csv").read_text().count("\n")
+    assert message.startswith(f"Retrain: images {lines - 1} added, 0 moved, ")
     colleague = Workspace(workspace.root.with_name("colleague"))
     shutil.rmtree(colleague.root, ignore_errors=True)
     workspace.git("clone", "--quiet", str(workspace.root.with_name("demo.git")), str(colleague.root))
@@ -128,3 +150,86 @@ def test_a_round_succeeds_in_a_shallow_clone_and_in_a_worktree(quick, tmp_path):
         finish_round(workspace)
         assert contents(workspace.root / "data/raw") == images
         assert workspace.git("log", "--format=%s", "-1").startswith("Retrain: ")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kilobytes", [1, 30, 300, 3000])
+def test_a_round_without_room_is_finished_when_there_is_some(quick, kilobytes):
+    images, model = expected(quick), (quick.root / MODEL).read_bytes()
+    limit = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({kilobytes * 1000}, resource.RLIM_INFINITY))"
+    assert_refused(start_round(quick, before=limit))
+    assert (quick.root / MODEL).read_bytes() == model
+    finish_round(quick)
+    assert_published(quick, images)
+
+
+@pytest.mark.slow
+def test_a_training_set_that_cannot_be_written_is_left_as_it_is(quick):
+    images, before = expected(quick), contents(quick.root / "data/raw")
+    folders = [quick.root / "data/raw", *(quick.root / "data/raw").iterdir()]
+    with read_only(folders):
+        assert_refused(start_round(quick))
+        assert contents(quick.root / "data/raw") == before
+    finish_round(quick)
+    assert_published(quick, images)
+
+
+@contextmanager
+def read_only(folders: list[Path]) -> Iterator[None]:
+    """Nobody can write into these folders: root, who may in spite of their mode, cannot while they are immutable."""
+    root = os.geteuid() == 0
+    freeze, thaw = (["chattr", "+i"], ["chattr", "-i"]) if root else (["chmod", "a-w"], ["chmod", "u+w"])
+    if subprocess.run([*freeze, *folders], capture_output=True).returncode:
+        pytest.skip("this file system cannot make a folder immutable")
+    try:
+        yield
+    finally:
+        subprocess.run([*thaw, *folders], check=True)
+
+
+@pytest.mark.slow
+def test_two_rounds_at_once_do_not_spoil_each_other(quick):
+    images = expected(quick)
+    for process in [start_round(quick), start_round(quick)]:
+        _, errors = process.communicate()
+        assert process.returncode == 0 or "helpers.problems.Problem: " in errors, errors[-3000:]
+    finish_round(quick)
+    assert_published(quick, images)
+
+
+@pytest.mark.slow
+def test_a_round_that_is_killed_again_and_again_is_finished_by_the_same_command(quick, tmp_path):
+    images, chance, kills = expected(quick), Random(0), 0
+    started = time.monotonic()
+    finish_round(copy_of(quick, tmp_path / "whole"))
+    longest = time.monotonic() - started
+    while kills < 100:
+        workspace = copy_of(quick, tmp_path / f"round {kills}")
+        for _ in range(20):
+            process = start_round(workspace)
+            assert process.stdout is not None
+            process.stdout.readline()  # the merge begins
+            with suppress(subprocess.TimeoutExpired):
+                process.communicate(timeout=chance.uniform(0, longest))
+            if process.poll() is not None:
+                break
+            kill_with_children(process)
+            kills += 1
+        finish_round(workspace)
+        assert_published(workspace, images)
+        shutil.rmtree(workspace.root.parent)
+
+
+def copy_of(workspace: Workspace, folder: Path) -> Workspace:
+    shutil.copytree(workspace.root.parent, folder, symlinks=True)
+    return Workspace(folder / "demo")
+
+
+def kill_with_children(process: subprocess.Popen[str]) -> None:
+    """All at once, as when the machine loses its power."""
+    processes = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
+    for each in processes:
+        with suppress(psutil.NoSuchProcess):
+            each.kill()
+    psutil.wait_procs(processes)
+    process.communicate()

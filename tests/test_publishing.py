@@ -2,6 +2,8 @@
 
 import hashlib
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -13,6 +15,10 @@ from helpers.publishing import decline_round, publish_round, remember_workspace
 from helpers.workspace import MODEL, Workspace
 
 PLAN = pd.DataFrame({"action": ["add", "add", "leave out"]})
+LINEAGE = """file,label,sha256,task,annotators,updated_at,export_sha256,by_model
+0/new.png,0,aa,1,1,2026-01-05T09:00:00.000000Z,ee,False
+2/moved.png,2,bb,2,1,2026-01-05T09:00:00.000000Z,ee,False
+"""
 DECISION = {"accepted": True, "sentence": "Better: 99 % right.", "rules": []}
 REFUSED = {
     "accepted": False,
@@ -33,7 +39,7 @@ def merge_something(workspace: Workspace) -> None:
     Image.new("L", (8, 8), 77).save(raw / "0" / "new.png")
     moved = next((raw / "1").iterdir())
     moved.rename(raw / "2" / moved.name)
-    (workspace.root / "data/labels.csv").write_text("file\n0/new.png\n")
+    (workspace.root / "data/labels.csv").write_text(LINEAGE)
     (workspace.root / "evaluation/decision.json").write_text("{}\n")
     (workspace.root / "evaluation/metrics.json").write_text("{}\n")
     workspace.dvc("add", "--quiet", "data/raw", "data/labels.csv")
@@ -61,7 +67,7 @@ def test_a_colleague_gets_the_round_and_its_tag(sample):
 def test_each_accepted_model_gets_the_next_tag(sample):
     merge_something(sample)
     publish_round(sample, PLAN, DECISION)
-    (sample.root / "evaluation/metrics.json").write_text("[]\n")
+    (sample.root / "evaluation/decision.json").write_text("[]\n")
     publish_round(sample, PLAN, DECISION)
     assert sample.git("tag").split() == ["model/v1", "model/v2"]
 
@@ -88,6 +94,52 @@ def test_publishing_again_says_that_nothing_is_left(sample):
     before = sample.git("rev-parse", "HEAD")
     assert any("committed already" in line for line in publish_round(sample, PLAN, DECISION))
     assert sample.git("rev-parse", "HEAD") == before
+
+
+def test_a_round_that_ended_between_its_commit_and_its_tag_gets_it_later(sample):
+    merge_something(sample)
+    publish_round(sample, PLAN, DECISION)
+    sample.git("tag", "--delete", "model/v1")
+    sample.git("commit", "--quiet", "--allow-empty", "--message", "Something else")
+    publish_round(sample, PLAN, DECISION)
+    assert sample.git("log", "-1", "--format=%s", "model/v1").startswith("Retrain: ")
+
+
+def test_the_message_counts_what_changed_since_the_last_commit_however_often_the_round_was_run(sample):
+    merge_something(sample)
+    publish_round(sample, PLAN, DECISION)
+    later = LINEAGE.replace("2/moved.png,2", "3/moved.png,3") + LINEAGE.splitlines()[1].replace("aa", "cc") + "\n"
+    (sample.root / "data/labels.csv").write_text(later)
+    (sample.root / "evaluation/decision.json").write_text("[]\n")
+    sample.dvc("add", "--quiet", "data/labels.csv")
+    publish_round(sample, pd.DataFrame({"action": ["keep", "keep", "keep"]}), DECISION)
+    assert sample.git("log", "-1", "--format=%s") == "Retrain: images 1 added, 1 moved, 0 left out\n"
+
+
+def test_a_push_that_was_killed_while_it_looked_what_to_send_is_not_taken_for_finished(sample):
+    merge_something(sample)
+    break_dvcs_list_of_what_to_push(sample)
+    publish_round(sample, PLAN, DECISION)
+    colleague = colleague_of(sample)
+    colleague.dvc("pull", "--quiet")
+    assert images_of(colleague) == images_of(sample)
+
+
+def break_dvcs_list_of_what_to_push(workspace: Workspace) -> None:
+    """Leave DVC as a kill does after the first of several outputs was listed."""
+    code = """
+import os
+from dvc_data.index import collect
+listing = collect._collect_from_index
+def die_at_the_second(*args, **kwargs):
+    collect._collect_from_index = lambda *args, **kwargs: os._exit(9)
+    listing(*args, **kwargs)
+collect._collect_from_index = die_at_the_second
+from dvc.repo import Repo
+Repo().push()
+"""
+    result = subprocess.run([sys.executable, "-c", code], cwd=workspace.root)
+    assert result.returncode == 9
 
 
 def test_a_model_that_is_not_accepted_needs_a_reason_which_is_remembered(sample):

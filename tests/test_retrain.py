@@ -124,7 +124,7 @@ def test_without_an_old_model_the_new_one_is_shown_alone(sample):
     assert decision["verdict"] == "first"
 
 
-def test_publishing_puts_the_round_where_a_colleague_finds_it(sample, run, tmp_path):
+def test_publishing_puts_the_round_where_a_colleague_finds_it_and_can_be_repeated(sample, run, tmp_path):
     (sample.root / "unrelated.txt").write_text("mine")
     result = retrain(sample, "-p", "publish", "True")
     assert result.returncode == 0, result.stderr[-3000:]
@@ -135,6 +135,12 @@ def test_publishing_puts_the_round_where_a_colleague_finds_it(sample, run, tmp_p
     assert (colleague.root / "data/labels.csv").read_text().count("\n") > 900
     assert (colleague.root / "evaluation/decision.json").is_file()
     assert not (colleague.root / "unrelated.txt").exists()
+
+    before = (sample.root / "evaluation/decision.json").read_text(), sample.git("rev-parse", "HEAD", "model/v1")
+    result = retrain(sample, "-p", "publish", "True")
+    assert result.returncode == 0, result.stderr[-3000:]
+    after = (sample.root / "evaluation/decision.json").read_text(), sample.git("rev-parse", "HEAD", "model/v1")
+    assert after == before, "a second run compares with what the first one did, not with its result"
 
 
 def spoil_an_image(workspace: Workspace) -> None:
