@@ -16,11 +16,17 @@ lab: $(VENV)/installed ## Open the notebook in JupyterLab, in the sample workspa
 	$(BIN)/python -m helpers.sample demo
 	cd demo && ../$(BIN)/jupyter lab notebooks/retrain.ipynb
 
+serve: $(VENV)/installed ## Serve the model in this folder to Label Studio, at http://127.0.0.1:9090
+	$(BIN)/uvicorn helpers.backend:app --port 9090
+
 test: $(VENV)/installed ## Run the tests that take minutes together
-	$(BIN)/pytest --numprocesses auto --dist worksteal -m "not slow and not label_studio"
+	$(BIN)/pytest --numprocesses auto --dist loadfile -m "not slow and not label_studio"
 
 slow: $(VENV)/installed ## Run the tests that take longer
-	$(BIN)/pytest -m slow
+	$(BIN)/pytest --numprocesses auto --dist loadfile -m "slow and not label_studio"
+
+circle: $(VENV)/installed ## Run the tests with a real Label Studio, which is installed once into ~/.cache
+	$(BIN)/pytest -m label_studio
 
 lint: $(VENV)/installed ## Check style and types
 	$(BIN)/ruff check
@@ -47,4 +53,4 @@ $(VENV)/installed: requirements.txt
 	@touch $@
 
 .DEFAULT_GOAL := help
-.PHONY: help demo lab test slow lint format notebook bench
+.PHONY: help demo lab serve test slow circle lint format notebook bench

@@ -1,11 +1,17 @@
-"""What a notebook is told from outside: its parameters, and the file that one of them names."""
+"""What a notebook is told from outside: its parameters, and the files that they name."""
 
 import ast
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
+from helpers import pulling
+from helpers.label_studio import connect, parse_project_url
 from helpers.problems import Problem
+from helpers.settings import read_settings
+from helpers.workspace import EXTRA
 
 INJECTED = "# Parameters\n"  # how papermill begins the cell that it adds
 
@@ -50,18 +56,22 @@ def check_parameters(namespace: Mapping[str, Any]) -> None:
         )
 
 
-def find_export(export: str, root: Path) -> Path:
-    """Find the file that the parameter `export` means.
+def fetch_export(export: str, root: Path) -> Path:
+    """Find the file that the parameter `export` means, or pull it from Label Studio.
 
-    Looked for where the command was typed, then at the root of the workspace, then in its ``extra-data``.
+    A file is looked for where the command was typed, then at the root of the workspace, then in its ``extra-data``.
+    Of the address of a project, the labels are pulled into ``extra-data``.
 
     Raises
     ------
     Problem
-        It is in none of these places; all of them are named.
+        It is in none of these places; all are named. Or as `label_studio.connect` and `pulling.pull_export` raise.
     """
-    folders = [Path.cwd(), root, root / "extra-data"]
-    return _find(export, folders, Path.is_file, "Export the labels from Label Studio, for example as JSON-MIN.")
+    if project := parse_project_url(export):
+        return pulling.pull_export(connect(read_settings(root), project[0]), project[1], root / EXTRA)
+    folders = [Path.cwd(), root, root / EXTRA]
+    advice = "Export the labels from Label Studio, for example as JSON-MIN, or give the address of the project."
+    return _find(export, folders, Path.is_file, advice)
 
 
 def find_images(images: str, root: Path) -> Path:
@@ -73,6 +83,20 @@ def find_images(images: str, root: Path) -> Path:
         It is in neither place; both are named.
     """
     return _find(images, [Path.cwd(), root], Path.is_dir, "`images` is the folder of the labelled pictures.")
+
+
+def fetch_images(images: str, root: Path, export: str, labels: pd.DataFrame) -> Path:
+    """Find that folder and, if `export` is the address of a project, fetch the labelled images that it lacks.
+
+    Raises
+    ------
+    Problem
+        As `find_images` and `label_studio.connect` do.
+    """
+    folder = find_images(images, root)
+    if project := parse_project_url(export):
+        pulling.fetch_images(connect(read_settings(root), project[0]), labels, folder)
+    return folder
 
 
 def _find(name: str, folders: list[Path], fits: Callable[[Path], bool], advice: str) -> Path:

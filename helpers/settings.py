@@ -18,7 +18,7 @@ class Settings(BaseSettings):
     label_studio_api_key : SecretStr
         From *Account & Settings* in Label Studio: a personal access token or a legacy token.
     backend_user, backend_password : str, SecretStr
-        What Label Studio sends to the model as Basic authentication. Without a password, none is asked for.
+        What Label Studio sends to the model as Basic authentication, in ASCII. Without a password, none is asked for.
     backend_images : str
         The folder of the pictures, relative to the root. What is not there is fetched from Label Studio.
     retrain_project : int
@@ -31,7 +31,7 @@ class Settings(BaseSettings):
 
     label_studio_url: str = Field(default="", pattern=r"^(https?://[^/\s?#@]+[^\s?#@]*)?$")
     label_studio_api_key: SecretStr = SecretStr("")
-    backend_user: str = "label-studio"
+    backend_user: str = Field(default="label-studio", pattern=r"^[!-9;-~]+$")
     backend_password: SecretStr = SecretStr("")
     backend_images: str = "extra-data"
     retrain_project: int = Field(default=0, ge=0)

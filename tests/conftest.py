@@ -4,10 +4,11 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from label_studio_server import LabelStudio, Pretended, pretend_label_studio, run_label_studio
 
 from helpers.sample import make_sample
 from helpers.workspace import Workspace
@@ -51,3 +52,17 @@ def run() -> Callable[..., subprocess.CompletedProcess[str]]:
         return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=300)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def label_studio(tmp_path_factory, plain_home) -> Iterator[LabelStudio]:
+    """A real Label Studio, started once."""
+    with run_label_studio(tmp_path_factory.mktemp("label-studio") / "data") as server:
+        yield server
+
+
+@pytest.fixture
+def pretended() -> Iterator[Pretended]:
+    """A server that answers as a test wants."""
+    with pretend_label_studio() as server:
+        yield server
