@@ -1,0 +1,103 @@
+"""The model backend as Label Studio feels it: predictions, health meanwhile, many requests at once, memory."""
+
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+from itertools import cycle, islice
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from benchmarks.retrain import PLANETS, write_round
+from helpers.classifier import load_classifier
+from helpers.filenames import list_files
+from helpers.images import SUFFIXES
+from helpers.sample import make_workspace, write_digits
+from helpers.workspace import EXTRA, MODEL, Workspace
+
+PROJECT = Path(__file__).resolve().parents[1]
+TASKS, SIDE_BY_SIDE, MANY = 1000, 100, 10_000
+
+
+def measure(workspace: Workspace) -> None:
+    """Ask for predictions of the pictures in ``extra-data``."""
+    images = [file for file in list_files(workspace.root / EXTRA) if Path(file).suffix in SUFFIXES]
+    uploads = cycle(f"/data/upload/1/{number:08x}-{Path(file).name}" for number, file in enumerate(images))
+    tasks = [{"id": number, "data": {"image": image}} for number, image in enumerate(islice(uploads, TASKS))]
+    classes = load_classifier((workspace.root / MODEL).read_bytes()).description.classes
+    choices = "".join(f'<Choice value="{label}"/>' for label in classes)
+    config = f'<View><Image name="i" value="$image"/><Choices name="c" toName="i">{choices}</Choices></View>'
+
+    with serve(workspace) as (client, server), ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
+
+        def ask(tasks: list[dict[str, Any]]) -> int:
+            """How many tasks got a score."""
+            results = client.post("/predict", json={"tasks": tasks, "label_config": config}).json()["results"]
+            return sum(result["score"] is not None for result in results)
+
+        started, waits = time.perf_counter(), []
+        prediction = pool.submit(ask, tasks)
+        while not prediction.done():
+            asked = time.perf_counter()
+            client.get("/health")
+            waits.append(time.perf_counter() - asked)
+            time.sleep(0.01)
+        took = time.perf_counter() - started
+        print(f"{f'/predict of {TASKS:,} pictures':42}{took:7.2f} s  ({prediction.result():,} got a score)")
+        print(f"{f'/health meanwhile, the slowest of {len(waits)}':42}{1000 * max(waits):7.1f} ms")
+
+        started = time.perf_counter()
+        parts = [tasks[i : i + TASKS // SIDE_BY_SIDE] for i in range(0, TASKS, TASKS // SIDE_BY_SIDE)]
+        scored = sum(pool.map(ask, parts))
+        took = time.perf_counter() - started
+        print(f"{f'the same in {SIDE_BY_SIDE} requests side by side':42}{took:7.2f} s  ({scored:,} got a score)")
+
+        before = resident(server)
+        for _ in range(MANY // TASKS):
+            ask(tasks)
+        print(f"{f'memory before and after {MANY:,} more':42}{before:7.0f} MB → {resident(server):.0f} MB")
+
+
+@contextmanager
+def serve(workspace: Workspace) -> Iterator[tuple[httpx.Client, int]]:
+    """Run a backend of this project's code on a workspace; gives a client for it and its process number."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    options = ["--app-dir", str(PROJECT), "--port", str(port), "--log-level", "warning"]
+    command = [sys.executable, "-m", "uvicorn", "helpers.backend:app", *options]
+    client = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=100, limits=httpx.Limits(max_connections=None))
+    with client, subprocess.Popen(command, cwd=workspace.root) as process:
+        try:
+            while not is_up(client):
+                time.sleep(0.1)
+            yield client, process.pid
+        finally:
+            process.terminate()
+
+
+def is_up(client: httpx.Client) -> bool:
+    """Whether the server answers."""
+    try:
+        return client.get("/health").is_success
+    except httpx.ConnectError:
+        return False
+
+
+def resident(process: int) -> float:
+    """The memory of a process in megabytes."""
+    return int(subprocess.check_output(["ps", "-o", "rss=", "-p", str(process)])) / 1000
+
+
+def main(folder: Path) -> None:
+    """Make a workspace and serve it."""
+    planets = PLANETS.is_dir()
+    root = folder / "workspace"
+    make_workspace(root, partial(write_round, PLANETS) if planets else write_digits, "Train the baseline")
+    print(f"on {'the planets' if planets else 'the embedded sample'}")
+    measure(Workspace(root))
