@@ -198,17 +198,19 @@ def test_two_rounds_at_once_do_not_spoil_each_other(quick):
 
 
 @pytest.mark.slow
-def test_a_round_that_is_killed_again_and_again_is_finished_by_the_same_command(quick, tmp_path):
-    images, chance, kills = expected(quick), Random(0), 0
+@pytest.mark.parametrize("seed", range(4))
+def test_a_round_that_is_killed_again_and_again_is_finished_by_the_same_command(quick, tmp_path, seed):
+    images, chance, kills = expected(quick), Random(seed), 0
+    process = start_round(copy_of(quick, tmp_path / "whole"))
+    wait_for_the_merge(process)
     started = time.monotonic()
-    finish_round(copy_of(quick, tmp_path / "whole"))
+    process.communicate()
     longest = time.monotonic() - started
-    while kills < 100:
+    while kills < 25:
         workspace = copy_of(quick, tmp_path / f"round {kills}")
-        for _ in range(20):
+        for _ in range(10):
             process = start_round(workspace)
-            assert process.stdout is not None
-            process.stdout.readline()  # the merge begins
+            wait_for_the_merge(process)
             with suppress(subprocess.TimeoutExpired):
                 process.communicate(timeout=chance.uniform(0, longest))
             if process.poll() is not None:
@@ -218,6 +220,11 @@ def test_a_round_that_is_killed_again_and_again_is_finished_by_the_same_command(
         finish_round(workspace)
         assert_published(workspace, images)
         shutil.rmtree(workspace.root.parent)
+
+
+def wait_for_the_merge(process: subprocess.Popen[str]) -> None:
+    assert process.stdout is not None
+    assert process.stdout.readline() == "planned\n"
 
 
 def copy_of(workspace: Workspace, folder: Path) -> Workspace:
