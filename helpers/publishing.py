@@ -22,7 +22,7 @@ def remember_workspace(workspace: Workspace) -> None:
     The images go into DVC's cache; the files that point at them into a commit that no branch shows. A round that is
     still open keeps what was there before its first run.
     """
-    workspace.dvc("add", "--quiet", *_tracked_data(workspace))
+    workspace.dvc("add", *_tracked_data(workspace), quiet=True)
     head = workspace.git("rev-parse", "HEAD").strip()
     with suppress(Problem):  # no round is open
         if workspace.git("rev-parse", "--verify", "--quiet", f"{BEFORE}^").strip() == head:
@@ -50,14 +50,15 @@ def decline_round(workspace: Workspace) -> None:
         before = workspace.git("ls-tree", "-r", "--name-only", "-z", BEFORE).rstrip("\0").split("\0")
     except Problem:
         raise Problem("There is no round to decline: nothing was merged since the last one ended.") from None
-    workspace.dvc("add", "--quiet", *_tracked_data(workspace))
+    workspace.dvc("add", *_tracked_data(workspace), quiet=True)
     now = workspace.git("ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *FILES).split("\0")
     for file in set(filter(None, now)) - set(before):
         (workspace.root / file).unlink(missing_ok=True)
         if file == f"{LINEAGE}.dvc":
             (workspace.root / LINEAGE).unlink()
     workspace.git("restore", f"--source={BEFORE}", "--worktree", "--", *before)
-    workspace.dvc("checkout", "--quiet")
+    # Not all that DVC tracks: what came to extra-data since is not the round's.
+    workspace.dvc("checkout", *filter(lambda file: file.endswith(".dvc"), before), "dvc.yaml", quiet=True)
     workspace.git("update-ref", "-d", BEFORE)
 
 

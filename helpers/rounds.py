@@ -39,7 +39,7 @@ def merge_round(workspace: Workspace, plan: pd.DataFrame, export: Path) -> None:
         dataset.apply_merge(plan, workspace.root / RAW, workspace.root / LINEAGE, sha256_of(export))
     # Also where nothing is left to merge: an earlier run may have ended before this line.
     if not _is_tracked(workspace.root / LINEAGE):
-        workspace.dvc("add", "--quiet", RAW, LINEAGE)
+        workspace.dvc("add", RAW, LINEAGE, quiet=True)
 
 
 def _is_tracked(file: Path) -> bool:
@@ -182,7 +182,7 @@ def draw_plots(workspace: Workspace, baseline: str, anew: bool) -> str:
     """Let ``dvc plots diff`` write its page, unless nothing changed since it last did; gives a link to it from here."""
     page = workspace.root / "dvc_plots/index.html"
     if anew or not page.exists():
-        workspace.dvc("plots", "diff", "--quiet", workspace.commit_of(baseline))
+        workspace.dvc("plots", "diff", workspace.commit_of(baseline), quiet=True)
     return Path(os.path.relpath(page)).as_posix()
 
 

@@ -32,8 +32,14 @@ class Workspace:
 
     root: Path
 
-    def dvc(self, *arguments: str) -> None:
-        """Run DVC here and print what it says, line by line as it says it; with ``--quiet``, only if it fails.
+    def dvc(self, *arguments: str, quiet: bool = False) -> None:
+        """Run DVC here and print what it says, line by line as it says it.
+
+        Parameters
+        ----------
+        *arguments : str
+        quiet : bool
+            Print nothing.
 
         Raises
         ------
@@ -52,7 +58,7 @@ class Workspace:
             assert process.stdout is not None
             try:
                 for line in process.stdout:
-                    if "--quiet" not in arguments:  # DVC draws its spinners all the same
+                    if not quiet:
                         print(line, end="")
                     said.append(line.rstrip())
             except KeyboardInterrupt:
@@ -106,7 +112,7 @@ class Workspace:
 
         with Repo(str(self.root)) as repo:
             repo.drop_data_index()
-        self.dvc("push", "--quiet")
+        self.dvc("push", quiet=True)
 
     def reproduce(self) -> bool:
         """Run the stages of ``dvc.yaml`` whose inputs changed, and tell whether there were any.
@@ -119,7 +125,7 @@ class Workspace:
             self.dvc("repro")
         except (Problem, KeyboardInterrupt):
             with suppress(Problem):
-                self.dvc("checkout", "--quiet", "train", "evaluate")
+                self.dvc("checkout", "train", "evaluate", quiet=True)
             raise
         return lock.read_bytes() != before
 

@@ -77,7 +77,7 @@ def quick(sample) -> Workspace:
     params.write_text(params.read_text().replace("epochs: 8", "epochs: 1"))
     sample.reproduce()
     sample.git("commit", "--quiet", "--all", "--message", "Train for one epoch")
-    sample.dvc("push", "--quiet")
+    sample.dvc("push", quiet=True)
     sample.git("push", "--quiet")
     return sample
 
@@ -92,7 +92,7 @@ def assert_published(workspace: Workspace, images: dict[str, str]) -> None:
     colleague = Workspace(workspace.root.with_name("colleague"))
     shutil.rmtree(colleague.root, ignore_errors=True)
     workspace.git("clone", "--quiet", str(workspace.root.with_name("demo.git")), str(colleague.root))
-    colleague.dvc("pull", "--quiet")
+    colleague.dvc("pull", quiet=True)
     assert contents(colleague.root / "data/raw") == images
     assert (colleague.root / MODEL).read_bytes() == (workspace.root / MODEL).read_bytes()
 
@@ -117,7 +117,7 @@ def test_an_interrupt_stops_the_training_and_leaves_the_old_model_in_place(sampl
 @pytest.mark.parametrize("kind", ["symlink", "hardlink"])
 def test_the_merge_never_writes_through_a_link_into_the_cache(quick, kind):
     quick.dvc("config", "cache.type", kind)
-    quick.dvc("checkout", "--quiet", "--relink")
+    quick.dvc("checkout", "--relink", quiet=True)
     linked = next((quick.root / "data/raw").glob("*/*.png"))
     assert linked.is_symlink() if kind == "symlink" else linked.stat().st_nlink > 1
     cache = quick.root / ".dvc/cache/files/md5"
@@ -144,7 +144,7 @@ def test_a_round_succeeds_in_a_shallow_clone_and_in_a_worktree(quick, tmp_path):
     quick.git("worktree", "add", "--quiet", "-b", "side", str(home / "tree"))
     for name in ("shallow", "tree"):
         workspace = Workspace(home / name)
-        workspace.dvc("pull", "--quiet")
+        workspace.dvc("pull", quiet=True)
         for key, value in (("user.name", "Somebody"), ("user.email", "some@body")):
             workspace.git("config", key, value)
         finish_round(workspace)

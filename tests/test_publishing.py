@@ -42,7 +42,7 @@ def merge_something(workspace: Workspace) -> None:
     (workspace.root / "data/labels.csv").write_text(LINEAGE)
     (workspace.root / "evaluation/decision.json").write_text("{}\n")
     (workspace.root / "evaluation/metrics.json").write_text("{}\n")
-    workspace.dvc("add", "--quiet", "data/raw", "data/labels.csv")
+    workspace.dvc("add", "data/raw", "data/labels.csv", quiet=True)
 
 
 def colleague_of(workspace: Workspace) -> Workspace:
@@ -55,7 +55,7 @@ def test_a_colleague_gets_the_round_and_its_tag(sample):
     merge_something(sample)
     publish_round(sample, PLAN, DECISION)
     colleague = colleague_of(sample)
-    colleague.dvc("pull", "--quiet")
+    colleague.dvc("pull", quiet=True)
     assert images_of(colleague) == images_of(sample)
     assert colleague.git("log", "-1", "--format=%B").startswith(
         "Retrain: images 2 added, 0 moved, 1 left out\n\nBetter"
@@ -111,7 +111,7 @@ def test_the_message_counts_what_changed_since_the_last_commit_however_often_the
     later = LINEAGE.replace("2/moved.png,2", "3/moved.png,3") + LINEAGE.splitlines()[1].replace("aa", "cc") + "\n"
     (sample.root / "data/labels.csv").write_text(later)
     (sample.root / "evaluation/decision.json").write_text("[]\n")
-    sample.dvc("add", "--quiet", "data/labels.csv")
+    sample.dvc("add", "data/labels.csv", quiet=True)
     publish_round(sample, pd.DataFrame({"action": ["keep", "keep", "keep"]}), DECISION)
     assert sample.git("log", "-1", "--format=%s") == "Retrain: images 1 added, 1 moved, 0 left out\n"
 
@@ -121,7 +121,7 @@ def test_a_push_that_was_killed_while_it_looked_what_to_send_is_not_taken_for_fi
     break_dvcs_list_of_what_to_push(sample)
     publish_round(sample, PLAN, DECISION)
     colleague = colleague_of(sample)
-    colleague.dvc("pull", "--quiet")
+    colleague.dvc("pull", quiet=True)
     assert images_of(colleague) == images_of(sample)
 
 
@@ -226,7 +226,7 @@ def tree_of(workspace: Workspace) -> dict[str, bytes]:
 def test_declining_gives_back_the_workspace_that_was_there(sample, uncommitted):
     if uncommitted:
         Image.new("L", (8, 8), 200).save(sample.root / "data/raw/3/mine.png")
-        sample.dvc("add", "--quiet", "data/raw")
+        sample.dvc("add", "data/raw", quiet=True)
         sample.reproduce()
     before = tree_of(sample), sample.git("status", "--porcelain")
     merge_something(sample)
@@ -237,6 +237,15 @@ def test_declining_gives_back_the_workspace_that_was_there(sample, uncommitted):
         hashlib.sha256(p.read_bytes()).hexdigest() for p in Path(sample.root / ".dvc/cache").rglob("*") if p.is_file()
     }
     assert set(merged.values()) <= cached
+
+
+def test_declining_leaves_new_pictures_and_exports_alone(sample):
+    before = images_of(sample)
+    (sample.root / "extra-data/project-1.json").write_text("[]")
+    merge_something(sample)
+    decline_round(sample)
+    assert images_of(sample) == before
+    assert (sample.root / "extra-data/project-1.json").read_text() == "[]"
 
 
 def test_a_round_that_was_run_twice_is_declined_whole(sample):
@@ -265,6 +274,7 @@ def test_an_older_model_comes_back_with_one_command(sample):
     sample.reproduce()
     publish_round(sample, PLAN, DECISION)
     assert (sample.root / MODEL).read_bytes() != model
-    sample.git("restore", "--source=model/v1", "--", "*.dvc", "dvc.lock", "params.yaml", "evaluation")
-    sample.dvc("checkout", "--quiet")
+    (sample.root / "extra-data/project-1.json").write_text("[]")
+    sample.git("restore", "--source=model/v1", "--", "data/*.dvc", "dvc.lock", "params.yaml", "evaluation")
+    sample.dvc("checkout", "data/raw", "data/labels.csv", "dvc.yaml", quiet=True)
     assert (sample.root / MODEL).read_bytes() == model

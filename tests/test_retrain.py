@@ -130,7 +130,7 @@ def test_publishing_puts_the_round_where_a_colleague_finds_it_and_can_be_repeate
     assert result.returncode == 0, result.stderr[-3000:]
     run("git", "clone", "--quiet", sample.root.with_name("demo.git"), tmp_path / "sample/colleague", cwd=tmp_path)
     colleague = Workspace(tmp_path / "sample/colleague")
-    colleague.dvc("pull", "--quiet")
+    colleague.dvc("pull", quiet=True)
     assert (colleague.root / MODEL).read_bytes() == (sample.root / MODEL).read_bytes()
     assert (colleague.root / "data/labels.csv").read_text().count("\n") > 900
     assert (colleague.root / "evaluation/decision.json").is_file()

@@ -34,7 +34,7 @@ def test_it_is_committed_and_pushed_whole(sample, run, tmp_path):
     assert sample.git("rev-parse", "HEAD") == sample.git("rev-parse", "origin/main")
     run("git", "clone", "--quiet", sample.root.with_name("demo.git"), sample.root.with_name("colleague"), cwd=tmp_path)
     colleague = Workspace(sample.root.with_name("colleague"))
-    colleague.dvc("pull", "--quiet")
+    colleague.dvc("pull", quiet=True)
     assert (colleague.root / MODEL).read_bytes() == (sample.root / MODEL).read_bytes()
     assert len(list((colleague.root / "data/raw").glob("*/*.png"))) == 400
 
