@@ -216,6 +216,8 @@ def difference(summary: pd.DataFrame, margin: float, control: Sequence[float] = 
     if "difference" not in summary:
         return sheet(NOTHING)
     accuracy = summary.xs("accuracy", level="metric")
+    if len(accuracy) == 2:  # one population alone is all of them together
+        accuracy = accuracy.head(1)
     change, low, high = (100 * accuracy[column] for column in ("difference", "low", "high"))
     last = round(change.iloc[-1], 1)
     moved = f"{'rose' if last > 0 else 'fell'} by {abs(last):.1f} points" if last else "did not change"

@@ -189,6 +189,19 @@ def test_a_push_that_is_rejected_can_be_repeated_with_the_same_command(sample):
     assert sample.git("rev-parse", "HEAD") == sample.git("rev-parse", "origin/main")
 
 
+def test_without_a_name_for_git_the_round_is_there_to_be_published_later(sample):
+    merge_something(sample)
+    sample.git("config", "--unset", "user.name")
+    sample.git("config", "--unset", "user.email")
+    sample.git("config", "user.useConfigOnly", "true")
+    with pytest.raises(Problem, match="tell me who you are"):
+        publish_round(sample, PLAN, DECISION)
+    sample.git("config", "user.name", "Somebody")
+    sample.git("config", "user.email", "some@body")
+    publish_round(sample, PLAN, DECISION)
+    assert sample.git("rev-parse", "HEAD") == sample.git("rev-parse", "origin/main")
+
+
 def test_a_hook_that_fails_leaves_the_round_to_be_published_later(sample):
     hook = sample.root / ".git/hooks/pre-commit"
     hook.parent.mkdir(exist_ok=True)

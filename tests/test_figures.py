@@ -313,6 +313,12 @@ def test_the_difference_says_which_way_accuracy_went_and_how_surely(better, wors
     assert "margin ±2" in texts(figure)
 
 
+def test_the_difference_of_a_single_population_is_shown_once():
+    scores = scores_of(["a"] * 4, ["b", "a", "a", "a"], ["a"] * 4)
+    axes = charts.difference(comparison.summary(scores[scores["population"] == "new"]), 0.01).axes[0]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["new\n2 images"]
+
+
 def test_the_difference_is_drawn_against_what_other_seeds_do():
     summary = comparison.summary(scores_of(["a"] * 4, ["b", "a", "a", "a"], ["a"] * 4))
     axes = charts.difference(summary, 0.01, control=[0.02, -0.03]).axes[0]
