@@ -1,8 +1,9 @@
-"""Labelling configurations of Label Studio: which control takes a class, of which image."""
+"""Labelling configurations of Label Studio: which control takes a class, of which image; and how to write one."""
 
-from collections.abc import Set
+import re
+from collections.abc import Sequence, Set
 from typing import Any, NamedTuple
-from xml.etree.ElementTree import ParseError
+from xml.etree.ElementTree import Element, ParseError, SubElement, tostring
 
 from defusedxml.ElementTree import fromstring  # type: ignore[import-untyped]
 
@@ -70,3 +71,13 @@ def find_control(label_config: str, classes: Set[str]) -> Control | None:
     ]
     best = max(controls, key=lambda control: len(control.classes & classes), default=None)
     return best if best and best.classes & classes else None
+
+
+def make_config(classes: Sequence[str]) -> str:
+    """The labelling configuration for one class per image. A class of one letter or digit has that as its key."""
+    view = Element("View")
+    SubElement(view, "Image", name="image", value="$image")
+    choices = SubElement(view, "Choices", name="label", toName="image", choice="single", showInline="true")
+    for label in classes:
+        SubElement(choices, "Choice", {"value": label} | ({"hotkey": label} if re.fullmatch("[a-z0-9]", label) else {}))
+    return tostring(view, encoding="unicode")

@@ -6,13 +6,11 @@ a tab is sorted by the field `queue` of their data, which can be changed when a 
 """
 
 import hashlib
-import re
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
-from xml.etree.ElementTree import Element, SubElement, tostring
 
 import httpx
 import numpy as np
@@ -20,7 +18,7 @@ import orjson
 import pandas as pd
 
 from helpers.content import size_of
-from helpers.label_config import Control, find_control
+from helpers.label_config import Control, find_control, make_config
 from helpers.label_studio import NotFound, Server, list_projects
 from helpers.problems import Problem
 from helpers.progress import progress_bar
@@ -63,7 +61,7 @@ def find_project(server: Server, number: int, title: str, classes: Sequence[str]
     if numbers:
         title, config = projects[numbers[0]], server.ask("GET", f"/api/projects/{numbers[0]}/")["label_config"]
     else:
-        numbers, config = [0], label_config(classes)
+        numbers, config = [0], make_config(classes)
     control = find_control(config, set(classes))
     if not control:
         raise Problem(
@@ -79,16 +77,6 @@ def describe(project: Project, classes: Sequence[str]) -> str:
     about = f"Project {project.number}, {project.title!r}" if project.number else f"A new project {project.title!r}"
     missing = [label for label in classes if label not in project.control.classes]
     return f"{about}, without: {', '.join(missing)}" if missing else f"{about}, with all classes of the model"
-
-
-def label_config(classes: Sequence[str]) -> str:
-    """The labelling configuration for one class per image. A class of one letter or digit has that as its key."""
-    view = Element("View")
-    SubElement(view, "Image", name="image", value="$image")
-    choices = SubElement(view, "Choices", name="label", toName="image", choice="single", showInline="true")
-    for label in classes:
-        SubElement(choices, "Choice", {"value": label} | ({"hotkey": label} if re.fullmatch("[a-z0-9]", label) else {}))
-    return tostring(view, encoding="unicode")
 
 
 def read_tasks(server: Server, project: Project, version: str) -> pd.DataFrame:

@@ -13,11 +13,11 @@ from PIL import Image
 
 from helpers.annotations import read_export
 from helpers.filenames import ImageFiles
+from helpers.label_config import make_config
 from helpers.label_studio import Server, connect
 from helpers.problems import Problem
 from helpers.pulling import fetch_images, pull_export
 from helpers.settings import Settings
-from helpers.tasks import label_config
 
 CLASSES = ["cat", "dog"]
 CHOSEN = {"from_name": "label", "to_name": "image", "type": "choices", "value": {"choices": ["cat"]}}
@@ -44,7 +44,7 @@ def hostile(pretended):
 
 def make_project(server: Server, title: str, files: dict[str, bytes]) -> int:
     """A project with one task for each file, as somebody makes it who uploads by hand."""
-    wanted = {"title": title, "label_config": label_config(CLASSES)}
+    wanted = {"title": title, "label_config": make_config(CLASSES)}
     number = server.ask("POST", "/api/projects/", json=wanted)["id"]
     uploads = {str(n): item for n, item in enumerate(files.items())}
     server.ask("POST", f"/api/projects/{number}/import", files=uploads)

@@ -14,7 +14,7 @@ from label_studio_server import Answer, Pretended
 from PIL import Image
 
 from helpers import tasks
-from helpers.label_config import find_control
+from helpers.label_config import find_control, make_config
 from helpers.label_studio import NotFound, Server, connect
 from helpers.problems import Problem
 from helpers.sampling import order_queue, read_pictures
@@ -203,7 +203,7 @@ def test_a_picture_that_changes_on_the_way_is_not_sent(server, title, folder, mo
 
 @pytest.mark.label_studio
 def test_what_was_uploaded_by_hand_is_recognised_by_content(server, title, folder):
-    server.ask("POST", "/api/projects/", json={"title": title, "label_config": tasks.label_config(CLASSES)})
+    server.ask("POST", "/api/projects/", json={"title": title, "label_config": make_config(CLASSES)})
     number = tasks.find_project(server, 0, title, CLASSES).number
     by_hand = {"file": ("another name 3.png", (folder / "picture 3.png").read_bytes())}
     server.ask("POST", f"/api/projects/{number}/import", files=by_hand)
@@ -253,7 +253,7 @@ def test_an_interrupted_update_is_taken_up_again(server, title, folder, died, at
 
 @pytest.mark.label_studio
 def test_a_class_that_cannot_be_chosen_is_never_sent(server, title, folder):
-    server.ask("POST", "/api/projects/", json={"title": title, "label_config": tasks.label_config(CLASSES[:2])})
+    server.ask("POST", "/api/projects/", json={"title": title, "label_config": make_config(CLASSES[:2])})
 
     push(server, title, folder, label="7")
 
@@ -296,7 +296,7 @@ def test_a_project_that_is_not_there_is_a_problem(server, title, folder, number)
 @pytest.mark.label_studio
 def test_a_title_must_be_that_of_one_project(server, title):
     for _ in range(2):
-        server.ask("POST", "/api/projects/", json={"title": title, "label_config": tasks.label_config(CLASSES)})
+        server.ask("POST", "/api/projects/", json={"title": title, "label_config": make_config(CLASSES)})
 
     with pytest.raises(Problem, match="Several projects"):
         tasks.find_project(server, 0, title, CLASSES)
@@ -304,7 +304,7 @@ def test_a_title_must_be_that_of_one_project(server, title):
 
 @pytest.mark.label_studio
 def test_a_project_without_the_classes_is_a_problem(server, title):
-    server.ask("POST", "/api/projects/", json={"title": title, "label_config": tasks.label_config(["other"])})
+    server.ask("POST", "/api/projects/", json={"title": title, "label_config": make_config(["other"])})
 
     with pytest.raises(Problem, match="none of the model's classes"):
         tasks.find_project(server, 0, title, CLASSES)
@@ -320,7 +320,7 @@ def unknown_image(pretended: Pretended, answer: Answer) -> Server:
 
 
 def project() -> tasks.Project:
-    config = tasks.label_config(CLASSES)
+    config = make_config(CLASSES)
     control = find_control(config, set(CLASSES))
     assert control
     return tasks.Project(1, "Pictures", config, control)
