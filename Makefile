@@ -23,7 +23,7 @@ test: $(VENV)/installed ## Run the tests that take minutes together
 	$(BIN)/pytest --numprocesses auto --dist loadfile -m "not slow and not label_studio"
 
 slow: $(VENV)/installed ## Run the tests that take longer
-	$(BIN)/pytest --numprocesses auto --dist loadfile -m "slow and not label_studio"
+	$(BIN)/pytest --numprocesses auto -m "slow and not label_studio"
 
 circle: $(VENV)/installed ## Run the tests with a real Label Studio, which is installed once into ~/.cache
 	$(BIN)/pytest -m label_studio
