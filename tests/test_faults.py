@@ -212,7 +212,7 @@ def test_a_round_that_is_killed_again_and_again_is_finished_by_the_same_command(
             process = start_round(workspace)
             wait_for_the_merge(process)
             with suppress(subprocess.TimeoutExpired):
-                process.communicate(timeout=chance.uniform(0, longest))
+                process.communicate(timeout=chance.uniform(0, longest / 2))
             if process.poll() is not None:
                 break
             kill_with_children(process)
