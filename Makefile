@@ -20,10 +20,13 @@ serve: $(VENV)/installed ## Serve the model in this folder to Label Studio, at h
 	$(BIN)/uvicorn helpers.backend:app --port 9090
 
 test: $(VENV)/installed ## Run the tests that take minutes together
-	$(BIN)/pytest --numprocesses auto --dist loadfile -m "not slow and not label_studio"
+	$(BIN)/pytest --numprocesses auto --dist loadfile -m "not (slow or kills or label_studio)"
 
 slow: $(VENV)/installed ## Run the tests that take longer
-	$(BIN)/pytest --numprocesses auto -m "slow and not label_studio"
+	$(BIN)/pytest --numprocesses auto -m "slow and not kills"
+
+kills: $(VENV)/installed ## Kill a hundred rounds at random instants: half an hour
+	$(BIN)/pytest --numprocesses auto -m kills
 
 circle: $(VENV)/installed ## Run the tests with a real Label Studio, which is installed once into ~/.cache
 	$(BIN)/pytest -m label_studio
@@ -53,4 +56,4 @@ $(VENV)/installed: requirements.txt
 	@touch $@
 
 .DEFAULT_GOAL := help
-.PHONY: help demo lab serve test slow circle lint format notebook bench
+.PHONY: help demo lab serve test slow kills circle lint format notebook bench

@@ -198,6 +198,7 @@ def test_two_rounds_at_once_do_not_spoil_each_other(quick):
 
 
 @pytest.mark.slow
+@pytest.mark.kills
 @pytest.mark.parametrize("seed", range(4))
 def test_a_round_that_is_killed_again_and_again_is_finished_by_the_same_command(quick, tmp_path, seed):
     images, chance, kills = expected(quick), Random(seed), 0
