@@ -117,9 +117,9 @@ def publish_round(workspace: Workspace, plan: pd.DataFrame, decision: dict[str, 
 
 def _commit(workspace: Workspace, plan: pd.DataFrame, decision: dict[str, Any], anyway: str) -> str:
     files = _present(workspace)
-    headline = _describe_round(workspace, plan)
     workspace.git("add", "--", *files)
     if workspace.git("status", "--porcelain", "--", *files):
+        headline = _describe_round(workspace, plan)
         reason = [f"Not accepted, published because: {anyway}"] if not decision["accepted"] else []
         message = "\n\n".join([headline, decision["sentence"], *reason])
         workspace.git("commit", "--quiet", "--message", message, "--only", "--", *files)
