@@ -7,18 +7,16 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import partial
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
 import httpx
 
-from benchmarks.retrain import PLANETS, write_round
+from benchmarks.retrain import make_benchmark
 from helpers.classifier import load_classifier
 from helpers.filenames import list_files
 from helpers.images import SUFFIXES
-from helpers.sample import make_workspace, write_digits
 from helpers.workspace import EXTRA, MODEL, Workspace
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -96,8 +94,4 @@ def resident(process: int) -> float:
 
 def main(folder: Path) -> None:
     """Make a workspace and serve it."""
-    planets = PLANETS.is_dir()
-    root = folder / "workspace"
-    make_workspace(root, partial(write_round, PLANETS) if planets else write_digits, "Train the baseline")
-    print(f"on {'the planets' if planets else 'the embedded sample'}")
-    measure(Workspace(root))
+    measure(make_benchmark(folder))

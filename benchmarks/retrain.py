@@ -53,10 +53,16 @@ def measure(workspace: Workspace) -> None:
     print(f"the model's file                          {(workspace.root / MODEL).stat().st_size / 1000:8.0f} kB")
 
 
+def make_benchmark(folder: Path) -> Workspace:
+    """Make a workspace with a labelling round in a folder."""
+    planets = PLANETS.is_dir()
+    make_workspace(
+        folder / "workspace", partial(write_round, PLANETS) if planets else write_digits, "Train the baseline"
+    )
+    print(f"on {'the planets' if planets else 'the embedded sample'}")
+    return Workspace(folder / "workspace")
+
+
 def main(folder: Path) -> None:
     """Make a workspace and measure in it."""
-    planets = PLANETS.is_dir()
-    root = folder / "workspace"
-    make_workspace(root, partial(write_round, PLANETS) if planets else write_digits, "Train the baseline")
-    print(f"on {'the planets' if planets else 'the embedded sample'}")
-    measure(Workspace(root))
+    measure(make_benchmark(folder))
