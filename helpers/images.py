@@ -11,6 +11,9 @@ FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"})
 MODES = {"rgb": "RGB", "grey": "L"}
 
+# What Pillow merely warns of is refused, or no matter. `catch_warnings` around each picture is not for threads.
+warnings.filterwarnings("ignore", module="PIL")
+
 # What Pillow and its decoders raise on files that are broken, truncated, huge or no pictures at all.
 UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, UnidentifiedImageError, Image.DecompressionBombError)
 
@@ -25,13 +28,11 @@ def open_image(file: str | PathLike[str] | BinaryIO) -> Image.Image:
     OSError, ValueError, DecompressionBombError
         All of them in `UNREADABLE`: the file is no picture, or one that is not safe to decode.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        try:
-            return Image.open(file, formats=FORMATS)
-        except Image.DecompressionBombWarning as bomb:
-            raise Image.DecompressionBombError(str(bomb)) from None
+    image = Image.open(file, formats=FORMATS)
+    if Image.MAX_IMAGE_PIXELS and image.width * image.height > Image.MAX_IMAGE_PIXELS:
+        image.close()
+        raise Image.DecompressionBombError(f"it has {image.width} x {image.height} pixels, which is too many")
+    return image
 
 
 def read_upright(file: str | PathLike[str] | BinaryIO, size: int) -> Image.Image:
