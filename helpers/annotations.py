@@ -15,6 +15,7 @@ import pandas as pd
 from helpers.exports import Outcome, make_table, read_annotations
 from helpers.filenames import file_of
 from helpers.problems import Problem
+from helpers.progress import progress_bar
 
 COLUMNS = ["image", "file", "label", "status", "reason", "tasks", "annotators", "labels"]
 COLUMNS += ["updated_at", "lead_time", "by_model"]
@@ -87,8 +88,13 @@ def read_export(
     """
     if on_disagreement not in ON_DISAGREEMENT:
         raise Problem(f"on_disagreement is {on_disagreement!r}.", advice=f"Use one of: {', '.join(ON_DISAGREEMENT)}.")
-    annotations = read_annotations(Path(path), image_key, label_control)
-    return make_table(dict.fromkeys(COLUMNS, ())) if annotations.empty else _images(annotations, on_disagreement)
+    with progress_bar(3, "Reading the export", "steps") as bar:
+        annotations = read_annotations(Path(path), image_key, label_control, bar.update)
+        if annotations.empty:
+            return make_table(dict.fromkeys(COLUMNS, ()))
+        images = _images(annotations, on_disagreement)
+        bar.update()
+    return images
 
 
 def agreement(images: pd.DataFrame) -> pd.DataFrame:

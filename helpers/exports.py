@@ -7,7 +7,7 @@ import codecs
 import csv
 import io
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import IntEnum
 from itertools import compress
 from pathlib import Path
@@ -47,7 +47,7 @@ class Outcome(IntEnum):
     NO_IMAGE = 5
 
 
-def read_annotations(path: Path, image_key: str, label_control: str) -> pd.DataFrame:
+def read_annotations(path: Path, image_key: str, label_control: str, after_step: Callable[[], object]) -> pd.DataFrame:
     """Read every annotation of an export, and every task that has none, in the order of the file.
 
     Parameters
@@ -56,6 +56,8 @@ def read_annotations(path: Path, image_key: str, label_control: str) -> pd.DataF
         JSON, JSON-MIN, CSV or TSV, in UTF-8, told apart by its content.
     image_key, label_control : str
         As `helpers.annotations.read_export` takes them.
+    after_step : callable
+        Called when the file is parsed, and when its annotations are found.
 
     Returns
     -------
@@ -70,10 +72,13 @@ def read_annotations(path: Path, image_key: str, label_control: str) -> pd.DataF
         The file is missing, damaged or no export, or does not say by itself which field or control to read.
     """
     rows = _load(path)
+    after_step()
     if not rows:
         return _annotations(*([[]] * 8))
     read = _read_minimal if _is_minimal(rows[0]) else _read_tasks
-    return read(rows, image_key, label_control)
+    annotations = read(rows, image_key, label_control)
+    after_step()
+    return annotations
 
 
 def _load(path: Path) -> list[Any]:
