@@ -1,19 +1,21 @@
-"""Read, hash and check files, many at a time and with a progress bar."""
+"""Read, write, hash and check files, many at a time and with a progress bar."""
 
 # ruff: noqa: PTH116, PTH123
-# With 100,000 small files, making a Path of each name takes as long as reading them.
+# With 100,000 small files, making a Path of each name takes as long as reading them, and `open` twice as long.
 
 import hashlib
 import io
 import os
 import stat
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from helpers.hashes import HashCache
 from helpers.images import SUFFIXES, UNREADABLE, open_image
 from helpers.progress import progress_bar
 
+BINARY = getattr(os, "O_BINARY", 0)  # which only Windows has
 SMALL_FILE, LARGEST_FILE = 100_000, 1 << 30  # bytes; a file is read in one go
 
 
@@ -26,32 +28,54 @@ def sha256_of(file: str | os.PathLike[str]) -> str:
     return digest.hexdigest()
 
 
-def read_file(file: str, size: int) -> bytes:
-    """Read up to `size` bytes in one go."""
-    with open(file, "rb", buffering=0) as content:
-        return content.read(size)
+def read_file(file: str) -> bytes:
+    """Read a whole file."""
+    descriptor = os.open(file, os.O_RDONLY | BINARY)
+    try:
+        size = os.fstat(descriptor).st_size
+        content = os.read(descriptor, size)
+        while len(content) < size and (rest := os.read(descriptor, size - len(content))):
+            content += rest
+        return content
+    finally:
+        os.close(descriptor)
+
+
+def write_file(file: str, content: bytes) -> os.stat_result:
+    """Write a file that does not exist yet, and tell its status."""
+    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | BINARY, 0o666)
+    try:
+        while content:
+            content = content[os.write(descriptor, content) :]
+        return os.fstat(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def status_of(file: str) -> os.stat_result | None:
+    """Size and times of a file; None if it is no regular file."""
+    try:
+        status = os.stat(file)
+    except OSError:
+        return None
+    return status if stat.S_ISREG(status.st_mode) else None
 
 
 def size_of(file: str) -> int:
     """How many bytes a file has; -1 if it is no regular file."""
-    try:
-        status = os.stat(file)
-    except OSError:
-        return -1
-    return status.st_size if stat.S_ISREG(status.st_mode) else -1
+    status = status_of(file)
+    return status.st_size if status else -1
 
 
-def examine_image(known: Collection[str], file: str, size: int) -> tuple[str, str]:
+def examine_image(file: str, size: int) -> tuple[str, str]:
     """Hash a file and see that it is a picture.
 
     Parameters
     ----------
-    known : collection of str
-        SHA-256 of pictures that need not be looked at again.
     file : str
         Its path.
     size : int
-        Its bytes, from `size_of`.
+        Its bytes, from `size_of`; -1 where there is no such file.
 
     Returns
     -------
@@ -61,25 +85,56 @@ def examine_image(known: Collection[str], file: str, size: int) -> tuple[str, st
     try:
         if not 0 <= size <= LARGEST_FILE:
             raise ValueError("it is no file, a link to none, or larger than 1 GiB")
-        content = read_file(file, size)
+        content = read_file(file)
         sha256 = hashlib.sha256(content).hexdigest()
-        if sha256 not in known:
-            if f".{file.rpartition('.')[2].lower()}" not in SUFFIXES:
-                raise ValueError(f"its name ends in none of {', '.join(sorted(SUFFIXES))}")
-            open_image(io.BytesIO(content)).close()
+        if f".{file.rpartition('.')[2].lower()}" not in SUFFIXES:
+            raise ValueError(f"its name ends in none of {', '.join(sorted(SUFFIXES))}")
+        open_image(io.BytesIO(content)).close()
     except UNREADABLE as error:
         return "", f"{file} is no picture: {error}"
     return sha256, ""
+
+
+def hash_files(
+    files: Mapping[str, os.stat_result | None],
+    read: Callable[[str, int], tuple[str, str]],
+    cache: HashCache,
+    description: str,
+) -> dict[str, tuple[str, str]]:
+    """Hash files, and read only those that the cache does not know.
+
+    Parameters
+    ----------
+    files : mapping of str to stat_result or None
+        Paths, with what `status_of` said of them.
+    read : callable
+        Takes and returns what `examine_image` does.
+    cache : HashCache
+        Learns what was read without a problem.
+    description : str
+        For the progress bar.
+
+    Returns
+    -------
+    dict of str to tuple of str
+        By path: the SHA-256 and the problem, of which one is empty.
+    """
+    results = {file: (cache.get(status) if status else "", "") for file, status in files.items()}
+    unknown = [(file, status.st_size if status else -1) for file, status in files.items() if not results[file][0]]
+    for (file, _), result in zip(unknown, map_files(read, unknown, description), strict=True):
+        results[file] = result
+        if (status := files[file]) and result[0]:
+            cache.put(status, result[0])
+    return results
 
 
 def map_files(function: Callable[[Any, int], Any], items: Sequence[tuple[Any, int]], description: str) -> list[Any]:
     """Call a function with every item and its size in bytes; a bar shows how far that is, if it takes a while."""
     # Threads that read small files only wait for each other: what takes time is the interpreter.
     small = sum(size for _, size in items) < SMALL_FILE * len(items)
-    batches = [items[start : start + 32] for start in range(0, len(items), 32)]
     results: list[Any] = []
-    with progress_bar(len(items), description) as bar, ThreadPoolExecutor(1 if small else os.cpu_count()) as pool:
-        for batch in pool.map(lambda batch: [function(*item) for item in batch], batches):
-            results += batch
-            bar.update(len(batch))
+    with progress_bar(len(items), description) as bar, ThreadPoolExecutor() as pool:
+        for result in (map if small else pool.map)(lambda item: function(*item), items):
+            results.append(result)
+            bar.update()
     return results

@@ -3,27 +3,36 @@
 Content alone decides what an image is: files of the same bytes are one image, whatever they are called.
 """
 
-# ruff: noqa: PTH105, PTH113, PTH123
+# ruff: noqa: PTH105, PTH113
 # With 100,000 small files, making a Path of each name takes as long as reading them.
 
 import difflib
+import functools
 import hashlib
 import os
 import shutil
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
-from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
 
-from helpers.content import LARGEST_FILE, examine_image, map_files, read_file, sha256_of, size_of
+from helpers.content import (
+    examine_image,
+    hash_files,
+    read_file,
+    sha256_of,
+    status_of,
+    write_file,
+)
 from helpers.filenames import UPLOAD, ImageFiles, fold, free_name, is_safe, list_files
+from helpers.hashes import HashCache
 from helpers.lineage import extend_lineage, read_lineage, write_lineage
 from helpers.problems import Problem
+from helpers.progress import progress_bar
 
 CHANGES = ["add", "move"]  # the actions that touch the training set
 
@@ -43,10 +52,11 @@ def plan_merge(
     raw: Path,
     *,
     lineage: Path | None = None,
+    hashes: Path | None = None,
     new_classes: Collection[str] = (),
     on_problem: str = "stop",
 ) -> pd.DataFrame:
-    """Plan what becomes of each image of an export. Nothing on disk is changed.
+    """Plan what becomes of each image of an export. Nothing on disk is changed but `hashes`.
 
     Parameters
     ----------
@@ -58,6 +68,8 @@ def plan_merge(
         The training set, a folder per class.
     lineage : Path, optional
         What earlier merges recorded, see `helpers.lineage`.
+    hashes : Path, optional
+        Where to keep what files hash to, see `helpers.hashes`: the next plan reads only those that changed.
     new_classes : collection of str
         Labels that are welcome although `raw` has no such class yet.
     on_problem : {'stop', 'skip'}
@@ -99,11 +111,13 @@ def plan_merge(
         )
     known = ImageFiles(images)
     found = [known.find(image, file) for image, file in zip(labels["image"], labels["file"], strict=True)]
-    sizes = {file: size_of(file) for file in chain.from_iterable(found)}
-    names, held = _read_training_set(raw, set(sizes.values()))
-    examined = map_files(partial(examine_image, held), list(sizes.items()), "Reading images")
+    files = {file: status_of(file) for file in chain.from_iterable(found)}
+    cache = HashCache(hashes)
+    names, held = _read_training_set(raw, {status.st_size for status in files.values() if status}, cache)
+    examined = hash_files(files, examine_image, cache, "Reading images")
+    cache.save()
 
-    plan = _choose_files(labels.reset_index(drop=True), found, dict(zip(sizes, examined, strict=True)))
+    plan = _choose_files(labels.reset_index(drop=True), found, examined)
     refused, advice = _refuse_labels(set(plan["label"].dropna()), raw, new_classes)
     if on_problem == "stop":
         _stop_on_problems(plan, refused, advice)
@@ -114,7 +128,9 @@ def plan_merge(
     return plan.drop(columns=["problem", "reason"]).join(decisions)
 
 
-def apply_merge(plan: pd.DataFrame, raw: Path, lineage: Path, export_sha256: str) -> None:
+def apply_merge(
+    plan: pd.DataFrame, raw: Path, lineage: Path, export_sha256: str, *, hashes: Path | None = None
+) -> None:
     """Carry out a plan: copy and move the images, and record where they came from.
 
     What can go wrong goes wrong first: every copy is made and checked in ``.merge`` beside `raw`. What follows are
@@ -132,6 +148,8 @@ def apply_merge(plan: pd.DataFrame, raw: Path, lineage: Path, export_sha256: str
         The file to record the merge in, see `helpers.lineage`; made if it does not exist.
     export_sha256 : str
         Of the export that the plan was made from.
+    hashes : Path, optional
+        As for `plan_merge`.
 
     Raises
     ------
@@ -141,12 +159,13 @@ def apply_merge(plan: pd.DataFrame, raw: Path, lineage: Path, export_sha256: str
     raw = raw.resolve()
     steps = _open_steps(plan, raw)
     adds, moves = ([step for step in steps if step.action == action] for action in CHANGES)
+    cache = HashCache(hashes)
     record = extend_lineage(read_lineage(lineage), plan, export_sha256)
     part = lineage.with_name(f".{lineage.name}.part")
     # Renames need one file system, and `raw` may be a mount of its own.
     staging = (raw.parent if raw.parent.stat().st_dev == raw.stat().st_dev else raw) / ".merge"
     try:
-        _stage(adds, staging)
+        _stage(adds, staging, cache)
         write_lineage(record, part)
         # From here on all is renaming: it takes no room, and never writes through a link into DVC's cache.
         for folder in {_class_of(step.destination) for step in moves}:
@@ -155,10 +174,13 @@ def apply_merge(plan: pd.DataFrame, raw: Path, lineage: Path, export_sha256: str
             os.replace(f"{raw}/{step.previous}", f"{raw}/{step.destination}")
         _remove_empty_folders(raw)
         part.replace(lineage)
-        for folder in {_class_of(step.destination) for step in adds}:
-            (raw / folder).mkdir(exist_ok=True)
+        new = {entry.name for entry in staging.iterdir() if not (raw / entry.name).exists()}
+        for folder in new:
+            os.replace(staging / folder, raw / folder)
         for step in adds:
-            os.replace(_staged(staging, step), f"{raw}/{step.destination}")
+            if _class_of(step.destination) not in new:
+                os.replace(f"{staging}/{step.destination}", f"{raw}/{step.destination}")
+        cache.save()
     except OSError as error:
         raise Problem(
             f"The merge did not finish: {error}.", advice="Put that right and run the same again: it reaches the end."
@@ -194,21 +216,17 @@ def class_balance(plan: pd.DataFrame, raw: Path) -> pd.DataFrame:
     return table.assign(after=table["before"] + table["gained"] - table["lost"])[["before", "after"]]
 
 
-def _read_training_set(raw: Path, sizes: Collection[int]) -> tuple[list[str], dict[str, list[str]]]:
+def _read_training_set(raw: Path, sizes: Collection[int], cache: HashCache) -> tuple[list[str], dict[str, list[str]]]:
     """The names of all images, and the images that have one of these sizes by their SHA-256."""
-    files = {name: size_of(f"{raw}/{name}") for name in _list_images(raw)}
-    if broken := [name for name, size in files.items() if size < 0]:
+    files = {name: status_of(f"{raw}/{name}") for name in _list_images(raw)}
+    if broken := [name for name, status in files.items() if not status]:
         raise Problem(f"Files in {raw} cannot be read.", broken, "They are links to nothing: try `dvc checkout`.")
     # Files of different sizes differ: most need not be read.
-    similar = {name: size for name, size in files.items() if size in sizes and size <= LARGEST_FILE}
+    similar = {f"{raw}/{name}": status for name, status in files.items() if status and status.st_size in sizes}
+    hashes = hash_files(similar, lambda file, _: (sha256_of(file), ""), cache, "Reading the training set")
     held = defaultdict(list)
-    hashes = map_files(
-        lambda name, size: hashlib.sha256(read_file(f"{raw}/{name}", size)).hexdigest(),
-        list(similar.items()),
-        "Reading the training set",
-    )
-    for name, sha256 in zip(similar, hashes, strict=True):
-        held[sha256].append(name)
+    for file, (sha256, _) in hashes.items():
+        held[sha256].append(file[len(f"{raw}/") :])
     return list(files), dict(held)
 
 
@@ -225,9 +243,9 @@ def _choose_files(
     def choose(file: str, files: Sequence[str]) -> tuple[str, str, str]:
         if not files:
             return "", "", f"there is no file {_shorten(file)!r}"
-        if len({examined[path][0] for path in files}) > 1:
+        if len(files) > 1 and len({examined[path][0] for path in files}) > 1:
             return "", "", f"it could be any of these, which differ: {', '.join(files[:5])}"
-        if len(claims[files[0]]) > 1:
+        if len(claims.get(files[0], ())) > 1:
             return "", "", f"{files[0]} could be any of these: {', '.join(sorted(claims[files[0]])[:5])}"
         return files[0], *examined[files[0]]
 
@@ -283,8 +301,8 @@ def _decide(
 ) -> list[Decision]:
     """Decide row by row. Of several rows with the same content, the one that was updated last stands for all."""
     answered = plan[plan["sha256"].ne("") & ~plan["status"].isin(["unlabelled", "skipped"])]
-    answers = answered.groupby("sha256")["label"].nunique(dropna=False)
-    disputed = set(answers.index[answers > 1])
+    answers = answered[["sha256", "label"]].drop_duplicates()["sha256"]
+    disputed = set(answers[answers.duplicated()])
     sides = answered[answered["sha256"].isin(disputed)]
     texts = sides["label"].fillna(sides["status"]) + " (" + sides["image"].map(_shorten) + ")"
     disputes = texts.groupby(sides["sha256"]).agg(", ".join).to_dict()
@@ -292,14 +310,22 @@ def _decide(
     latest = usable.sort_values("updated_at", ascending=False, kind="stable").drop_duplicates("sha256")
     known = lineage.drop_duplicates("sha256").set_index("sha256")[["file", "label", "updated_at"]]
     columns = ["image", "label", "reason", "source", "sha256", "updated_at", "problem"]
-    rows = _rows(plan[columns].join(known.add_prefix("known_"), on="sha256"))
+    table = plan[columns].join(known.add_prefix("known_"), on="sha256")
+    table["corrected"] = table["known_label"].notna() & table["known_label"].ne(table["label"])
+    table["outdated"] = table["corrected"] & ~table["updated_at"].ge(table["known_updated_at"])
+    rows = _rows(table.drop(columns=["updated_at", "known_updated_at"]))
     spokesmen = {rows[position].sha256: rows[position] for position in latest.index.sort_values()}
-    # Names count as taken that only the lineage has: an interrupted merge moved their images on, or not yet in.
-    taken = dict(zip(map(fold, known["file"]), known.index, strict=True)) | dict.fromkeys(map(fold, names), "")
+
+    @functools.cache
+    def taken() -> dict[str, str]:
+        # Also names that only the lineage has: an interrupted merge moved their images on, or not yet in.
+        return dict(zip(map(fold, known["file"]), known.index, strict=True)) | dict.fromkeys(map(fold, names), "")
+
     placed = {}
     for sha256, row in spokesmen.items():
-        placed[sha256] = _place(row, held.get(sha256, []), taken)
-        taken.setdefault(fold(placed[sha256].destination), sha256)
+        placed[sha256] = decision = _place(row, held.get(sha256, []), taken)
+        if decision.action in CHANGES:
+            taken().setdefault(fold(decision.destination), sha256)
 
     def leave_out(row: Any, reason: str) -> Decision:
         stays = [f"{name} stays in the training set" for name in held.get(row.sha256, [])]
@@ -320,29 +346,27 @@ def _decide(
     return list(map(decide, rows))
 
 
-def _place(row: Any, copies: Sequence[str], taken: Mapping[str, str]) -> Decision:
+def _place(row: Any, copies: Sequence[str], taken: Callable[[], Mapping[str, str]]) -> Decision:
     """Decide on an image with a label, by its `copies` in the training set and by what the lineage knows of it."""
-    known = isinstance(row.known_label, str)
-    newer = known and row.known_label != row.label and not row.updated_at >= row.known_updated_at
     if not copies:
-        if newer:
+        if row.outdated:
             return Decision("leave out", reason=f"the lineage holds a newer label, {row.known_label}")
         file = row.known_file if row.known_label == row.label else row.source
-        return Decision("add", free_name(row.label, file, row.sha256, taken))
+        return Decision("add", free_name(row.label, file, row.sha256, taken()))
     if {_class_of(copy) for copy in copies} == {row.label}:
-        if known and not newer and row.known_label != row.label:  # it has moved already, only the lineage is behind
+        if row.corrected and not row.outdated:  # it has moved already, only the lineage is behind
             return Decision("move", copies[0], row.known_file, f"corrected from {row.known_label}")
         return Decision("keep", copies[0], reason="already there")
-    if newer:
+    if row.outdated:
         return Decision("keep", copies[0], reason=f"the lineage holds a newer label, {row.known_label}")
     conflict = f"labelled {row.label}, but already there as {' and '.join(copies)}"
-    if not known:
+    if not isinstance(row.known_label, str):
         return Decision("leave out", reason=f"{conflict}, which did not come from labelling")
     if row.known_label == row.label:
         return Decision("leave out", reason=f"{conflict}, where somebody moved or copied it")
     if len(copies) > 1:
         return Decision("leave out", reason=conflict)
-    destination = free_name(row.label, copies[0], row.sha256, taken)
+    destination = free_name(row.label, copies[0], row.sha256, taken())
     return Decision("move", destination, copies[0], f"corrected from {_class_of(copies[0])}")
 
 
@@ -352,11 +376,12 @@ def _open_steps(plan: pd.DataFrame, raw: Path) -> list[Any]:
     steps = _rows(plan.loc[plan["action"].isin(CHANGES), columns])
     folders = {name.rpartition("/")[0] for step in steps for name in (step.destination, step.previous) if name}
     stale = [f"{name} is a link, or outside" for name in folders if Path(f"{raw}/{name}").resolve() != raw / name]
+    present = set(list_files(raw))
 
     def is_open(step: Any) -> bool:
         target, origin = f"{raw}/{step.destination}", f"{raw}/{step.previous}"
         moves = step.action == "move"
-        if os.path.lexists(target):
+        if step.destination in present:
             left = moves and os.path.isfile(origin) and sha256_of(origin) == step.sha256
             if left or sha256_of(target) != step.sha256:
                 stale.append(f"{step.destination} is there already")
@@ -371,31 +396,24 @@ def _open_steps(plan: pd.DataFrame, raw: Path) -> list[Any]:
     return remaining
 
 
-def _stage(steps: Sequence[Any], staging: Path) -> None:
-    """Copy the images to be added into a fresh folder."""
+def _stage(steps: Sequence[Any], staging: Path, cache: HashCache) -> None:
+    """Copy the images to be added into a fresh folder, where they lie as they will in the training set."""
     if staging.exists():
         shutil.rmtree(staging)
     staging.mkdir()
-    for folder in {step.sha256[:2] for step in steps}:
+    for folder in {_class_of(step.destination) for step in steps}:
         (staging / folder).mkdir()
-    sized = [(step, max(size_of(step.source), 0)) for step in steps]
-    if changed := list(filter(None, map_files(partial(_copy, staging), sized, "Copying images"))):
+    changed = []
+    with progress_bar(len(steps), "Copying images") as bar:
+        for step in steps:
+            content = read_file(step.source)
+            if hashlib.sha256(content).hexdigest() == step.sha256:
+                cache.put(write_file(f"{staging}/{step.destination}", content), step.sha256)
+            else:
+                changed.append(step.source)
+            bar.update()
+    if changed:
         raise Problem("Images changed since the plan was made; nothing was merged.", changed, "Plan again.")
-
-
-def _copy(staging: Path, step: Any, size: int) -> str:
-    content = read_file(step.source, size)
-    if hashlib.sha256(content).hexdigest() != step.sha256:
-        return step.source
-    with open(_staged(staging, step), "xb", buffering=0) as copy:
-        while content:
-            content = content[copy.write(content) :]
-    return ""
-
-
-def _staged(staging: Path, step: Any) -> str:
-    """Spread over 256 folders: file systems are slow to fill a single one."""
-    return f"{staging}/{step.sha256[:2]}/{step.sha256}"
 
 
 def _remove_empty_folders(raw: Path) -> None:

@@ -7,7 +7,7 @@ from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Mapping
 from functools import cached_property
-from itertools import chain, count, takewhile
+from itertools import takewhile
 from pathlib import Path
 from unicodedata import normalize
 from urllib.parse import unquote
@@ -169,12 +169,14 @@ def free_name(folder: str, file: str, sha256: str, taken: Mapping[str, str]) -> 
     str
         ``folder/name``.
     """
-    stem, _, suffix = stored_name(normalize("NFC", file)).rpartition(".")
+    stem, _, suffix = stored_name(normalize("NFC", file.rpartition("/")[2])).rpartition(".")
     stem = stem.strip(".").encode()[: LONGEST_NAME - 50].decode(errors="ignore")
     stem = stem if is_safe(stem) else sha256[:8]
-    endings = chain(["", f"-{sha256[:8]}"], (f"-{sha256[:8]}-{number}" for number in count(2)))
-    names = (f"{folder}/{stem}{ending}.{suffix}" for ending in endings)
-    return next(name for name in names if taken.get(fold(name), sha256) == sha256)
+    name, number = f"{folder}/{stem}.{suffix}", 1
+    while taken.get(fold(name), sha256) != sha256:
+        name = f"{folder}/{stem}-{sha256[:8]}{f'-{number}' if number > 1 else ''}.{suffix}"
+        number += 1
+    return name
 
 
 def list_files(folder: Path) -> list[str]:

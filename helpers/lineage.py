@@ -1,6 +1,7 @@
 """Where the images of the training set come from: ``data/labels.csv``."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from functools import cache
 from io import BytesIO
 from pathlib import Path
 
@@ -87,7 +88,8 @@ def write_lineage(lineage: pd.DataFrame, file: Path) -> None:
     lineage.assign(updated_at=dates).to_csv(file, index=False, lineterminator="\n")
 
 
-def _join_who_chose(label: str, choices: Sequence[str], annotators: Sequence[str]) -> str:
+@cache
+def _join_who_chose(label: str, choices: tuple[str, ...], annotators: tuple[str, ...]) -> str:
     return _join(who for who, choice in zip(annotators, choices, strict=True) if choice == label)
 
 

@@ -20,7 +20,7 @@ from helpers.params import TrainParams, read_params
 from helpers.problems import Problem
 from helpers.publishing import remember_workspace
 from helpers.stages.train import train
-from helpers.workspace import DECISION, HISTORY, IMAGES, INDEX, LINEAGE, MODEL, RAW, Workspace
+from helpers.workspace import DECISION, HASHES, HISTORY, IMAGES, INDEX, LINEAGE, MODEL, RAW, Workspace
 
 
 def merge_round(workspace: Workspace, plan: pd.DataFrame, export: Path) -> None:
@@ -36,7 +36,8 @@ def merge_round(workspace: Workspace, plan: pd.DataFrame, export: Path) -> None:
     """
     if plan["action"].isin(dataset.CHANGES).any():
         remember_workspace(workspace)
-        dataset.apply_merge(plan, workspace.root / RAW, workspace.root / LINEAGE, sha256_of(export))
+        raw, lineage, hashes = (workspace.root / name for name in (RAW, LINEAGE, HASHES))
+        dataset.apply_merge(plan, raw, lineage, sha256_of(export), hashes=hashes)
     # Also where nothing is left to merge: an earlier run may have ended before this line.
     if not _is_tracked(workspace.root / LINEAGE):
         workspace.dvc("add", RAW, LINEAGE, quiet=True)

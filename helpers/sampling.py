@@ -40,9 +40,9 @@ def read_pictures(folder: Path, size: int) -> pd.DataFrame:
 
     def read(file: str, length: int) -> tuple[str, Any, str]:
         try:
-            if length > LARGEST_FILE:
-                raise ValueError(f"larger than {LARGEST_FILE:,} bytes")
-            content = read_file(f"{folder}/{file}", length)
+            if not 0 <= length <= LARGEST_FILE:
+                raise ValueError(f"it is no file, or larger than {LARGEST_FILE:,} bytes")
+            content = read_file(f"{folder}/{file}")
             return hashlib.sha256(content).hexdigest(), perceptual_hash(read_upright(BytesIO(content), size)), ""
         except UNREADABLE as error:
             return "", None, str(error)
