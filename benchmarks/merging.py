@@ -17,7 +17,8 @@ from PIL import Image
 
 from helpers.annotations import read_export
 from helpers.content import sha256_of
-from helpers.dataset import CHANGES, apply_merge, plan_merge
+from helpers.dataset import apply_merge, plan_merge
+from helpers.placement import CHANGES
 
 IMAGES, RUNS = 100_000, 3
 OPEN_EACH = """

@@ -7,16 +7,15 @@ Content alone decides what an image is: files of the same bytes are one image, w
 # With 100,000 small files, making a Path of each name takes as long as reading them.
 
 import difflib
-import functools
 import hashlib
 import os
 import shutil
 from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pandas as pd
 
@@ -28,22 +27,12 @@ from helpers.content import (
     status_of,
     write_file,
 )
-from helpers.filenames import UPLOAD, ImageFiles, fold, free_name, is_safe, list_files
+from helpers.filenames import UPLOAD, ImageFiles, class_of, fold, is_safe, list_files, shorten
 from helpers.hashes import HashCache
 from helpers.lineage import extend_lineage, read_lineage, write_lineage
+from helpers.placement import CHANGES, place_images
 from helpers.problems import Problem
 from helpers.progress import progress_bar
-
-CHANGES = ["add", "move"]  # the actions that touch the training set
-
-
-class Decision(NamedTuple):
-    """What becomes of an image."""
-
-    action: str
-    destination: str = ""
-    previous: str = ""
-    reason: str = ""
 
 
 def plan_merge(
@@ -124,8 +113,8 @@ def plan_merge(
     plan["problem"] = [
         refused.get(label, problem) for label, problem in zip(plan["label"], plan["problem"], strict=True)
     ]
-    decisions = pd.DataFrame(_decide(plan, names, held, read_lineage(lineage)), columns=Decision._fields, dtype=object)
-    return plan.drop(columns=["problem", "reason"]).join(decisions)
+    placements = place_images(plan, names, held, read_lineage(lineage))
+    return plan.drop(columns=["problem", "reason"]).join(placements)
 
 
 def apply_merge(
@@ -168,7 +157,7 @@ def apply_merge(
         _stage(adds, staging, cache)
         write_lineage(record, part)
         # From here on all is renaming: it takes no room, and never writes through a link into DVC's cache.
-        for folder in {_class_of(step.destination) for step in moves}:
+        for folder in {class_of(step.destination) for step in moves}:
             (raw / folder).mkdir(exist_ok=True)
         for step in moves:
             os.replace(f"{raw}/{step.previous}", f"{raw}/{step.destination}")
@@ -178,7 +167,7 @@ def apply_merge(
         for folder in new:
             os.replace(staging / folder, raw / folder)
         for step in adds:
-            if _class_of(step.destination) not in new:
+            if class_of(step.destination) not in new:
                 os.replace(f"{staging}/{step.destination}", f"{raw}/{step.destination}")
         cache.save()
     except OSError as error:
@@ -208,9 +197,9 @@ def class_balance(plan: pd.DataFrame, raw: Path) -> pd.DataFrame:
     images = pd.Series(_list_images(raw), dtype=object)
     changes = plan[plan["action"].isin(CHANGES) & ~plan["destination"].isin(images)]
     counts = {
-        "before": images.map(_class_of).value_counts(),
+        "before": images.map(class_of).value_counts(),
         "gained": changes["label"].value_counts(),
-        "lost": changes.loc[changes["action"] == "move", "previous"].map(_class_of).value_counts(),
+        "lost": changes.loc[changes["action"] == "move", "previous"].map(class_of).value_counts(),
     }
     table = pd.DataFrame(counts).fillna(0).astype(int).rename_axis("label").sort_index()
     return table.assign(after=table["before"] + table["gained"] - table["lost"])[["before", "after"]]
@@ -242,7 +231,7 @@ def _choose_files(
 
     def choose(file: str, files: Sequence[str]) -> tuple[str, str, str]:
         if not files:
-            return "", "", f"there is no file {_shorten(file)!r}"
+            return "", "", f"there is no file {shorten(file)!r}"
         if len(files) > 1 and len({examined[path][0] for path in files}) > 1:
             return "", "", f"it could be any of these, which differ: {', '.join(files[:5])}"
         if len(claims.get(files[0], ())) > 1:
@@ -284,8 +273,9 @@ def _stop_on_problems(plan: pd.DataFrame, refused: Mapping[str, str], advice: st
         tasks = list(map(str, chain.from_iterable(rows["tasks"])))
         shown = ", ".join(tasks[:5]) + f" and {len(tasks) - 5} more" * (len(tasks) > 5)
         details.append(f"label {label!r} ({len(rows)} images, task {shown}): {why}")
-    for row in _rows(plan[plan["problem"] != ""]):
-        details.append(f"{_shorten(row.image)} (task {', '.join(map(str, row.tasks))}): {row.problem}")
+    broken = plan[plan["problem"] != ""]
+    for image, tasks, problem in zip(broken["image"], broken["tasks"], broken["problem"], strict=True):
+        details.append(f"{shorten(image)} (task {', '.join(map(str, tasks))}): {problem}")
     if details:
         raise Problem(
             "The labels cannot be merged as they are.",
@@ -296,84 +286,10 @@ def _stop_on_problems(plan: pd.DataFrame, refused: Mapping[str, str], advice: st
         )
 
 
-def _decide(
-    plan: pd.DataFrame, names: Sequence[str], held: Mapping[str, list[str]], lineage: pd.DataFrame
-) -> list[Decision]:
-    """Decide row by row. Of several rows with the same content, the one that was updated last stands for all."""
-    answered = plan[plan["sha256"].ne("") & ~plan["status"].isin(["unlabelled", "skipped"])]
-    answers = answered[["sha256", "label"]].drop_duplicates()["sha256"]
-    disputed = set(answers[answers.duplicated()])
-    sides = answered[answered["sha256"].isin(disputed)]
-    texts = sides["label"].fillna(sides["status"]) + " (" + sides["image"].map(_shorten) + ")"
-    disputes = texts.groupby(sides["sha256"]).agg(", ".join).to_dict()
-    usable = plan[plan["label"].notna() & plan["problem"].eq("") & ~plan["sha256"].isin(disputed)]
-    latest = usable.sort_values("updated_at", ascending=False, kind="stable").drop_duplicates("sha256")
-    known = lineage.drop_duplicates("sha256").set_index("sha256")[["file", "label", "updated_at"]]
-    columns = ["image", "label", "reason", "source", "sha256", "updated_at", "problem"]
-    table = plan[columns].join(known.add_prefix("known_"), on="sha256")
-    table["corrected"] = table["known_label"].notna() & table["known_label"].ne(table["label"])
-    table["outdated"] = table["corrected"] & ~table["updated_at"].ge(table["known_updated_at"])
-    rows = _rows(table.drop(columns=["updated_at", "known_updated_at"]))
-    spokesmen = {rows[position].sha256: rows[position] for position in latest.index.sort_values()}
-
-    @functools.cache
-    def taken() -> dict[str, str]:
-        # Also names that only the lineage has: an interrupted merge moved their images on, or not yet in.
-        return dict(zip(map(fold, known["file"]), known.index, strict=True)) | dict.fromkeys(map(fold, names), "")
-
-    placed = {}
-    for sha256, row in spokesmen.items():
-        placed[sha256] = decision = _place(row, held.get(sha256, []), taken)
-        if decision.action in CHANGES:
-            taken().setdefault(fold(decision.destination), sha256)
-
-    def leave_out(row: Any, reason: str) -> Decision:
-        stays = [f"{name} stays in the training set" for name in held.get(row.sha256, [])]
-        return Decision("leave out", reason="; ".join([reason, *stays]))
-
-    def decide(row: Any) -> Decision:
-        if not isinstance(row.label, str):
-            return leave_out(row, row.reason)
-        if row.problem:
-            return leave_out(row, row.problem)
-        if row.sha256 in disputed:
-            return leave_out(row, f"one picture, several labels: {disputes[row.sha256]}")
-        spokesman, decision = spokesmen[row.sha256], placed[row.sha256]
-        if decision.action in CHANGES and row.Index != spokesman.Index:
-            return Decision("keep", decision.destination, reason=f"the same picture as {_shorten(spokesman.image)}")
-        return decision
-
-    return list(map(decide, rows))
-
-
-def _place(row: Any, copies: Sequence[str], taken: Callable[[], Mapping[str, str]]) -> Decision:
-    """Decide on an image with a label, by its `copies` in the training set and by what the lineage knows of it."""
-    if not copies:
-        if row.outdated:
-            return Decision("leave out", reason=f"the lineage holds a newer label, {row.known_label}")
-        file = row.known_file if row.known_label == row.label else row.source
-        return Decision("add", free_name(row.label, file, row.sha256, taken()))
-    if {_class_of(copy) for copy in copies} == {row.label}:
-        if row.corrected and not row.outdated:  # it has moved already, only the lineage is behind
-            return Decision("move", copies[0], row.known_file, f"corrected from {row.known_label}")
-        return Decision("keep", copies[0], reason="already there")
-    if row.outdated:
-        return Decision("keep", copies[0], reason=f"the lineage holds a newer label, {row.known_label}")
-    conflict = f"labelled {row.label}, but already there as {' and '.join(copies)}"
-    if not isinstance(row.known_label, str):
-        return Decision("leave out", reason=f"{conflict}, which did not come from labelling")
-    if row.known_label == row.label:
-        return Decision("leave out", reason=f"{conflict}, where somebody moved or copied it")
-    if len(copies) > 1:
-        return Decision("leave out", reason=conflict)
-    destination = free_name(row.label, copies[0], row.sha256, taken())
-    return Decision("move", destination, copies[0], f"corrected from {_class_of(copies[0])}")
-
-
 def _open_steps(plan: pd.DataFrame, raw: Path) -> list[Any]:
     """The rows of a plan that are still to be carried out, if they can be."""
     columns = ["action", "source", "sha256", "destination", "previous"]
-    steps = _rows(plan.loc[plan["action"].isin(CHANGES), columns])
+    steps: list[Any] = list(plan.loc[plan["action"].isin(CHANGES), columns].itertuples())
     folders = {name.rpartition("/")[0] for step in steps for name in (step.destination, step.previous) if name}
     stale = [f"{name} is a link, or outside" for name in folders if Path(f"{raw}/{name}").resolve() != raw / name]
     present = set(list_files(raw))
@@ -401,7 +317,7 @@ def _stage(steps: Sequence[Any], staging: Path, cache: HashCache) -> None:
     if staging.exists():
         shutil.rmtree(staging)
     staging.mkdir()
-    for folder in {_class_of(step.destination) for step in steps}:
+    for folder in {class_of(step.destination) for step in steps}:
         (staging / folder).mkdir()
     changed = []
     with progress_bar(len(steps), "Copying images") as bar:
@@ -426,16 +342,3 @@ def _remove_empty_folders(raw: Path) -> None:
 def _list_images(raw: Path) -> list[str]:
     """Paths relative to the training set of what counts as an image: every file in a class that is not hidden."""
     return [name for name in list_files(raw) if "/" in name and "/." not in f"/{name}"]
-
-
-def _rows(table: pd.DataFrame) -> list[Any]:
-    return list(table.astype(object).itertuples())
-
-
-def _class_of(name: str) -> str:
-    return name.partition("/")[0]
-
-
-def _shorten(image: str) -> str:
-    """Images can be ``data:`` URIs."""
-    return image if len(image) <= 200 else f"{image[:200]}…"

@@ -179,6 +179,16 @@ def free_name(folder: str, file: str, sha256: str, taken: Mapping[str, str]) -> 
     return name
 
 
+def class_of(name: str) -> str:
+    """The class of an image by its path relative to the training set."""
+    return name.partition("/")[0]
+
+
+def shorten(image: str) -> str:
+    """An image's name for a message: it can be a ``data:`` URI."""
+    return image if len(image) <= 200 else f"{image[:200]}…"
+
+
 def list_files(folder: Path) -> list[str]:
     """Paths of all files below a folder, relative to it, sorted. Links to folders are not followed."""
     start = len(f"{folder}/")

@@ -17,6 +17,7 @@ from helpers.classifier import load_classifier
 from helpers.content import sha256_of
 from helpers.lineage import read_lineage
 from helpers.params import TrainParams, read_params
+from helpers.placement import CHANGES
 from helpers.problems import Problem
 from helpers.publishing import remember_workspace
 from helpers.stages.train import train
@@ -34,7 +35,7 @@ def merge_round(workspace: Workspace, plan: pd.DataFrame, export: Path) -> None:
     export : Path
         The export that the plan was made from; its sha256 goes into the lineage.
     """
-    if plan["action"].isin(dataset.CHANGES).any():
+    if plan["action"].isin(CHANGES).any():
         remember_workspace(workspace)
         raw, lineage, hashes = (workspace.root / name for name in (RAW, LINEAGE, HASHES))
         dataset.apply_merge(plan, raw, lineage, sha256_of(export), hashes=hashes)

@@ -25,8 +25,9 @@ from PIL import Image
 
 from helpers.annotations import read_export
 from helpers.content import sha256_of
-from helpers.dataset import CHANGES, apply_merge, class_balance, plan_merge
+from helpers.dataset import apply_merge, class_balance, plan_merge
 from helpers.lineage import read_lineage
+from helpers.placement import CHANGES
 from helpers.problems import Problem
 
 PLANETS = Path(__file__).parents[2] / "shared" / "planets"
