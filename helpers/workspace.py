@@ -14,7 +14,7 @@ import psutil
 
 from helpers.problems import Problem
 
-RAW, EXTRA, LINEAGE, HASHES = "data/raw", "extra-data", "data/labels.csv", "data/.hashes.json"
+RAW, EXTRA, LINEAGE, HASHES = "data/raw", "extra-data", "data/labels.csv", ".dvc/tmp/hashes.json"
 INDEX, IMAGES = "data/prepared/index.csv", "data/prepared/images.npy"
 MODEL = "model/classifier.bentomodel"
 HISTORY, DECISION = "evaluation/history.csv", "evaluation/decision.json"

@@ -97,6 +97,13 @@ def assert_published(workspace: Workspace, images: dict[str, str]) -> None:
     assert (colleague.root / MODEL).read_bytes() == (workspace.root / MODEL).read_bytes()
 
 
+def is_training(workspace: Workspace) -> bool:
+    running = (process.info for process in psutil.process_iter(["cmdline", "cwd"]))
+    return any(
+        "helpers.stages.train" in (info["cmdline"] or []) and info["cwd"] == str(workspace.root) for info in running
+    )
+
+
 def test_an_interrupt_stops_the_training_and_leaves_the_old_model_in_place(sample):
     params = sample.root / "params.yaml"
     params.write_text(params.read_text().replace("epochs: 8", "epochs: 5000"))
@@ -106,11 +113,11 @@ def test_an_interrupt_stops_the_training_and_leaves_the_old_model_in_place(sampl
         assert process.stdout is not None
         while "epoch " not in process.stdout.readline():
             pass
+        assert is_training(sample)
         process.send_signal(signal.SIGINT)
     assert process.returncode != 0
     assert (sample.root / MODEL).read_bytes() == model
-    running = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True).stdout
-    assert "helpers.stages.train" not in running
+    assert not is_training(sample)
 
 
 @pytest.mark.slow
