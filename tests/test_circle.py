@@ -1,10 +1,9 @@
 """The whole circle with a real Label Studio: pictures go out pre-labelled, labels come back, a new model answers."""
 
-import subprocess
-import sys
 from typing import Any
 
 import pytest
+from headless import run_notebook
 from servers import serving
 from sklearn.datasets import load_digits
 
@@ -33,10 +32,8 @@ def truth(task: dict[str, Any]) -> str:
     return str(load_digits().target[int(picture_of(task)[-8:-4])])
 
 
-def run_notebook(workspace: Workspace, name: str, *options: str) -> None:
-    command = [sys.executable, "-m", "papermill", "--no-progress-bar", "--log-level", "ERROR"]
-    command += [f"notebooks/{name}.ipynb", "out.ipynb", *options]
-    result = subprocess.run(command, cwd=workspace.root, capture_output=True, text=True)
+def run_whole(workspace: Workspace, name: str, *options: str) -> None:
+    result = run_notebook(workspace, name, *options)
     assert result.returncode == 0, result.stderr[-3000:]
 
 
@@ -60,7 +57,7 @@ def test_labels_come_back_as_a_model_that_prelabels_the_next_pictures(workspace)
     server = connect(read_settings(workspace.root))
     old_model = (workspace.root / MODEL).read_bytes()
 
-    run_notebook(workspace, "label", "-p", "title", TITLE, "-p", "send", "True")
+    run_whole(workspace, "label.ipynb", "-p", "title", TITLE, "-p", "send", "True")
     (project,) = (number for number, title in list_projects(server).items() if title == TITLE)
     tasks = tasks_of(server, project)
     assert len(tasks) == PICTURES
@@ -85,7 +82,7 @@ def test_labels_come_back_as_a_model_that_prelabels_the_next_pictures(workspace)
 
         export = f"{server.url}/projects/{project}"
         options = ["-r", "export", export, "-p", "publish", "True", "-r", "publish_anyway", "sixty are few"]
-        run_notebook(workspace, "retrain", *options)
+        run_whole(workspace, "retrain.ipynb", *options)
         merged = {path.name: path.parent.name for path in (workspace.root / "data/raw").glob("*/*.png")}
         assert all(merged.get(picture_of(task)) == truth(task) for task in tasks[DISPUTED:LABELLED])
         assert not any(picture_of(task) in merged for task in [*tasks[:DISPUTED], *tasks[LABELLED:]])

@@ -2,13 +2,12 @@
 
 import colorsys
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import nbformat
 import numpy as np
 import pytest
+from headless import run_notebook
 from PIL import Image
 
 from helpers.sample import make_workspace
@@ -56,9 +55,7 @@ def annotate(label: str) -> dict[str, object]:
 
 def retrain(workspace: Workspace, *options: str) -> list[nbformat.NotebookNode]:
     """Run the notebook headless, and return its cells."""
-    command = [sys.executable, "-m", "papermill", "--no-progress-bar", "--log-level", "ERROR"]
-    command += ["notebooks/retrain.ipynb", "out.ipynb", *options]
-    result = subprocess.run(command, cwd=workspace.root, capture_output=True, text=True)
+    result = run_notebook(workspace, "retrain.ipynb", *options)
     assert result.returncode == 0, result.stderr[-3000:]
     return list(nbformat.read(workspace.root / "out.ipynb", as_version=4).cells)
 

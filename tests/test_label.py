@@ -1,16 +1,14 @@
 """The notebook that sends pictures to be labelled, under papermill and against a real Label Studio."""
 
 import subprocess
-import sys
 
 import nbformat
 import pytest
+from headless import run_notebook
 
 from helpers.label_studio import connect, list_projects
 from helpers.settings import Settings
 from helpers.workspace import Workspace
-
-PAPERMILL = [sys.executable, "-m", "papermill", "--no-progress-bar", "--log-level", "ERROR"]
 
 
 @pytest.fixture
@@ -22,9 +20,7 @@ def server(label_studio, monkeypatch):
 
 
 def label(workspace: Workspace, *options: str) -> subprocess.CompletedProcess[str]:
-    """Run the notebook; what it became is ``out.ipynb`` at the root."""
-    command = [*PAPERMILL, "notebooks/label.ipynb", "out.ipynb", *options]
-    return subprocess.run(command, cwd=workspace.root, capture_output=True, text=True, timeout=120)
+    return run_notebook(workspace, "label.ipynb", *options)
 
 
 def said(workspace: Workspace) -> str:

@@ -8,19 +8,15 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from headless import PAPERMILL, run_notebook
 
 from helpers.workspace import MODEL, Workspace
 
-PAPERMILL = [sys.executable, "-m", "papermill", "--no-progress-bar", "--log-level", "ERROR"]
 NBVAL = ["--nbval-lax", "--nbval-current-env", "-p", "no:cacheprovider"]
 
 
 def retrain(workspace: Workspace, *options: str, cwd: str = ".") -> subprocess.CompletedProcess[str]:
-    """Run the notebook from a folder of the workspace; what it became is ``out.ipynb`` at the root."""
-    folder = workspace.root / cwd
-    notebook = "retrain.ipynb" if cwd == "notebooks" else "notebooks/retrain.ipynb"
-    command = [*PAPERMILL, notebook, str(workspace.root / "out.ipynb"), *options]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    return run_notebook(workspace, "retrain.ipynb", *options, cwd=cwd)
 
 
 def shown(workspace: Workspace, cell: str) -> str:
