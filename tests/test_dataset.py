@@ -501,7 +501,7 @@ def test_no_name_and_no_label_leads_out_of_the_training_set(pairs):
 def busy_project(root: Path) -> tuple[Project, list[dict[str, object]]]:
     """A project whose next merge adds, renames, swaps, moves, keeps, empties a class and makes one."""
     project = Project(root)
-    paths = [f"{folder}/{name}.png" for folder in "xy" for name in "abcdef"]
+    paths = [f"{folder}/{name}.png" for folder in "xy" for name in "abcdefghi"]
     for number, path in enumerate(paths):
         project.put(f"images/{path}", number)
 
@@ -554,14 +554,14 @@ class TestInterruption:
 
     @pytest.mark.parametrize(("first", "plan_again"), [(0, True), (3, False)])
     def test_killed_here_and_there(self, tmp_path, first, plan_again):
-        for step in range(first, 36, 5):
+        for step in range(first, 48, 6):
             self.kill_and_repeat(tmp_path, step, plan_again=plan_again)
 
     @pytest.mark.slow
     @pytest.mark.parametrize("plan_again", [True, False])
     def test_killed_at_every_step(self, tmp_path, plan_again):
         ends = (self.kill_and_repeat(tmp_path, step, plan_again=plan_again) for step in itertools.count())
-        assert len(list(itertools.takewhile(lambda ended: not ended, ends))) > 30
+        assert len(list(itertools.takewhile(lambda ended: not ended, ends))) > 40
 
 
 def merge_with_little_room(project: Project, rows: list[dict[str, object]], room: int) -> None:

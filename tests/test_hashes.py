@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from helpers import hashes
-from helpers.content import hash_files, sha256_of, status_of
-from helpers.hashes import HashCache
+from helpers.content import sha256_of, status_of
+from helpers.hashes import HashCache, hash_files
 
 LONG_AGO, YESTERDAY = 1_600_000_000_000_000_000, 1_700_000_000_000_000_000  # nanoseconds
 

@@ -20,7 +20,7 @@ def server(label_studio, monkeypatch):
 
 
 def label(workspace: Workspace, *options: str) -> subprocess.CompletedProcess[str]:
-    return run_notebook(workspace, "label.ipynb", *options)
+    return run_notebook(workspace, "label.ipynb", *options, seconds=120)
 
 
 def said(workspace: Workspace) -> str:
