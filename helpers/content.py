@@ -7,11 +7,10 @@ import hashlib
 import io
 import os
 import stat
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from helpers.hashes import HashCache
 from helpers.images import SUFFIXES, UNREADABLE, open_image
 from helpers.progress import progress_bar
 
@@ -93,39 +92,6 @@ def examine_image(file: str, size: int) -> tuple[str, str]:
     except UNREADABLE as error:
         return "", f"{file} is no picture: {error}"
     return sha256, ""
-
-
-def hash_files(
-    files: Mapping[str, os.stat_result | None],
-    read: Callable[[str, int], tuple[str, str]],
-    cache: HashCache,
-    description: str,
-) -> dict[str, tuple[str, str]]:
-    """Hash files, and read only those that the cache does not know.
-
-    Parameters
-    ----------
-    files : mapping of str to stat_result or None
-        Paths, with what `status_of` said of them.
-    read : callable
-        Takes and returns what `examine_image` does.
-    cache : HashCache
-        Learns what was read without a problem.
-    description : str
-        For the progress bar.
-
-    Returns
-    -------
-    dict of str to tuple of str
-        By path: the SHA-256 and the problem, of which one is empty.
-    """
-    results = {file: (cache.get(status) if status else "", "") for file, status in files.items()}
-    unknown = [(file, status.st_size if status else -1) for file, status in files.items() if not results[file][0]]
-    for (file, _), result in zip(unknown, map_files(read, unknown, description), strict=True):
-        results[file] = result
-        if (status := files[file]) and result[0]:
-            cache.put(status, result[0])
-    return results
 
 
 def map_files(function: Callable[[Any, int], Any], items: Sequence[tuple[Any, int]], description: str) -> list[Any]:

@@ -19,16 +19,9 @@ from typing import Any
 
 import pandas as pd
 
-from helpers.content import (
-    examine_image,
-    hash_files,
-    read_file,
-    sha256_of,
-    status_of,
-    write_file,
-)
+from helpers.content import examine_image, read_file, sha256_of, status_of, write_file
 from helpers.filenames import UPLOAD, ImageFiles, class_of, fold, is_safe, list_files, shorten
-from helpers.hashes import HashCache
+from helpers.hashes import HashCache, hash_files
 from helpers.lineage import extend_lineage, read_lineage, write_lineage
 from helpers.placement import CHANGES, place_images
 from helpers.problems import Problem
@@ -232,7 +225,7 @@ def _choose_files(
     def choose(file: str, files: Sequence[str]) -> tuple[str, str, str]:
         if not files:
             return "", "", f"there is no file {shorten(file)!r}"
-        if len(files) > 1 and len({examined[path][0] for path in files}) > 1:
+        if len({examined[path][0] for path in files}) > 1:
             return "", "", f"it could be any of these, which differ: {', '.join(files[:5])}"
         if len(claims.get(files[0], ())) > 1:
             return "", "", f"{files[0]} could be any of these: {', '.join(sorted(claims[files[0]])[:5])}"

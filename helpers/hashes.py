@@ -1,10 +1,13 @@
 """What files hash to, kept from run to run: asking for size and time of a file is quicker than reading it."""
 
 import os
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
 import orjson
+
+from helpers.content import map_files
 
 LARGEST_CACHE = 1 << 28  # bytes, some 2.5 million files; then it begins anew
 
@@ -53,6 +56,39 @@ class HashCache:
                 part.replace(self._file)
             finally:
                 part.unlink(missing_ok=True)
+
+
+def hash_files(
+    files: Mapping[str, os.stat_result | None],
+    read: Callable[[str, int], tuple[str, str]],
+    cache: HashCache,
+    description: str,
+) -> dict[str, tuple[str, str]]:
+    """Hash files, and read only those that the cache does not know.
+
+    Parameters
+    ----------
+    files : mapping of str to stat_result or None
+        Paths, with what `status_of` said of them.
+    read : callable
+        Takes and returns what `examine_image` does.
+    cache : HashCache
+        Learns what was read without a problem.
+    description : str
+        For the progress bar.
+
+    Returns
+    -------
+    dict of str to tuple of str
+        By path: the SHA-256 and the problem, of which one is empty.
+    """
+    results = {file: (cache.get(status) if status else "", "") for file, status in files.items()}
+    unknown = [(file, status.st_size if status else -1) for file, status in files.items() if not results[file][0]]
+    for (file, _), result in zip(unknown, map_files(read, unknown, description), strict=True):
+        results[file] = result
+        if (status := files[file]) and result[0]:
+            cache.put(status, result[0])
+    return results
 
 
 def _key(status: os.stat_result) -> str:

@@ -1,7 +1,6 @@
 """Where the images of the training set come from: ``data/labels.csv``."""
 
-from collections.abc import Iterable
-from functools import cache
+from collections.abc import Iterable, Sequence
 from io import BytesIO
 from pathlib import Path
 
@@ -88,8 +87,7 @@ def write_lineage(lineage: pd.DataFrame, file: Path) -> None:
     lineage.assign(updated_at=dates).to_csv(file, index=False, lineterminator="\n")
 
 
-@cache
-def _join_who_chose(label: str, choices: tuple[str, ...], annotators: tuple[str, ...]) -> str:
+def _join_who_chose(label: str, choices: Sequence[str], annotators: Sequence[str]) -> str:
     return _join(who for who, choice in zip(annotators, choices, strict=True) if choice == label)
 
 
