@@ -1,15 +1,13 @@
-"""The comparison of old and new: formulas against papers and other libraries, verdicts against cases made by hand."""
-
-import json
+"""The comparison of old and new: figures against papers and other libraries."""
 
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import binom, bootstrap
+from scipy.stats import bootstrap
+from scores import compared, decided, images, noisy, outcome, says
 from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, f1_score, log_loss, precision_recall_fscore_support
-from statsmodels.stats.contingency_tables import mcnemar as statsmodels_mcnemar
 from statsmodels.stats.proportion import proportion_confint
 
 from helpers.comparison import flips, per_class, populations, score_images, slices, summary, tally
@@ -18,58 +16,6 @@ from helpers.problems import Problem
 from helpers.statistics import bonett_price, mcnemar
 
 pytestmark = pytest.mark.filterwarnings("error")
-
-
-def images(labels, start=0):
-    """Held-out images with the given labels, each of another content."""
-    numbers = range(start, start + len(labels))
-    return pd.DataFrame(
-        {
-            "file": [f"{label}/{number}.png" for label, number in zip(labels, numbers, strict=True)],
-            "label": list(labels),
-            "split": "held-out",
-            "sha256": [f"{number:064x}" for number in numbers],
-        }
-    )
-
-
-def says(held_out, predicted, classes=None, confidence=0.9):
-    """A model that predicts the given classes, with the given confidence, and thinks the others equally likely."""
-    classes = sorted(set(held_out["label"]) | set(predicted)) if classes is None else classes
-    chosen = np.array(list(predicted))[:, None] == np.array(classes)
-    confidence = np.broadcast_to(confidence, len(held_out))[:, None]
-    return pd.DataFrame(
-        np.where(chosen, confidence, (1 - confidence) / (len(classes) - 1)), index=held_out["file"], columns=classes
-    )
-
-
-def compared(actual, old, new, population=("frozen",)):
-    """Scores of two models that know the same classes; `population` is repeated over the images."""
-    held_out = images(actual)
-    classes = sorted({*actual, *old, *new, "other"})
-    population = np.resize(population, len(held_out))
-    index = held_out.assign(split=np.where(population == "leaked", "train", "held-out"))[population != "new"]
-    return score_images(held_out, says(held_out, new, classes), says(held_out, old, classes), index)
-
-
-def outcome(both=0, fixed=0, broken=0, neither=0, label="cat", population="frozen"):
-    """Scores of images of one class, by which of the models is right."""
-    old = [label] * both + ["other"] * fixed + [label] * broken + ["other"] * neither
-    new = [label] * both + [label] * fixed + ["other"] * broken + ["other"] * neither
-    return compared([label] * len(old), old, new, (population,))
-
-
-def noisy(rng, actual, accuracy, classes):
-    """Predictions that are right as often as `accuracy`, and else drawn from all classes."""
-    return np.where(rng.random(len(actual)) < accuracy, actual, rng.choice(classes, len(actual)))
-
-
-def decided(scores, **settings):
-    return decide(scores, summary(scores), **settings)
-
-
-def failed(decision):
-    return [rule["rule"] for rule in decision["rules"] if not rule["passed"]]
 
 
 class TestPopulations:
@@ -148,53 +94,6 @@ class TestScoreImages:
         fine = says(held_out, ["cat", "dog"])
         with pytest.raises(Problem, match="The new model gives no probabilities"):
             score_images(held_out, fine * np.nan, fine, held_out)
-
-
-class TestBonettPrice:
-    def test_example_of_the_author(self):
-        # Bonett's own R functions: CIpropWS(.05, 26, 4, 40) gives 0.3126438 0.7349752.
-        assert bonett_price(26, 4, 40) == pytest.approx((0.3126438, 0.7349752), abs=1e-7)
-
-    def test_exchanging_the_models_mirrors_the_interval(self):
-        low, high = bonett_price(9, 2, 50)
-        assert bonett_price(2, 9, 50) == pytest.approx((-high, -low))
-
-    @pytest.mark.parametrize("n", [0, 1, 3])
-    def test_almost_no_images_leave_almost_everything_possible(self, n):
-        low, high = bonett_price(n, 0, n)
-        assert -1 <= low < 0 < high <= 1
-
-    @pytest.mark.parametrize(("gain", "loss"), [(0.03, 0.01), (0.05, 0.03), (0.1, 0.1), (0.2, 0.05)])
-    def test_covers_the_truth_in_at_least_95_percent(self, gain, loss):
-        draws = np.random.default_rng(0).multinomial(60, [gain, loss, 1 - gain - loss], size=2000)
-        kinds, times = np.unique(draws, axis=0, return_counts=True)
-        covered = [low <= gain - loss <= high for low, high in (bonett_price(g, m, 60) for g, m, _ in kinds)]
-        assert np.average(covered, weights=times) > 0.945
-
-
-class TestMcNemar:
-    def test_example_of_fagerland_lydersen_and_laake(self):
-        # Airway hyper-responsiveness of 21 children: 1 and 7 discordant pairs, mid-p 0.0391, exact p 0.0703.
-        assert mcnemar(7, 1) == pytest.approx((0.0391, 0.0703), abs=5e-5)
-
-    @pytest.mark.parametrize(("gained", "lost"), [(0, 5), (5, 5), (16, 6), (60, 31), (400, 420)])
-    def test_exact_p_is_that_of_statsmodels(self, gained, lost):
-        expected = statsmodels_mcnemar([[10, gained], [lost, 3]], exact=True).pvalue
-        assert mcnemar(gained, lost)[1] == pytest.approx(expected)
-
-    @pytest.mark.parametrize(("gained", "lost"), [(0, 5), (5, 5), (16, 6), (60, 31)])
-    def test_mid_p_counts_outcomes_as_extreme_as_the_observed_one_half(self, gained, lost):
-        flips = gained + lost
-        outcomes = np.arange(flips + 1)
-        distance, observed = np.abs(2 * outcomes - flips), abs(gained - lost)
-        weight = np.where(distance > observed, 1, np.where(distance == observed, 0.5, 0))
-        assert mcnemar(gained, lost)[0] == pytest.approx((weight * binom.pmf(outcomes, flips, 0.5)).sum())
-
-    def test_no_flips_are_no_evidence(self):
-        assert mcnemar(0, 0) == (1, 1)
-
-    def test_five_flips_can_never_be_significant(self):
-        assert mcnemar(5, 0)[1] > 0.05 > mcnemar(6, 0)[1]
 
 
 class TestSummary:
@@ -425,164 +324,3 @@ def test_flips_are_ordered_by_the_confidence_of_the_new_model():
     found = flips(score_images(held_out, new, old, held_out))
     assert list(found["flip"]) == ["broken", "fixed", "broken"]
     assert list(found["new_confidence"]) == pytest.approx([0.99, 0.7, 0.6])
-
-
-class TestDecide:
-    def test_better(self):
-        decision = decided(outcome(both=170, fixed=20, broken=2, neither=8))
-        assert decision["verdict"] == "better"
-        assert decision["accepted"]
-        # Bonett and Price by hand: 18/202 ± 1.96 √((24/202 − (18/202)²)/202)
-        assert decision["sentence"] == (
-            "Better: 95.0 % of 200 held-out images right, 86.0 % before "
-            "(difference +9.0 points, 95 % interval +4.3 to +13.5)."
-        )
-
-    def test_worse(self):
-        decision = decided(outcome(both=170, fixed=2, broken=20, neither=8))
-        assert decision["verdict"] == "worse"
-        assert not decision["accepted"]
-        assert "difference −9.0 points, 95 % interval −13.5 to −4.3" in decision["sentence"]
-
-    def test_equivalent(self):
-        decision = decided(outcome(both=950, fixed=1, broken=1, neither=48))
-        assert decision["verdict"] == "equivalent"
-        assert decision["accepted"]
-        assert "difference +0.0 points" in decision["sentence"]
-
-    def test_undecided(self):
-        decision = decided(outcome(both=45, fixed=2, broken=1, neither=2))
-        assert decision["verdict"] == "undecided"
-        assert not decision["accepted"]
-        assert "too few images to tell" in decision["sentence"]
-
-    def test_undecided_but_surely_not_worse_by_more_than_the_margin_is_accepted(self):
-        decision = decided(outcome(both=950, fixed=20, broken=12, neither=18))
-        assert decision["verdict"] == "undecided"
-        assert decision["accepted"]
-
-    def test_first(self):
-        held_out = images(["cat", "dog"] * 20)
-        decision = decided(score_images(held_out, says(held_out, ["cat"] * 2 + ["cat", "dog"] * 19)))
-        assert decision["verdict"] == "first"
-        assert decision["accepted"]
-        low, high = proportion_confint(39, 40, method="wilson")
-        assert decision["sentence"].startswith(
-            f"First model: 97.5 % of 40 held-out images right, 95 % interval {100 * low:.1f} % to {100 * high:.1f} %"
-        )
-
-    @pytest.mark.parametrize("n", [0, 1, 5])
-    def test_too_few_images_give_no_number(self, n):
-        decision = decided(pd.concat([outcome(fixed=n), outcome(both=7, population="leaked")]))
-        assert decision["verdict"] == "undecided"
-        assert failed(decision) == ["enough images"]
-        assert (
-            decision["sentence"] == f"Undecided: {n} of {n + 7} held-out images can be scored, too few to say anything."
-        )
-
-    def test_margin_fails_where_a_loss_cannot_be_excluded(self):
-        scores = outcome(both=90, fixed=4, broken=2, neither=4)
-        assert failed(decided(scores)) == ["margin"]
-        assert failed(decided(scores, margin=0.10)) == []
-
-    def test_a_margin_of_nothing_is_not_written_as_minus_nothing(self):
-        rules = decided(outcome(both=50), margin=0.0)["rules"]
-        assert "must lie above +0.0" in next(rule["explanation"] for rule in rules if rule["rule"] == "margin")
-
-    def test_negative_flips_fail_above_their_cap_even_if_the_model_is_better(self):
-        scores = outcome(both=200, fixed=60, broken=20, neither=20)
-        decision = decided(scores)
-        assert decision["verdict"] == "better"
-        assert not decision["accepted"]
-        assert failed(decision) == ["negative flips"]
-        assert failed(decided(scores, max_negative_flips=20 / 300)) == []
-
-    def test_a_class_that_falls_fails(self):
-        scores = pd.concat([outcome(both=150, fixed=40), outcome(both=8, broken=2, label="dog")])
-        assert failed(decided(scores, max_class_drop=0.19)) == ["classes"]
-        explanation = next(r["explanation"] for r in decided(scores)["rules"] if r["rule"] == "classes")
-        assert "dog (100.0 % of 10 before, 80.0 % now)" in explanation
-        assert failed(decided(scores, min_class_support=11)) == []
-
-    @pytest.mark.parametrize("right_before", range(1, 11))
-    def test_a_fall_of_exactly_the_limit_passes(self, right_before):
-        dogs = outcome(both=right_before - 1, broken=1, neither=10 - right_before, label="dog")
-        assert failed(decided(pd.concat([outcome(both=150, fixed=40), dogs]), max_class_drop=0.1)) == []
-
-    def test_a_gain_on_new_images_does_not_hide_a_loss_on_the_frozen_ones(self):
-        scores = pd.concat([outcome(both=88, broken=12), outcome(both=300, fixed=90, population="new")])
-        decision = decided(scores, max_class_drop=1.0)
-        assert decision["verdict"] == "better"
-        assert failed(decision) == ["populations"]
-        assert "frozen (−18.6 to −4.9 points)" in next(
-            r["explanation"] for r in decision["rules"] if r["rule"] == "populations"
-        )
-
-    def test_worse_is_never_accepted_however_small_the_loss(self):
-        decision = decided(outcome(both=950, broken=30), margin=0.05)
-        assert decision["verdict"] == "worse"
-        assert failed(decision) == ["populations"]
-
-    def test_notes_say_what_limits_the_comparison(self):
-        held_out = images(["cat"] * 10 + ["fox"] * 3 + ["cat"] * 2)
-        old, new = says(held_out, ["cat"] * 15, ["cat", "dog"]), says(held_out, ["cat"] * 15)
-        index = held_out.assign(split=["held-out"] * 13 + ["train"] * 2)
-        notes = decided(score_images(held_out, new.assign(dog=0.0), old, index), changed=["train.epochs 8 → 12"])[
-            "notes"
-        ]
-        assert notes == [
-            "Not only the data changed (train.epochs 8 → 12): the difference is not the data's alone.",
-            "Not scored, because the old model trained on them, or nobody can tell: 2 of 15 images.",
-            "Not scored, because only the new model knows their class (fox): 3 of 15 images.",
-        ]
-
-    def test_a_plain_comparison_has_no_notes(self):
-        assert decided(outcome(both=50))["notes"] == []
-
-
-def one_class_of_one_image():
-    return compared(["cat", "dog"] * 20 + ["fox"], ["cat", "dog"] * 20 + ["cat"], ["cat", "dog"] * 20 + ["fox"])
-
-
-def no_common_class():
-    held_out = images(["cat", "dog"] * 20)
-    return score_images(held_out, says(held_out, held_out["label"]), says(held_out, ["1"] * 40, ["1", "2"]), held_out)
-
-
-def a_new_class():
-    held_out = images(["cat", "dog"] * 20 + ["fox"] * 10)
-    old = says(held_out, ["cat", "dog"] * 25, ["cat", "dog"])
-    return score_images(held_out, says(held_out, held_out["label"]), old, held_out)
-
-
-def random_models(n, classes):
-    rng = np.random.default_rng(5)
-    names = [f"class {number}" for number in range(classes)]
-    actual = rng.choice(names, n)
-    populations = ("frozen", "new", "frozen", "leaked")
-    return compared(actual, noisy(rng, actual, 0.8, names), noisy(rng, actual, 0.9, names), populations)
-
-
-@pytest.mark.parametrize(
-    "scores",
-    [
-        pytest.param(random_models(40, 2), id="two classes, 40 images"),
-        pytest.param(random_models(1500, 100), id="100 classes"),
-        pytest.param(one_class_of_one_image(), id="a class with one image"),
-        pytest.param(a_new_class(), id="a new class"),
-        pytest.param(no_common_class(), id="no common class"),
-        pytest.param(outcome(both=40), id="identical models"),
-        pytest.param(outcome(neither=40), id="both always wrong"),
-        pytest.param(outcome(both=1), id="one image"),
-        pytest.param(outcome(both=20, population="leaked"), id="all leaked"),
-        pytest.param(outcome(), id="no image"),
-    ],
-)
-def test_any_set_of_images_gives_a_report(scores):
-    """No warning, no traceback, nothing that JSON cannot hold."""
-    lineage = scores.assign(label=scores["actual"], annotators="ann", export_sha256="e", by_model=False)
-    assert slices(scores, lineage)["images"].le(len(scores)).all()
-    assert len(flips(scores)) == tally(scores).loc["together", ["fixed", "broken"]].sum()
-    assert per_class(scores)["support"].sum() == (scores["population"] != "leaked").sum()
-    decision = decided(scores, changed=["train.epochs 8 → 12"])
-    assert json.loads(json.dumps(decision, allow_nan=False)) == decision
