@@ -1,16 +1,19 @@
 """The folder that someone works in: find it, run DVC and git there, read files of its past."""
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import psutil
+import yaml
 
 from helpers.problems import Problem
 
@@ -32,8 +35,8 @@ class Workspace:
 
     root: Path
 
-    def dvc(self, *arguments: str, quiet: bool = False) -> None:
-        """Run DVC here and print what it says, line by line as it says it.
+    def dvc(self, *arguments: str, quiet: bool = False) -> list[str]:
+        """Run DVC here, print each line as it comes, and return all of them.
 
         Parameters
         ----------
@@ -70,6 +73,7 @@ class Workspace:
             if any("is busy" in line for line in said):
                 raise Problem(f"{shown}: another DVC command is running in {self.root}.", advice="Wait for it to end.")
             raise Problem(f"{shown} failed.", [line for line in said[-15:] if line])
+        return said
 
     def git(self, *arguments: str, environment: Mapping[str, str] | None = None) -> str:
         """Run git here and return what it printed.
@@ -90,6 +94,29 @@ class Workspace:
         if result.returncode:
             raise Problem(f"`git {' '.join(arguments)}` failed in {self.root}.", result.stderr.splitlines())
         return result.stdout
+
+    def stop_on_locks(self) -> None:
+        """See that git is not locked here. No lock is deleted: only a person can know that no program holds it.
+
+        Raises
+        ------
+        Problem
+            Each lock, since when it is there, and the command that removes it.
+        """
+        folders = {
+            Path(self.git("rev-parse", "--path-format=absolute", f"--git-{kind}dir").strip())
+            for kind in ("", "common-")
+        }
+        locks = {lock for folder in folders for lock in (*folder.glob("*.lock"), *folder.glob("refs/**/*.lock"))}
+        if locks:
+            time.sleep(1)  # a git at work is done with most of its locks by then
+        held = {lock: lock.stat().st_mtime for lock in sorted(locks) if lock.exists()}
+        if held:
+            raise Problem(
+                f"git is locked in {self.root}: a program is at work there, or one was killed.",
+                [f"{lock}, since {datetime.fromtimestamp(since):%Y-%m-%d %H:%M:%S}" for lock, since in held.items()],
+                f"Wait for it to end. If none is at work: rm {shlex.join(map(str, held))}",
+            )
 
     def dvc_remote(self) -> str:
         """The name of DVC's default remote, empty if there is none."""
@@ -114,20 +141,26 @@ class Workspace:
             repo.drop_data_index()
         self.dvc("push", quiet=True)
 
-    def reproduce(self) -> bool:
-        """Run the stages of ``dvc.yaml`` whose inputs changed, and tell whether there were any.
+    def reproduce(self) -> str:
+        """Run the stages of ``dvc.yaml`` whose inputs changed.
 
         A stage that fails leaves the outputs of the last successful run in place: DVC removes them before it starts.
+
+        Returns
+        -------
+        str
+            What became of the model: ``trained``; ``restored`` from DVC's cache, which knows what these inputs give;
+            or ``unchanged``.
         """
-        lock = self.root / "dvc.lock"
-        before = lock.read_bytes() if lock.exists() else b""
         try:
-            self.dvc("repro")
+            said = self.dvc("repro")
         except (Problem, KeyboardInterrupt):
             with suppress(Problem):
                 self.dvc("checkout", "train", "evaluate", quiet=True)
             raise
-        return lock.read_bytes() != before
+        if "Running stage 'train':" in said:
+            return "trained"
+        return "restored" if any(line.startswith("Stage 'train' is cached") for line in said) else "unchanged"
 
     def commit_of(self, revision: str) -> str:
         """The full hash of a git revision.
@@ -180,10 +213,14 @@ class Workspace:
             ) from None
 
     def _is_recorded(self, commit: str, path: str) -> bool:
-        with suppress(Problem):
-            lock = self.git("show", f"{commit}:dvc.lock")
-            return any(f"path: {part}\n" in lock for part in (path, Path(path).parent.as_posix()))
-        return False
+        """Whether DVC tracks a file at a commit: in the pipeline, or by a pointer to it or to a folder around it."""
+        places = [place.as_posix() for place in (Path(path), *Path(path).parents)]
+        files = set(self.git("ls-tree", "-r", "--name-only", "-z", "--full-tree", commit).split("\0"))
+        if any(f"{place}.dvc" in files for place in places):
+            return True
+        lock = yaml.safe_load(self.git("show", f"{commit}:dvc.lock")) if "dvc.lock" in files else {}
+        outs = [out["path"] for stage in lock.get("stages", {}).values() for out in stage.get("outs", [])]
+        return any(place in outs for place in places)
 
 
 def open_workspace(start: Path) -> Workspace:
@@ -212,16 +249,4 @@ def open_workspace(start: Path) -> Workspace:
         missing.append(f"no {RAW}: put images into {RAW}/<label>/ and run `dvc add {RAW}`, or run `dvc pull`")
     if missing:
         raise Problem(f"{root} cannot be worked in yet.", missing)
-    _remove_stale_locks(workspace)
     return workspace
-
-
-def _remove_stale_locks(workspace: Workspace) -> None:
-    """A git that was killed leaves its locks, and every later one refuses to work: remove them if no git is at work."""
-    folder = Path(workspace.git("rev-parse", "--absolute-git-dir").strip())
-    locks = [*folder.glob("*.lock"), *folder.glob("refs/**/*.lock")]
-    processes = psutil.process_iter(["name", "cwd"]) if locks else []
-    places = [process.info["cwd"] for process in processes if "git" in (process.info["name"] or "")]
-    if not any(place is None or Path(place).is_relative_to(workspace.root) for place in places):
-        for lock in locks:
-            lock.unlink(missing_ok=True)

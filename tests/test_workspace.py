@@ -1,8 +1,11 @@
 """Git and DVC at work in a real workspace."""
 
+import os
+import shlex
 import shutil
 import subprocess
 import sys
+from threading import Timer
 
 import pytest
 
@@ -73,11 +76,25 @@ def test_an_unknown_revision_is_a_problem(sample, revision):
         sample.read_at(revision, MODEL)
 
 
-def test_nothing_to_do_is_told_apart_from_work_done(sample):
-    assert sample.reproduce() is False
+def test_a_file_behind_a_pointer_that_nobody_has_any_more_is_a_problem_too(sample):
+    (sample.root / "data/labels.csv").write_text("file\n")
+    sample.dvc("add", "data/labels.csv", quiet=True)
+    sample.git("add", "data/labels.csv.dvc")
+    sample.git("commit", "--quiet", "--message", "Label something")
+    shutil.rmtree(sample.root / ".dvc/cache")
+    with pytest.raises(Problem, match="neither in DVC's cache nor in its remote"):
+        sample.read_at("HEAD", "data/labels.csv")
+    assert sample.read_at("HEAD~1", "data/labels.csv") is None
+
+
+def test_training_is_told_apart_from_nothing_to_do_and_from_what_dvc_remembers(sample):
+    assert sample.reproduce() == "unchanged"
     params = sample.root / "params.yaml"
-    params.write_text(params.read_text().replace("epochs: 8", "epochs: 1"))
-    assert sample.reproduce() is True
+    before = params.read_text()
+    params.write_text(before.replace("epochs: 8", "epochs: 1"))
+    assert sample.reproduce() == "trained"
+    params.write_text(before)
+    assert sample.reproduce() == "restored"
 
 
 def test_what_a_stage_prints_comes_through_line_by_line(sample, capfd):
@@ -109,30 +126,33 @@ def test_two_dvc_commands_at_once_are_a_clear_problem(sample):
         first.terminate()
 
 
-def test_the_locks_of_a_git_that_was_killed_do_not_stop_the_next_one(sample):
+def test_locks_are_named_with_their_age_and_the_command_that_removes_them_and_never_deleted(sample):
     locks = [sample.root / ".git" / name for name in ("index.lock", "HEAD.lock", "refs/heads/main.lock")]
     for lock in locks:
         lock.touch()
-    with pytest.raises(Problem, match=r"index\.lock"):
-        sample.git("add", "params.yaml")
-    open_workspace(sample.root).git("add", "params.yaml")
-    assert not any(lock.exists() for lock in locks)
+        os.utime(lock, (0, 1_700_000_000))
+    with pytest.raises(Problem) as problem:
+        sample.stop_on_locks()
+    assert all(str(lock) in str(problem.value) and lock.exists() for lock in locks)
+    assert "2023-11-1" in str(problem.value)
+    command = problem.value.advice.partition("rm ")[2]
+    subprocess.run(["rm", *shlex.split(command)], check=True)
+    sample.stop_on_locks()
+    sample.git("add", "params.yaml")
 
 
-def test_the_lock_of_a_git_that_is_running_is_respected(sample):
+def test_a_lock_that_a_program_holds_for_a_moment_stops_nobody(sample):
     lock = sample.root / ".git/index.lock"
-    with subprocess.Popen(["git", "cat-file", "--batch"], cwd=sample.root, stdin=subprocess.PIPE) as git:
-        lock.touch()
-        open_workspace(sample.root)
-        assert lock.exists()
-        git.communicate()
+    lock.touch()
+    Timer(0.3, lock.unlink).start()
+    sample.stop_on_locks()
 
 
 def test_a_workspace_path_may_have_spaces_and_accents(pristine, tmp_path):
     home = tmp_path / "été à la mer"
     shutil.copytree(pristine.parent, home, symlinks=True)
     workspace = open_workspace(home / "demo")
-    assert workspace.reproduce() is False
+    assert workspace.reproduce() == "unchanged"
     assert workspace.read_at("HEAD", MODEL)
 
 
@@ -140,7 +160,7 @@ def test_dvc_is_found_without_an_activated_environment(sample, monkeypatch):
     monkeypatch.setenv("PATH", "/usr/bin:/bin")
     params = sample.root / "params.yaml"
     params.write_text(params.read_text().replace("epochs: 8", "epochs: 1"))
-    assert sample.reproduce() is True
+    assert sample.reproduce() == "trained"
 
 
 def test_a_python_without_the_requirements_says_what_to_do():
