@@ -22,10 +22,12 @@ import pandas as pd
 from helpers.content import examine_image, read_file, sha256_of, status_of, write_file
 from helpers.filenames import UPLOAD, ImageFiles, class_of, fold, is_safe, list_files, shorten
 from helpers.hashes import HashCache, hash_files
-from helpers.lineage import extend_lineage, read_lineage, write_lineage
+from helpers.lineage import extend_lineage, format_lineage, read_lineage
 from helpers.placement import CHANGES, place_images
-from helpers.problems import Problem
+from helpers.problems import Problem, require_choice
 from helpers.progress import progress_bar
+
+ON_PROBLEM = ("stop", "skip")
 
 
 def plan_merge(
@@ -83,8 +85,7 @@ def plan_merge(
         ones, or with one that is no picture; labels that cannot name a folder, that differ from another one in nothing
         but case, or that are no class yet.
     """
-    if on_problem not in ("stop", "skip"):
-        raise Problem(f"on_problem is {on_problem!r}.", advice="Use 'stop' or 'skip'.")
+    require_choice("on_problem", on_problem, ON_PROBLEM)
     if missing := [str(folder) for folder in (images, raw) if not folder.is_dir()]:
         raise Problem(
             "There is no such folder.",
@@ -148,7 +149,7 @@ def apply_merge(
     staging = (raw.parent if raw.parent.stat().st_dev == raw.stat().st_dev else raw) / ".merge"
     try:
         _stage(adds, staging, cache)
-        write_lineage(record, part)
+        part.write_text(format_lineage(record), encoding="utf-8", newline="\n")
         # From here on all is renaming: it takes no room, and never writes through a link into DVC's cache.
         for folder in {class_of(step.destination) for step in moves}:
             (raw / folder).mkdir(exist_ok=True)

@@ -31,6 +31,7 @@ def decide(
     max_label_doubt: float = 0.10,
     slices: pd.DataFrame | None = None,
     changed: Sequence[str] = (),
+    other_baseline: str = "",
 ) -> dict[str, Any]:
     """Decide whether the new model may replace the old one, with reasons.
 
@@ -60,6 +61,8 @@ def decide(
         From `comparison.slices`; without it, labels are not doubted.
     changed : sequence of str
         What else changed since the baseline: parameters, code.
+    other_baseline : str
+        Where the old model is not the one that the new model would replace: a sentence that names both.
 
     Returns
     -------
@@ -99,6 +102,8 @@ def decide(
             _flips_rule(int(counts["broken"]["together"]), n, max_negative_flips),
             _classes_rule(per_class(scores), min_class_support, max_class_drop),
         ]
+    if other_baseline:
+        rules.append(Rule("baseline", False, other_baseline))
     if slices is not None and n >= FEWEST_IMAGES:
         rules.append(_labels_rule(slices, figures["new"]["together", "accuracy"], max_label_doubt))
     return {

@@ -81,10 +81,10 @@ def extend_lineage(lineage: pd.DataFrame, plan: pd.DataFrame, export_sha256: str
     return pd.concat([older, fresh]).sort_values("file", ignore_index=True)
 
 
-def write_lineage(lineage: pd.DataFrame, file: Path) -> None:
-    """Write what `read_lineage` reads. The same rows give the same bytes."""
+def format_lineage(lineage: pd.DataFrame) -> str:
+    """The text of the file that `read_lineage` reads. The same rows give the same text."""
     dates = lineage["updated_at"].dt.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-    lineage.assign(updated_at=dates).to_csv(file, index=False, lineterminator="\n")
+    return lineage.assign(updated_at=dates).to_csv(index=False, lineterminator="\n")
 
 
 def _join_who_chose(label: str, choices: Sequence[str], annotators: Sequence[str]) -> str:

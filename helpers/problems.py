@@ -26,6 +26,41 @@ class Problem(Exception):
         return str(self).splitlines()
 
 
+class EndOfRun(Exception):
+    """Ends a run in which nothing is left to do, with a sentence in place of a traceback and with exit code 0."""
+
+    def __init__(self, sentence: str) -> None:
+        self.sentence = sentence
+        super().__init__()
+
+    def _render_traceback_(self) -> list[str]:
+        return [self.sentence]
+
+
+# An error of this name without a message is the one that papermill takes for a regular end.
+EndOfRun.__name__ = "SystemExit"
+
+
+def require_choice(name: str, value: str, choices: Iterable[str]) -> None:
+    """See that a parameter has one of the values that it may have."""
+    if value not in choices:
+        raise Problem(f"{name} is {value!r}.", advice=f"Use one of: {', '.join(map(repr, choices))}.")
+
+
+def check_all(checks: Iterable[Callable[[], object]]) -> None:
+    """Make every check, and raise all problems found as one."""
+    problems = []
+    for check in checks:
+        try:
+            check()
+        except Problem as problem:
+            problems.append(problem)
+    if len(problems) == 1:
+        raise problems[0]
+    if problems:
+        raise Problem("There are several problems.", [str(problem) for problem in problems])
+
+
 def exit_on_problem(main: Callable[[], None]) -> None:
     """Run a command's `main`; a `Problem` ends it with its message and exit code 1, without a traceback."""
     try:

@@ -14,6 +14,7 @@ from helpers.workspace import DECISION, LINEAGE, RAW, Workspace
 # What git remembers of a round. The data itself is DVC's.
 FILES = (f"{RAW}.dvc", f"{LINEAGE}.dvc", "dvc.lock", "params.yaml", "evaluation")
 BEFORE = "refs/retrain/before"
+TAGS = "model/v*"
 
 
 def remember_workspace(workspace: Workspace) -> None:
@@ -23,51 +24,86 @@ def remember_workspace(workspace: Workspace) -> None:
     still open keeps what was there before its first run.
     """
     workspace.dvc("add", *_tracked_data(workspace), quiet=True)
-    head = workspace.git("rev-parse", "HEAD").strip()
-    with suppress(Problem):  # no round is open
-        if workspace.git("rev-parse", "--verify", "--quiet", f"{BEFORE}^").strip() == head:
-            return
+    if _is_open(workspace):
+        return
     with tempfile.TemporaryDirectory() as folder:
         apart = {"GIT_INDEX_FILE": str(Path(folder) / "index")}
         workspace.git("add", "--", *_present(workspace), environment=apart)
         tree = workspace.git("write-tree", environment=apart).strip()
     nobody = ["-c", "user.name=retrain", "-c", "user.email=retrain@localhost"]
-    commit = workspace.git(*nobody, "commit-tree", tree, "-p", head, "-m", "Before the round").strip()
+    commit = workspace.git(*nobody, "commit-tree", tree, "-p", "HEAD", "-m", "Before the round").strip()
     workspace.git("update-ref", BEFORE, commit)
 
 
-def decline_round(workspace: Workspace) -> None:
+def _is_open(workspace: Workspace) -> bool:
+    """Whether a round has begun that no commit has ended: others may have come since, but none with its files."""
+    with suppress(Problem):  # no round has begun, or its begin is not in this history
+        workspace.git("rev-parse", "--verify", "--quiet", BEFORE)
+        return not _committed_since(workspace) - {"params.yaml"}
+    return False
+
+
+def _committed_since(workspace: Workspace) -> set[str]:
+    """The files of a round that commits have changed since the round began."""
+    changed = workspace.git("diff", "--name-only", "-z", f"{BEFORE}^", "HEAD", "--", *FILES)
+    return set(filter(None, changed.split("\0")))
+
+
+def decline_round(workspace: Workspace) -> str:
     """Give back the workspace that was there before the merge: images, model, evaluation.
 
     What is there now goes into DVC's cache first, so nothing is deleted that cannot be had again.
+
+    Returns
+    -------
+    str
+        What was done, in a sentence.
 
     Raises
     ------
     Problem
         No round is open.
     """
-    try:
-        before = workspace.git("ls-tree", "-r", "--name-only", "-z", BEFORE).rstrip("\0").split("\0")
-    except Problem:
-        raise Problem("There is no round to decline: nothing was merged since the last one ended.") from None
+    if not _is_open(workspace):
+        raise Problem("There is no round to decline: nothing was merged since the last one ended.")
+    settled = _committed_since(workspace)
+    before = workspace.git("ls-tree", "-r", "--name-only", "-z", BEFORE).rstrip("\0").split("\0")
     workspace.dvc("add", *_tracked_data(workspace), quiet=True)
     now = workspace.git("ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *FILES).split("\0")
-    for file in set(filter(None, now)) - set(before):
+    for file in set(filter(None, now)) - set(before) - settled:
         (workspace.root / file).unlink(missing_ok=True)
         if file == f"{LINEAGE}.dvc":
             (workspace.root / LINEAGE).unlink()
-    workspace.git("restore", f"--source={BEFORE}", "--worktree", "--", *before)
+    workspace.git(
+        "restore", f"--source={BEFORE}", "--worktree", "--", *[file for file in before if file not in settled]
+    )
     # Not all that DVC tracks: what came to extra-data since is not the round's.
     workspace.dvc("checkout", *filter(lambda file: file.endswith(".dvc"), before), "dvc.yaml", quiet=True)
     workspace.git("update-ref", "-d", BEFORE)
+    return f"Declined: {RAW}, the model and its evaluation are as they were before the round."
 
 
-def publish_round(workspace: Workspace, plan: pd.DataFrame, decision: dict[str, Any], anyway: str = "") -> list[str]:
+def tell_state(workspace: Workspace) -> str:
+    """Say in a sentence how far the round in the workspace is: open, committed or published."""
+    if workspace.git("status", "--porcelain", "--", *_present(workspace)):
+        return "The round is open: neither published nor declined."
+    commit = _commit_of_round(workspace)
+    tags = workspace.git("tag", "--points-at", commit, "--list", TAGS).split()
+    name = tags[0] if tags else workspace.git("rev-parse", "--short", commit).strip()
+    with suppress(Problem):  # the branch has no upstream
+        if not int(workspace.git("rev-list", "--count", "@{upstream}..HEAD", "--", *FILES)):
+            return f"The round is published: `{name}`."
+    return f"The round is committed, `{name}`, but not pushed: `publish` pushes it."
+
+
+def publish_round(
+    workspace: Workspace, plan: pd.DataFrame, decision: dict[str, Any], *, anyway: str = "", tag: bool = True
+) -> list[str]:
     """Push the data to DVC's remote, commit the files of the round, tag an accepted model, and push that.
 
-    In this order, so that git's remote never points at data that DVC's does not have. What cannot be done for want of
-    a remote is said; what fails can be done later by calling this again. Nothing else in the index or the working
-    tree is committed.
+    In this order, so that git's remote never points at data that DVC's does not have. A missing remote is reported, not
+    fatal; a step that fails can be repeated by calling this again. Nothing else in the index or the working tree is
+    committed, and no other tag is pushed.
 
     Parameters
     ----------
@@ -78,6 +114,8 @@ def publish_round(workspace: Workspace, plan: pd.DataFrame, decision: dict[str, 
         From `rounds.record_decision`.
     anyway : str
         Why a model that is not accepted is published all the same. Goes into the commit message.
+    tag : bool
+        Whether an accepted model gets its tag now. No, where a pull request still decides.
 
     Returns
     -------
@@ -95,24 +133,60 @@ def publish_round(workspace: Workspace, plan: pd.DataFrame, decision: dict[str, 
             [rule["explanation"] for rule in decision["rules"] if not rule["passed"]],
             "To publish it all the same, say why with the parameter `publish_anyway`.",
         )
-    branch = workspace.git("branch", "--show-current").strip()
-    if not branch:
-        raise Problem("Not published: no branch is checked out.", advice="`git switch -c <name>` makes one.")
+    branch = require_branch(workspace)
     stored = bool(workspace.dvc_remote())
     done = []
     if stored:
         workspace.push_data()
         done.append(f"The data is in DVC's remote `{workspace.dvc_remote()}`.")
     done.append(_commit(workspace, plan, decision, anyway))
-    remote = _upstream_of(workspace, branch)
+    message = decision["sentence"] if tag and decision["accepted"] else ""
+    remote, ref = _upstream_of(workspace, branch)
+    if stored and remote:
+        return [*done, _tag_and_push(workspace, remote, ref, message)]
+    if message:
+        done.append(f"Tagged `{_give_tag(workspace, message)}`.")
     if not stored:
         done.append("Not pushed: DVC has no remote. `dvc remote add --default <name> <url>` adds one; then again.")
-    elif not remote:
-        done.append(f"Not pushed: `{branch}` has no upstream. `git push --set-upstream <remote> {branch}` sets one.")
     else:
-        workspace.git("push", "--follow-tags", remote, branch)
-        done.append(f"`{branch}` is pushed to `{remote}`.")
+        done.append(f"Not pushed: `{branch}` has no upstream. `git push --set-upstream <remote> {branch}` sets one.")
     return done
+
+
+def require_branch(workspace: Workspace) -> str:
+    """The branch that is checked out; a `Problem` if there is none to publish on."""
+    branch = workspace.git("branch", "--show-current").strip()
+    if not branch:
+        raise Problem("Nothing can be published: no branch is checked out.", advice="`git switch -c <name>` makes one.")
+    return branch
+
+
+def _tag_and_push(workspace: Workspace, remote: str, ref: str, message: str) -> str:
+    """Tag the round if there is a message for it, and push the branch and its tag to the upstream: both or neither."""
+    tag, tags = "", f"refs/tags/{TAGS}"
+    try:
+        # Others may have given tags since, and a number is given once.
+        workspace.git("fetch", "--quiet", "--no-tags", remote, f"+{tags}:{tags}")
+        tag = _give_tag(workspace, message) if message else ""
+        workspace.git("push", "--atomic", remote, f"HEAD:{ref}", *([f"refs/tags/{tag}"] if tag else []))
+    except Problem as problem:
+        if tag and not workspace.git("ls-remote", remote, f"refs/tags/{tag}"):
+            workspace.git("tag", "--delete", tag)  # a rebase makes another commit of this one, which gets the tag then
+        advice = f"If `{remote}` has commits that are not here, `git pull --rebase` brings them. Then the same again."
+        raise Problem("The round is committed, but not pushed.", problem.details, advice) from None
+    tagged = f", and its tag `{tag}` with it" if tag else ""
+    return f"The round is pushed to `{ref.removeprefix('refs/heads/')}` of `{remote}`{tagged}."
+
+
+def _give_tag(workspace: Workspace, message: str) -> str:
+    """Tag the commit of the round with the next ``model/v…``, unless an earlier run has done it, and tell the tag."""
+    commit = _commit_of_round(workspace)
+    if given := workspace.git("tag", "--points-at", commit, "--list", TAGS).split():
+        return given[0]
+    numbers = workspace.git("tag", "--list", TAGS).replace("model/v", "").split()
+    tag = f"model/v{max(map(int, filter(str.isdigit, numbers)), default=0) + 1}"
+    workspace.git("tag", "--annotate", "--message", message, tag, commit)
+    return tag
 
 
 def _commit(workspace: Workspace, plan: pd.DataFrame, decision: dict[str, Any], anyway: str) -> str:
@@ -126,9 +200,9 @@ def _commit(workspace: Workspace, plan: pd.DataFrame, decision: dict[str, Any], 
         done = f"Committed: {headline}."
     else:
         done = "Nothing to commit: this round is committed already."
-    with suppress(Problem):
+    with suppress(Problem):  # no round was open
         workspace.git("update-ref", "-d", BEFORE)
-    return f"{done} {_tag(workspace, decision)}".rstrip()
+    return done
 
 
 def _describe_round(workspace: Workspace, plan: pd.DataFrame) -> str:
@@ -138,21 +212,16 @@ def _describe_round(workspace: Workspace, plan: pd.DataFrame) -> str:
     return f"Retrain: images {added} added, {moved} moved, {plan['action'].eq('leave out').sum()} left out"
 
 
-def _tag(workspace: Workspace, decision: dict[str, Any]) -> str:
-    """Give the commit of an accepted model its tag, unless it has one: an earlier run may have ended before this."""
-    commit = workspace.git("log", "-1", "--format=%H", "--", DECISION).strip()
-    if not decision["accepted"] or workspace.git("tag", "--points-at", commit, "--list", "model/v*"):
-        return ""
-    numbers = workspace.git("tag", "--list", "model/v*").replace("model/v", "").split()
-    tag = f"model/v{max(map(int, filter(str.isdigit, numbers)), default=0) + 1}"
-    workspace.git("tag", "--annotate", "--message", decision["sentence"], tag, commit)
-    return f"Tagged `{tag}`."
+def _commit_of_round(workspace: Workspace) -> str:
+    return workspace.git("log", "-1", "--format=%H", "--", DECISION).strip() or "HEAD"
 
 
-def _upstream_of(workspace: Workspace, branch: str) -> str:
+def _upstream_of(workspace: Workspace, branch: str) -> tuple[str, str]:
+    """The remote and the ref there that git has for a branch; empty if it has none."""
     with suppress(Problem):
-        return workspace.git("config", f"branch.{branch}.remote").strip()
-    return ""
+        remote, ref = (workspace.git("config", f"branch.{branch}.{key}").strip() for key in ("remote", "merge"))
+        return remote, ref
+    return "", ""
 
 
 def _tracked_data(workspace: Workspace) -> list[str]:

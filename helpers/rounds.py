@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+from collections.abc import Callable
 from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
@@ -12,16 +13,81 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from helpers import comparison, dataset, decision
+from helpers import annotations, comparison, dataset, decision
 from helpers.classifier import load_classifier
 from helpers.content import sha256_of
-from helpers.lineage import read_lineage
-from helpers.params import TrainParams, read_params
+from helpers.lineage import extend_lineage, format_lineage, read_lineage
+from helpers.params import PrepareParams, TrainParams, read_params
 from helpers.placement import CHANGES
-from helpers.problems import Problem
-from helpers.publishing import remember_workspace
+from helpers.problems import EndOfRun, Problem, check_all, require_choice
+from helpers.publishing import decline_round, publish_round, remember_workspace, require_branch, tell_state
 from helpers.stages.train import train
 from helpers.workspace import DECISION, HASHES, HISTORY, IMAGES, INDEX, LINEAGE, MODEL, RAW, Workspace
+
+
+def start_round(
+    workspace: Workspace,
+    *,
+    baseline: str,
+    on_problem: str,
+    on_disagreement: str,
+    publish: bool,
+    decline: bool,
+) -> None:
+    """Decline the round, or see before anything is changed that it can be run as its parameters say.
+
+    Parameters
+    ----------
+    workspace : Workspace
+    baseline, on_problem, on_disagreement, publish, decline
+        As the notebook explains them.
+
+    Raises
+    ------
+    EndOfRun
+        The round was declined, as asked.
+    Problem
+        All that is known to fail later.
+    """
+    if decline and publish:
+        raise Problem("A round is published or declined, not both.", advice="Set `publish` or `decline`.")
+    if decline:
+        raise EndOfRun(decline_round(workspace))
+    checks: list[Callable[[], object]] = [
+        workspace.stop_on_locks,
+        lambda: require_choice("on_problem", on_problem, dataset.ON_PROBLEM),
+        lambda: require_choice("on_disagreement", on_disagreement, annotations.ON_DISAGREEMENT),
+        lambda: read_params(PrepareParams, workspace.root / "params.yaml"),
+        lambda: read_params(TrainParams, workspace.root / "params.yaml"),
+        lambda: workspace.read_at(baseline, MODEL),
+    ]
+    if publish:
+        checks.append(lambda: require_branch(workspace))
+    check_all(checks)
+
+
+def end_round(
+    workspace: Workspace,
+    plan: pd.DataFrame,
+    decision: dict[str, Any],
+    *,
+    publish: bool,
+    publish_anyway: str = "",
+    tag: bool = True,
+    require_acceptance: bool = False,
+) -> str:
+    """Publish the round if that is asked for, and tell in sentences what was done and how far the round is.
+
+    Raises
+    ------
+    Problem
+        `require_acceptance` is set, and the model is not accepted; or as `publish_round` raises.
+    """
+    if require_acceptance and not (decision["accepted"] or publish_anyway):
+        failed = [rule["explanation"] for rule in decision["rules"] if not rule["passed"]]
+        raise Problem(f"The new model is not accepted. {decision['sentence']}", failed)
+    done = publish_round(workspace, plan, decision, anyway=publish_anyway, tag=tag) if publish else []
+    return "\n".join([*done, tell_state(workspace)])
 
 
 def merge_round(workspace: Workspace, plan: pd.DataFrame, export: Path) -> None:
@@ -35,10 +101,13 @@ def merge_round(workspace: Workspace, plan: pd.DataFrame, export: Path) -> None:
     export : Path
         The export that the plan was made from; its sha256 goes into the lineage.
     """
-    if plan["action"].isin(CHANGES).any():
+    raw, lineage, hashes = (workspace.root / name for name in (RAW, LINEAGE, HASHES))
+    export_sha256, known = sha256_of(export), read_lineage(lineage)
+    record = extend_lineage(known, plan, export_sha256)
+    # A round that only confirms labels is recorded too: what was exported before it must not correct them any more.
+    if plan["action"].isin(CHANGES).any() or format_lineage(record) != format_lineage(known):
         remember_workspace(workspace)
-        raw, lineage, hashes = (workspace.root / name for name in (RAW, LINEAGE, HASHES))
-        dataset.apply_merge(plan, raw, lineage, sha256_of(export), hashes=hashes)
+        dataset.apply_merge(plan, raw, lineage, export_sha256, hashes=hashes)
     # Also where nothing is left to merge: an earlier run may have ended before this line.
     if not _is_tracked(workspace.root / LINEAGE):
         workspace.dvc("add", RAW, LINEAGE, quiet=True)
@@ -53,11 +122,20 @@ def _is_tracked(file: Path) -> bool:
     return bool(recorded == hashlib.md5(file.read_bytes(), usedforsecurity=False).hexdigest())
 
 
+def describe_training(became: str) -> str:
+    """Say in a sentence what `Workspace.reproduce` tells of the model."""
+    return {
+        "trained": "The model was trained anew.",
+        "restored": "The model comes from DVC's cache: it was trained on these images with these settings before.",
+        "unchanged": "Nothing changed since the last training: nothing to train.",
+    }[became]
+
+
 def find_baseline(workspace: Workspace, baseline: str) -> str:
     """Find the commit to compare the model in the workspace with.
 
-    If the round is committed already, ``HEAD`` holds its model: then it is what that round was compared with, so that a
-    round that is run again comes to the same decision.
+    If the round is committed already, ``HEAD`` holds its model: then it is the model that this one has replaced, so
+    that a round that is run again comes to the same decision.
 
     Parameters
     ----------
@@ -80,7 +158,7 @@ def find_baseline(workspace: Workspace, baseline: str) -> str:
         with suppress(Problem):  # no decision is committed
             decision = json.loads(workspace.git("show", f"{commit}:{DECISION}"))
             if decision["model"] == load_classifier((workspace.root / MODEL).read_bytes(), MODEL).version:
-                return workspace.commit_of(decision["baseline_commit"])
+                return workspace.commit_of(decision["replaces_commit"])
     return commit
 
 
@@ -208,31 +286,74 @@ def record_decision(
     Returns
     -------
     dict
-        From `decision.decide`, and: `baseline`, as git describes its `baseline_commit`; `export_sha256`; the new
-        `model` (its version); and `decisions`: how many different models this held-out set has been used to decide on,
-        this one included. Held-out sets wear out when used again and again (Renggli et al. 2019, arXiv 1903.00278).
+        From `decision.decide`, with both models in its sentence, and: the new `model` (its version); the old one, at
+        the `baseline` (its version and commit) and `baseline_commit`; the one that publishing `replaces`, at
+        `replaces_commit`; `export_sha256`; and `judged`, the versions of all models that the held-out images of this
+        `seed` have been used to decide on. Held-out sets wear out (Renggli et al. 2019, arXiv 1903.00278).
     """
     path = workspace.root / DECISION
-    commit = workspace.commit_of(baseline)
     model = load_classifier((workspace.root / MODEL).read_bytes(), MODEL).version
-    last = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    commit, replaced = workspace.commit_of(baseline), find_baseline(workspace, "HEAD")
+    old, to_replace = _name_model(workspace, commit), _name_model(workspace, replaced)
+    other_baseline = ""
+    if workspace.read_at(commit, MODEL) != workspace.read_at(replaced, MODEL):
+        other_baseline = f"The comparison is with {old}, but the new model would replace {to_replace}."
+    decided = decision.decide(
+        scores,
+        comparison.summary(scores),
+        slices=slice_scores(workspace, scores),
+        changed=_changes_since(workspace, commit),
+        other_baseline=other_baseline,
+        **rules,
+    )
+    seed = read_params(PrepareParams, workspace.root / "params.yaml").seed
+    judged = _remember_judgement(workspace, model, seed)
+    decided["sentence"] += f" New: model {model}. Old: {old}."
+    decided["notes"].append(_describe_wear(len(judged)))
     record = {
-        **decision.decide(
-            scores,
-            comparison.summary(scores),
-            slices=slice_scores(workspace, scores),
-            changed=_changes_since(workspace, commit),
-            **rules,
-        ),
-        "baseline": workspace.git("describe", "--tags", "--always", commit).strip(),
-        "baseline_commit": commit,
-        "export_sha256": sha256_of(export),
+        **decided,
         "model": model,
-        "decisions": last.get("decisions", 0) + (last.get("model") != model),
+        "baseline": old,
+        "baseline_commit": commit,
+        "replaces": to_replace,
+        "replaces_commit": replaced,
+        "export_sha256": sha256_of(export),
+        "seed": seed,
+        "judged": judged,
     }
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     return record
+
+
+def _name_model(workspace: Workspace, commit: str) -> str:
+    """A model of the past by its version and by the name that git has for its commit."""
+    model, name = workspace.read_at(commit, MODEL), workspace.git("describe", "--tags", "--always", commit).strip()
+    return f"model {load_classifier(model, MODEL).version} of {name}" if model else f"no model at {name}"
+
+
+def _remember_judgement(workspace: Workspace, model: str, seed: int) -> list[str]:
+    """The versions of all models that the held-out images of a seed have judged, with this one.
+
+    A round that is declined leaves no trace in the workspace: the repository's git configuration remembers it.
+    """
+    key, path = f"retrain.seed{seed}.judged", workspace.root / DECISION
+    last = json.loads(path.read_bytes()) if path.exists() else {}
+    judged = dict.fromkeys(last.get("judged", []) if last.get("seed") == seed else [])
+    with suppress(Problem):  # none is remembered
+        judged |= dict.fromkeys(workspace.git("config", "--get-all", key).split())
+    if model not in judged:
+        workspace.git("config", "--add", key, model)
+    return list(judged | {model: None})
+
+
+def _describe_wear(judged: int) -> str:
+    if judged == 1:
+        return "These held-out images judge a model for the first time."
+    return (
+        f"These held-out images have judged {judged} models, those that were declined included. The more they judge, "
+        "the likelier one of them looks good by luck; another prepare.seed holds out fresh ones."
+    )
 
 
 def _changes_since(workspace: Workspace, commit: str) -> list[str]:
@@ -247,16 +368,3 @@ def _changes_since(workspace: Workspace, commit: str) -> list[str]:
     then, today = (pd.json_normalize(settings).iloc[0].to_dict() for settings in (before, now))
     different = sorted(str(name) for name in then.keys() | today.keys() if then.get(name) != today.get(name))
     return [f"{name}: {then.get(name)} → {today.get(name)}" for name in different] + changes
-
-
-def require_acceptance(record: dict[str, Any]) -> None:
-    """End a headless run with an error if the new model is not accepted.
-
-    Raises
-    ------
-    Problem
-        With every rule that the model failed.
-    """
-    if not record["accepted"]:
-        failed = [rule["explanation"] for rule in record["rules"] if not rule["passed"]]
-        raise Problem(f"The new model is not accepted. {record['sentence']}", failed)

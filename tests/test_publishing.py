@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from helpers.problems import Problem
-from helpers.publishing import decline_round, publish_round, remember_workspace
+from helpers.publishing import decline_round, publish_round, remember_workspace, tell_state
 from helpers.workspace import MODEL, Workspace
 
 PLAN = pd.DataFrame({"action": ["add", "add", "leave out"]})
@@ -148,7 +148,7 @@ def test_a_model_that_is_not_accepted_needs_a_reason_which_is_remembered(sample)
     with pytest.raises(Problem, match="The interval begins too low"):
         publish_round(sample, PLAN, REFUSED)
     assert sample.git("status", "--porcelain") == before
-    publish_round(sample, PLAN, REFUSED, "the camera was replaced")
+    publish_round(sample, PLAN, REFUSED, anyway="the camera was replaced")
     assert "because: the camera was replaced" in sample.git("log", "-1", "--format=%B")
     assert sample.git("tag") == ""
 
@@ -177,16 +177,77 @@ def test_on_no_branch_nothing_is_done(sample):
     assert "Retrain" not in sample.git("log", "-1", "--format=%s")
 
 
-def test_a_push_that_is_rejected_can_be_repeated_with_the_same_command(sample):
-    colleague = colleague_of(sample)
+def push_something_else(workspace: Workspace) -> None:
+    colleague = colleague_of(workspace)
     colleague.git("-c", "user.name=C", "-c", "user.email=c@d", "commit", "--quiet", "--allow-empty", "-m", "Mine")
     colleague.git("push", "--quiet")
+
+
+def tags_of_the_remote(workspace: Workspace) -> list[str]:
+    return [line.split("/", 2)[2] for line in workspace.git("ls-remote", "--tags", "--refs", "origin").splitlines()]
+
+
+def test_a_push_that_is_rejected_leaves_no_tag_and_can_be_repeated_with_the_same_command(sample):
+    push_something_else(sample)
     merge_something(sample)
     with pytest.raises(Problem, match="rejected"):
         publish_round(sample, PLAN, DECISION)
+    assert tags_of_the_remote(sample) == []
     sample.git("pull", "--quiet", "--rebase")
     publish_round(sample, PLAN, DECISION)
+    assert sample.git("rev-parse", "HEAD", "model/v1^{}") == sample.git("rev-parse", "origin/main", "HEAD")
+    assert tags_of_the_remote(sample) == sample.git("tag").split() == ["model/v1"]
+
+
+def test_only_the_tag_of_the_round_is_pushed(sample):
+    sample.git("tag", "--annotate", "--message", "Mine", "draft")
+    merge_something(sample)
+    publish_round(sample, PLAN, DECISION)
+    assert tags_of_the_remote(sample) == ["model/v1"]
+
+
+def test_a_number_that_a_colleague_has_used_is_not_used_again(sample):
+    colleague = colleague_of(sample)
+    colleague.git("tag", "model/v1")
+    colleague.git("push", "--quiet", "origin", "model/v1")
+    merge_something(sample)
+    publish_round(sample, PLAN, DECISION)
+    assert tags_of_the_remote(sample) == ["model/v1", "model/v2"]
+    assert sample.git("rev-parse", "model/v2^{}") == sample.git("rev-parse", "HEAD")
+
+
+def test_a_pull_request_can_give_the_tag_later(sample):
+    merge_something(sample)
+    publish_round(sample, PLAN, DECISION, tag=False)
+    assert sample.git("tag") == ""
     assert sample.git("rev-parse", "HEAD") == sample.git("rev-parse", "origin/main")
+
+
+def test_the_branch_is_pushed_to_its_upstream_whatever_its_name(sample):
+    sample.git("switch", "--quiet", "--create", "work", "--track", "origin/main")
+    merge_something(sample)
+    done = publish_round(sample, PLAN, DECISION)
+    assert sample.git("ls-remote", "--heads", "origin").split() == [
+        sample.git("rev-parse", "HEAD").strip(),
+        "refs/heads/main",
+    ]
+    assert any("`main` of `origin`" in line for line in done)
+
+
+def test_the_state_of_a_round_is_told_as_it_is(sample):
+    assert "published" in tell_state(sample)
+    merge_something(sample)
+    assert "open" in tell_state(sample)
+    push_something_else(sample)
+    with pytest.raises(Problem, match="rejected"):
+        publish_round(sample, PLAN, DECISION)
+    assert "not pushed" in tell_state(sample)
+    sample.git("pull", "--quiet", "--rebase")
+    publish_round(sample, PLAN, DECISION)
+    assert "published: `model/v1`" in tell_state(sample)
+    (sample.root / "README.md").write_text("Something else.")
+    sample.git("commit", "--quiet", "--all", "--message", "Something else")
+    assert "published: `model/v1`" in tell_state(sample)
 
 
 def test_without_a_name_for_git_the_round_is_there_to_be_published_later(sample):
@@ -268,6 +329,36 @@ def test_a_round_that_was_run_twice_is_declined_whole(sample):
     merge_something(sample)
     decline_round(sample)
     assert tree_of(sample) == before
+
+
+def test_a_round_is_declined_whole_although_other_things_were_committed_since(sample):
+    before = tree_of(sample)
+    merge_something(sample)
+    (sample.root / "README.md").write_text("A typo less.")
+    (sample.root / "params.yaml").write_text((sample.root / "params.yaml").read_text() + "# A comment.\n")
+    sample.git("commit", "--quiet", "--message", "Something else", "--only", "README.md", "params.yaml")
+    Image.new("L", (8, 8), 99).save(sample.root / "data/raw/4/second.png")
+    merge_something(sample)
+    decline_round(sample)
+    after = tree_of(sample)
+    assert after.pop("params.yaml").endswith(b"# A comment.\n")
+    assert after == {path: content for path, content in before.items() if path != "params.yaml"}
+    assert sample.git("status", "--porcelain") == ""
+
+
+def test_a_round_that_was_committed_by_hand_is_over(sample):
+    merge_something(sample)
+    sample.git("add", "data", "evaluation")
+    sample.git("commit", "--quiet", "--message", "By hand")
+    with pytest.raises(Problem, match="no round to decline"):
+        decline_round(sample)
+    committed = tree_of(sample)
+    Image.new("L", (8, 8), 99).save(sample.root / "data/raw/4/second.png")
+    sample.dvc("add", "data/raw", quiet=True)
+    with_second = tree_of(sample)
+    merge_something(sample)
+    decline_round(sample)
+    assert committed != with_second == tree_of(sample)
 
 
 def test_a_published_round_cannot_be_declined(sample):
