@@ -10,9 +10,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from PIL import ImageOps
 
-from helpers.images import UNREADABLE, open_image
+from helpers.images import UNREADABLE, read_upright
 from helpers.style import (
     COLOURS,
     DPI,
@@ -140,10 +139,9 @@ def _put_pictures(
 def _put_picture(axes: Axes, left: float, top: float, file: str | Path) -> None:
     axes.add_patch(Rectangle((left, top), PICTURE, PICTURE, fill=False, edgecolor=PALE))
     try:
-        with open_image(file) as image:
-            upright = ImageOps.exif_transpose(image)
-            upright.thumbnail((PICTURE * DPI, PICTURE * DPI), reducing_gap=2.0)
-            pixels = np.asarray(upright.convert("RGBA"))
+        picture = read_upright(file, round(PICTURE * DPI))
+        picture.thumbnail((PICTURE * DPI, PICTURE * DPI), reducing_gap=2.0)
+        pixels = np.asarray(picture.convert("RGB"))
     except UNREADABLE:
         axes.text(left + PICTURE / 2, top + PICTURE / 2, "cannot\nbe read", ha="center", va="center", color=QUIET)
         return

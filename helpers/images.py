@@ -38,6 +38,9 @@ def open_image(file: str | PathLike[str] | BinaryIO) -> Image.Image:
 def read_upright(file: str | PathLike[str] | BinaryIO, size: int) -> Image.Image:
     """Decode a picture that will be looked at with `size` pixels of width: upright, and not smaller than that.
 
+    What is transparent shows white, as on a page. The pixels behind it mean nothing: in many files they are all black,
+    as the drawing is.
+
     Raises
     ------
     OSError, ValueError, DecompressionBombError
@@ -48,9 +51,13 @@ def read_upright(file: str | PathLike[str] | BinaryIO, size: int) -> Image.Image
         image.draft(None, (2 * size, 2 * size))
         upright = ImageOps.exif_transpose(image)
     if upright.mode.startswith("I;16"):  # Pillow would clip it to 0..255
-        return Image.fromarray((np.asarray(upright) >> 8).astype(np.uint8))
-    if upright.mode in {"P", "PA", "LA"} or "transparency" in upright.info:
-        return upright.convert("RGBA")
+        greys = np.array(upright)
+        greys[greys == upright.info.get("transparency")] = 65535
+        return Image.fromarray((greys >> 8).astype(np.uint8))
+    if upright.has_transparency_data:
+        cutout = upright.convert("RGBA")
+        upright = Image.new("RGB", cutout.size, "white")
+        upright.paste(cutout, mask=cutout)
     return upright
 
 

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image, ImageEnhance
 
 from helpers.duplicates import near_duplicates, perceptual_hash
+from helpers.images import read_upright
 
 
 def picture(seed: int) -> Image.Image:
@@ -43,6 +44,17 @@ def test_a_changed_copy_across_the_split_is_found_with_its_original(change):
     near = near_duplicates(index, np.stack([perceptual_hash(image) for image in pictures]))
     assert near[["file", "label", "like", "like_label"]].to_numpy().tolist() == [["40.png", "Mars", "7.png", "Moon"]]
     assert near["bits"].between(0, 8).all()
+
+
+def test_drawings_on_a_transparent_ground_are_told_apart_by_the_drawing():
+    hashes = []
+    for seed in (1, 2):
+        drawing, file = Image.new("RGBA", (128, 128), "black"), io.BytesIO()
+        drawing.putalpha(picture(seed).convert("L"))
+        drawing.save(file, "PNG")
+        hashes.append(perceptual_hash(read_upright(file, 32)))
+    index = pd.DataFrame({"file": list("ab"), "label": "x", "split": ["train", "held-out"]})
+    assert near_duplicates(index, np.stack(hashes)).empty
 
 
 def test_copies_on_the_same_side_do_no_harm():

@@ -390,6 +390,12 @@ def test_small_pictures_are_enlarged_without_blur_and_keep_their_shape(digits, t
     assert bottom - top == pytest.approx(galleries.PICTURE / 3)
 
 
+def test_pictures_are_shown_as_the_classifier_sees_them(tmp_path):
+    Image.fromarray(np.array([[0, 20_000, 65_535]], dtype=np.uint16)).save(tmp_path / "greys.png", transparency=0)
+    (shown,) = galleries.pictures([tmp_path / "greys.png"], [""], "Greys").axes[0].images
+    assert np.asarray(shown.get_array())[0, :, 0].tolist() == pytest.approx([255, 78, 255], abs=8)
+
+
 def test_a_picture_that_cannot_be_read_does_not_take_the_others_with_it(digits, tmp_path):
     (tmp_path / "broken.png").write_bytes(b"no picture")
     files = [tmp_path / "broken.png", tmp_path / "missing.png", digits / "1.png"]

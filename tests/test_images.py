@@ -33,6 +33,44 @@ def test_every_colour_mode_is_read(mode):
     assert read_pixels(file, 8, "rgb").mean() == 255
 
 
+@pytest.mark.parametrize(
+    ("mode", "kind"),
+    [("LA", "PNG"), ("LA", "TIFF"), ("PA", "TIFF"), ("RGBA", "PNG"), ("RGBA", "TIFF"), ("RGBA", "WEBP")],
+)
+def test_what_is_transparent_shows_white_and_what_is_half_transparent_shines_through(mode, kind):
+    source = Image.new("L", (30, 10), 0).convert(mode.replace("A", ""))
+    alpha = Image.new("L", (30, 10), 0)
+    alpha.paste(128, (10, 0, 20, 10))
+    alpha.paste(255, (20, 0, 30, 10))
+    source.putalpha(alpha)
+    assert source.mode == mode
+    pixels = read_pixels(encoded(source, kind, lossless=True), 30, "grey")[..., 0]
+    assert [set(pixels[:, column].tolist()) for column in (0, 15, 29)] == [{255}, {127}, {0}]
+
+
+@pytest.mark.parametrize(
+    ("mode", "kind", "black"),
+    [
+        ("1", "PNG", 0),
+        ("L", "PNG", 0),
+        ("I;16", "PNG", 0),
+        ("RGB", "PNG", (0, 0, 0)),
+        ("P", "PNG", 0),
+        ("P", "PNG", b"\0"),
+        ("P", "GIF", 0),
+    ],
+)
+def test_the_one_colour_that_stands_for_transparent_shows_white(mode, kind, black):
+    light = 255 if mode == "1" else 102
+    source = Image.new("L", (20, 20), 0)
+    source.paste(light, (10, 0, 20, 20))
+    if mode == "I;16":
+        source = Image.fromarray(np.asarray(source).astype(np.uint16) << 8)
+    pixels = read_pixels(encoded(source.convert(mode), kind, transparency=black), 20, "grey")[..., 0]
+    assert (pixels[:, :10] == 255).all()
+    assert (pixels[:, 10:] == light).all()
+
+
 def test_sixteen_bit_pictures_keep_their_greys():
     ramp = Image.fromarray(np.linspace(0, 65535, 64).astype(np.uint16).reshape(8, 8))
     pixels = read_pixels(encoded(ramp, "PNG"), 8, "grey")

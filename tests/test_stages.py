@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 import torch
 import yaml
-from PIL import Image
+from PIL import Image, ImageDraw
 from sklearn.metrics import classification_report
 
 from helpers.classifier import load_classifier, score
@@ -134,6 +134,27 @@ def test_the_same_data_gives_the_same_model_and_scores_that_scikit_learn_confirm
     assert metrics["per_class"]["dark"]["recall"] == pytest.approx(report["dark"]["recall"])
     assert history["held_out_accuracy"].iloc[-1] == pytest.approx(metrics["accuracy"], abs=1e-6)
     assert metrics["loss"] < history["held_out_loss"].iloc[-1]  # calibrated after the last epoch
+
+
+def test_drawings_on_a_transparent_ground_are_learnt(tmp_path):
+    """Black discs and bars: all that tells them apart is where the picture is transparent."""
+    shutil.copy(PROJECT / "params.yaml", tmp_path)
+    chance = np.random.default_rng(0)
+    for label in ("bar", "disc"):
+        (tmp_path / "data/raw" / label).mkdir(parents=True)
+        for number in range(200):
+            drawing, (x, y, r) = Image.new("RGBA", (32, 32)), chance.integers((8, 8, 4), (24, 24, 8)).tolist()
+            if label == "disc":
+                ImageDraw.Draw(drawing).ellipse((x - r, y - r, x + r, y + r), "black")
+            else:
+                ImageDraw.Draw(drawing).rectangle((x - 2 * r, y - r // 2, x + 2 * r, y + r // 2), "black")
+            drawing.save(tmp_path / "data/raw" / label / f"{number}.png")
+    index = index_of(tmp_path)
+    assert stage("train", tmp_path).returncode == 0
+    held_out = index[index["split"] == "held-out"]
+    model = load_classifier((tmp_path / "model/classifier.bentomodel").read_bytes())
+    predicted = model.predict(tmp_path / "data/raw", list(held_out["file"])).idxmax(axis=1)
+    assert (predicted.to_numpy() == held_out["label"].to_numpy()).mean() >= 0.95
 
 
 @pytest.mark.parametrize("exaggeration", [0.2, 5.0])
