@@ -26,7 +26,6 @@ REASONS = {
     Outcome.NOT_ANNOTATED: "not annotated",
     Outcome.SKIPPED: "skipped",
     Outcome.EMPTY: "submitted without a choice",
-    Outcome.HIDDEN: "this format does not tell the annotator's choice from the task's own data: export as JSON",
     Outcome.NO_IMAGE: "the task has no image",
 }
 
@@ -46,7 +45,8 @@ def read_export(
     image_key : str, optional
         The field of the tasks' data that holds the image. Needed where several could.
     label_control : str, optional
-        The name of the ``<Choices>`` tag that holds the label. Needed where several could.
+        The name of the ``<Choices>`` tag that holds the label. Needed where several could, and where JSON-MIN does not
+        tell it from the tasks' data: then every value of that field in an annotation counts as chosen.
     on_disagreement : {'leave out', 'majority', 'latest'}
         Which annotations decide where they disagree: all, so that there is no label; those with the most frequent
         answer; or the one that was updated last. A tie, or under ``latest`` a missing time, means no label.

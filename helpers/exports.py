@@ -43,8 +43,7 @@ class Outcome(IntEnum):
     SKIPPED = 1
     EMPTY = 2
     ANSWERED = 3
-    HIDDEN = 4  # may be an answer, may be not
-    NO_IMAGE = 5
+    NO_IMAGE = 4
 
 
 def read_annotations(path: Path, image_key: str, label_control: str, after_step: Callable[[], object]) -> pd.DataFrame:
@@ -187,7 +186,7 @@ def _read_minimal(rows: list[dict[str, Any]], image_key: str, label_control: str
 
     These formats do not say which fields are controls. A field of a task without an annotation is data, and so is in
     JSON-MIN what stands before the ``id``. There a control of the same name is written over the data and keeps its
-    place: whether the value is the annotator's or the task's own cannot be told.
+    place: whether the value is the annotator's or the task's own cannot be told, unless `label_control` decides it.
     """
     annotated = [row["annotation_id"] is not None for row in rows]
     bare = {tuple(row) for row in rows if row["annotation_id"] is None}
@@ -203,17 +202,20 @@ def _read_minimal(rows: list[dict[str, Any]], image_key: str, label_control: str
     certain = fields.difference(*bare, *before_id.values())
     candidates = _frequent(counts, certain) or _frequent(counts, fields & after_id)
     control = _choose("label_control", label_control, candidates, fields)
+    # Without a control, every field that could be one is also data: otherwise it would be a candidate.
+    unclear = {control}.intersection(set().union(*before_id.values())) if control else set(counts)
+    if unclear and not label_control:
+        raise Problem(
+            "The tasks' own data may have a field of the control's name: the export does not tell the two apart.",
+            [f"{name}: in {len(filled[name])} annotations, such as {filled[name][0]!r}" for name in sorted(unclear)],
+            "Export as JSON, or as CSV from a current Label Studio: both keep them apart. Or set label_control to the "
+            "name of the control: then every value of that field in an annotation counts as chosen.",
+        )
 
-    suspects = {control} if control else fields
-    hidden = {row for row, before in before_id.items() if before & suspects}
     picks = list(map(_picks, values.get(control, [None] * len(rows))))
     outcome = np.select(
-        [
-            np.invert(annotated),
-            [tuple(row) in hidden for row in rows] if hidden else False,
-            np.fromiter(map(bool, picks), bool),
-        ],
-        [Outcome.NOT_ANNOTATED, Outcome.HIDDEN, Outcome.ANSWERED],
+        [np.invert(annotated), np.fromiter(map(bool, picks), bool)],
+        [Outcome.NOT_ANNOTATED, Outcome.ANSWERED],
         Outcome.EMPTY,
     )
     lead_time = [row.get("lead_time") for row in rows]

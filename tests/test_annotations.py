@@ -438,24 +438,39 @@ def test_data_with_the_name_of_the_control_is_no_label(read, form):
         assert read(*kept, form=form)["label"].tolist() == ["Mars", None, None][: len(kept)]
 
 
-def test_json_min_does_not_tell_a_label_from_data_of_the_same_name(read):
-    overwritten = [
-        task(UPLOAD.format("a"), annotation("Mars"), choice="Sun"),
-        task(UPLOAD.format("b"), annotation(), choice="Sun"),
-        task(UPLOAD.format("c"), choice="Sun"),
-    ]
-    plain = task(UPLOAD.format("d"), annotation("Moon"))
-    for options in ({}, {"label_control": "choice"}):
-        table = read(*overwritten, form="JSON-MIN", **options)
-        assert table["label"].tolist() == [None, None, None]
-        assert "export as JSON" in table["reason"][0]
-        assert read(*overwritten, plain, form="JSON-MIN", **options)["label"].tolist() == [None, None, None, "Moon"]
+OVERWRITTEN = [
+    task(UPLOAD.format("a"), annotation("Mars"), choice="Sun"),
+    task(UPLOAD.format("b"), annotation("Moon"), choice="Sun"),
+]
 
 
-def test_json_min_may_end_with_the_agreement(tmp_path):
-    rows = minimal([task(UPLOAD.format("a"), annotation(), choice="Sun")])
-    (tmp_path / "export").write_text(json.dumps([row | {"agreement": 1.0} for row in rows]))
-    assert read_export(tmp_path / "export")["label"].tolist() == [None]
+@pytest.mark.parametrize("more", [{}, {"agreement": 1.0}])
+@pytest.mark.parametrize(
+    "others", [[], [task(UPLOAD.format("c"), choice="Sun")], [task(UPLOAD.format("c"), annotation("Mars"))]]
+)
+def test_json_min_does_not_tell_a_label_from_data_of_the_same_name(tmp_path, others, more):
+    path = tmp_path / "export"
+    path.write_text(json.dumps([row | more for row in minimal([*OVERWRITTEN, *others])]))
+    with pytest.raises(Problem, match=r"(?s)choice: in \d annotations.*'Mars'.*JSON.*CSV.*label_control"):
+        read_export(path)
+    assert read_export(path, label_control="choice")["label"].tolist()[:2] == ["Mars", "Moon"]
+
+
+@pytest.mark.parametrize("by", ["an id in the data", "another program"])
+def test_unannotated_tasks_show_that_a_field_is_data_also_where_its_place_does_not(tmp_path, by):
+    rows = minimal([*OVERWRITTEN, task(UPLOAD.format("c"), choice="Sun")])
+    rows = [{"id": None} | row if by == "an id in the data" else dict(sorted(row.items())) for row in rows]
+    (tmp_path / "export").write_text(json.dumps(rows))
+    with pytest.raises(Problem, match="choice: in 2 annotations"):
+        read_export(tmp_path / "export")
+    table = read_export(tmp_path / "export", label_control="choice")
+    assert table["label"].tolist() == ["Mars", "Moon", None]
+    assert table["reason"][2] == "not annotated"
+
+
+def test_json_min_that_has_the_data_only_where_nobody_annotated_is_clear(read):
+    tasks = [task(UPLOAD.format("a"), annotation("Mars")), task(UPLOAD.format("b"), choice="Sun")]
+    assert read(*tasks, form="JSON-MIN")["label"].tolist() == ["Mars", None]
 
 
 def test_json_min_may_have_been_sorted_by_another_program(tmp_path):
