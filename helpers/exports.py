@@ -7,6 +7,7 @@ import codecs
 import csv
 import io
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import IntEnum
 from itertools import compress
@@ -151,15 +152,24 @@ def _read_tasks(tasks: list[dict[str, Any]], image_key: str, label_control: str)
     data = [task["data"] for task in tasks]
     key = _find_image_key(data, set().union(*data), image_key)
     submitted = [entry for task in tasks for entry in task["annotations"] if not entry.get("was_cancelled")]
-    controls = sorted({result["from_name"] for entry in submitted for result in _choices(entry)})
-    control = _choose("label_control", label_control, controls, controls)
+    choices = [result for entry in submitted for result in _choices(entry)]
+    controls = sorted({result["from_name"] for result in choices if not _in_region(result)})
+    regional = Counter(result["from_name"] for result in choices if _in_region(result))
+    control = _choose("label_control", label_control, controls, [*controls, *regional])
+    if regional and control not in controls:
+        raise Problem(
+            "The choices belong to regions of the images, such as boxes, and are no labels of whole images.",
+            [f"{name}: {count} choices of regions" for name, count in sorted(regional.items())],
+            'Label images with a <Choices> without perRegion="true"; if there is one, set label_control to its name.',
+        )
     rows: list[tuple[object, ...]] = []
     for task in tasks:
         image = task["data"].get(key) or task["data"].get(UNDEFINED)
         if not task["annotations"]:
             rows.append((image, task.get("id"), Outcome.NOT_ANNOTATED, (), None, None, None, False))
         for entry in task["annotations"]:
-            picks = _picks([result["value"] for result in _choices(entry) if result["from_name"] == control])
+            chosen = [result for result in _choices(entry) if result["from_name"] == control]
+            picks = _picks([result["value"] for result in chosen if not _in_region(result)])
             outcome = Outcome.ANSWERED if picks else Outcome.EMPTY
             if entry.get("was_cancelled"):
                 outcome = Outcome.SKIPPED
@@ -179,6 +189,11 @@ def _choices(entry: dict[str, Any]) -> list[dict[str, Any]]:
         and isinstance(result.get("value"), dict)
         and "choices" in result["value"]
     ]
+
+
+def _in_region(result: dict[str, Any]) -> bool:
+    # The value of a box, polygon, brush or key point holds its place beside the choices.
+    return len(result["value"]) > 1
 
 
 def _read_minimal(rows: list[dict[str, Any]], image_key: str, label_control: str) -> pd.DataFrame:
@@ -213,6 +228,18 @@ def _read_minimal(rows: list[dict[str, Any]], image_key: str, label_control: str
         )
 
     picks = list(map(_picks, values.get(control, [None] * len(rows))))
+    # Several answers of one control are written as a list. These formats show nothing else of a region.
+    repeated = [
+        f"task {row.get('id')}: {row[control]}"
+        for at, row in enumerate(rows)
+        if annotated[at] and isinstance(row.get(control), list) and 0 < len(picks[at]) < len(row[control])
+    ]
+    if repeated:
+        raise Problem(
+            f"In {len(repeated)} annotations {control} holds a choice several times, as only regions can, such as:",
+            repeated[:20],
+            "Export as JSON, which tells the choices of regions from those of whole images.",
+        )
     outcome = np.select(
         [np.invert(annotated), np.fromiter(map(bool, picks), bool)],
         [Outcome.NOT_ANNOTATED, Outcome.ANSWERED],

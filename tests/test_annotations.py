@@ -55,10 +55,12 @@ def minimal(tasks: list[Task], *, as_csv: bool = False) -> list[dict[str, Any]]:
         for entry in entries if task["annotations"] else [{}]:
             row = {f"_data_{key}" if as_csv and key in controls else key: text for key, text in task["data"].items()}
             row["id"] = task.get("id", number)
+            answers: dict[str, list[Any]] = {}
             for result in entry.get("result", ()):
                 texts = next(iter(result["value"].values()))
                 single = isinstance(texts, list) and len(texts) == 1
-                row[result["from_name"]] = texts[0] if single else result["value"]
+                answers.setdefault(result["from_name"], []).append(texts[0] if single else result["value"])
+            row |= {name: values[0] if len(values) == 1 else values for name, values in answers.items()}
             row["annotator"] = entry.get("completed_by")
             row["annotation_id"] = len(rows) + 1 if entry else None
             rows.append(row | {key: entry.get(key) for key in ("created_at", "updated_at", "lead_time")})
@@ -420,6 +422,48 @@ def test_several_controls_are_told_apart_by_the_user(read, form):
     assert read(*tasks, form=form, label_control="quality")["label"].tolist() == ["good", "good", None]
     with pytest.raises(Problem, match=r"(?s)no 'planet'.*choice.*quality.*Set label_control"):
         read(*tasks, form=form, label_control="planet")
+
+
+REGIONS: dict[str, dict[str, object]] = {
+    "box": {"x": 10.0, "y": 10.0, "width": 5.0, "height": 5.0, "rotation": 0},
+    "polygon": {"points": [[1.0, 1.0], [2.0, 2.0], [1.0, 2.0]], "closed": True},
+    "brush": {"format": "rle", "rle": [0, 1, 2]},
+    "key point": {"x": 10.0, "y": 10.0, "width": 0.5},
+}
+in_all_regions = pytest.mark.parametrize("place", REGIONS.values(), ids=list(REGIONS))
+
+
+@in_all_regions
+def test_a_choice_of_a_region_is_no_label_of_the_image(read, place):
+    tasks = [
+        task(UPLOAD.format("both"), also(annotation("Mars"), "damage", choices=["dent"], **place)),
+        task(UPLOAD.format("region"), also(annotation(), "damage", choices=["dent"], **place)),
+        # The project had perRegion="true" for a while.
+        task(UPLOAD.format("same"), also(annotation("Moon"), "choice", choices=["Sun"], **place)),
+    ]
+    table = read(*tasks)
+    assert table["label"].tolist() == ["Mars", None, "Moon"]
+    assert table["reason"][1] == "submitted without a choice"
+    with pytest.raises(Problem, match=r"(?s)regions.*damage: 2 choices.*perRegion.*label_control"):
+        read(*tasks, label_control="damage")
+
+
+@in_all_regions
+@pytest.mark.parametrize("label_control", ["", "damage", "choice"])
+def test_an_export_whose_choices_all_belong_to_regions_is_refused(read, place, label_control):
+    tasks = [task(UPLOAD.format(name), also(annotation(), "damage", choices=["dent"], **place)) for name in "ab"]
+    with pytest.raises(Problem, match=r"(?s)regions.*damage: 2 choices.*perRegion"):
+        read(*tasks, label_control=label_control)
+
+
+@in_minimal_formats
+@pytest.mark.parametrize("label_control", ["", "choice"])
+def test_only_regions_have_one_choice_several_times(read, form, label_control):
+    one = also(annotation(), "choice", choices=["dent"], **REGIONS["box"])
+    two = also(one, "choice", choices=["dent"], **REGIONS["box"])
+    tasks = [task(UPLOAD.format("a"), one), task(UPLOAD.format("b"), two)]
+    with pytest.raises(Problem, match=r"(?s)1 annotations.*choice.*task 2.*dent.*Export as JSON"):
+        read(*tasks, form=form, label_control=label_control)
 
 
 @in_all_formats
