@@ -93,6 +93,19 @@ def test_running_it_again_from_another_folder_trains_nothing_and_says_so(retrain
     assert (status(workspace), (workspace.root / MODEL).stat().st_mtime_ns) == before
 
 
+def test_declining_says_so_and_ends_the_run_without_an_error_whatever_else_is_wrong(retrained, tmp_path):
+    workspace = copy_of(retrained, tmp_path / "declined")
+    model = workspace.read_at("HEAD", MODEL)
+    spoil_an_image(workspace)  # nothing could be planned now
+    result = retrain(workspace, "-p", "decline", "True", "-r", "baseline", "nowhere")
+    assert result.returncode == 0, result.stderr[-3000:]
+    cells = nbformat.read(workspace.root / "out.ipynb", as_version=4).cells
+    (last,) = [output for cell in cells for output in cell.get("outputs", [])]
+    assert "Declined" in "".join(last.traceback)
+    assert (workspace.root / MODEL).read_bytes() == model
+    assert workspace.git("status", "--porcelain") == ""
+
+
 def test_the_stored_notebook_is_what_a_run_gives(sample):
     command = [sys.executable, "-m", "pytest", "-q", *NBVAL, "notebooks/retrain.ipynb"]
     result = subprocess.run(command, cwd=sample.root, capture_output=True, text=True)
@@ -133,6 +146,8 @@ def test_publishing_puts_the_round_where_a_colleague_finds_it_and_can_be_repeate
     assert not (colleague.root / "unrelated.txt").exists()
 
     before = (sample.root / "evaluation/decision.json").read_text(), sample.git("rev-parse", "HEAD", "model/v1")
+    result = retrain(sample)
+    assert "published: `model/v1`" in shown(sample, "end")
     result = retrain(sample, "-p", "publish", "True")
     assert result.returncode == 0, result.stderr[-3000:]
     after = (sample.root / "evaluation/decision.json").read_text(), sample.git("rev-parse", "HEAD", "model/v1")
@@ -158,6 +173,8 @@ def cut_the_export_short(workspace: Workspace) -> None:
     [
         (None, ["-p", "exprt", "x.json"], "no parameter `exprt`"),
         (None, ["-p", "export", "lost.json"], "There is no 'lost.json'"),
+        (None, ["-r", "baseline", "nowhere"], "no git revision `nowhere`"),
+        (None, ["-p", "publish", "True", "-p", "decline", "True"], "not both"),
         (cut_the_export_short, [], "annotations.json"),
         (spoil_an_image, [], "digit-"),
         (lose_the_training_set, [], "no data/raw"),
