@@ -257,7 +257,8 @@ def calibration(scores: pd.DataFrame) -> Figure:
     excess = 100 * (claimed.mean() - right.mean())
     verdict = {name: f"{'over' if e > 0 else 'under'}confident by {abs(e):.1f} points" for name, e in excess.items()}
     title = f"The new model is {verdict['new']}" + (f", the old one {verdict['old']}" if "old" in models else "")
-    note = "On the diagonal, confidence and accuracy agree. Vertical lines: 95 % intervals. Area: number of images."
+    note = "On the diagonal, confidence and accuracy agree. Vertical lines: 95 % intervals. Area: number of images. "
+    note += "Each half of the images is judged with the temperature that is fitted on the other half."
     figure, panels = _panels(len(models), 4.0, title, note, sharey=True)
     for axes, name in zip(panels, models, strict=True):
         tenths = np.ceil(10 * claimed[name])

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import bootstrap, hypergeom
 
+from helpers.classifier import SMALLEST, cross_fit
 from helpers.problems import Problem
 from helpers.statistics import bonett_price, mcnemar, wilson
 
@@ -53,6 +54,9 @@ def score_images(
 ) -> pd.DataFrame:
     """Put what both models say of each held-out image side by side.
 
+    Predictions are the models' own. How sure they are is judged on images that had no say in it: confidences and
+    probabilities of both are cross-fitted on the scored images (`helpers.classifier.cross_fit`).
+
     Parameters
     ----------
     held_out : DataFrame
@@ -94,10 +98,11 @@ def score_images(
                 advice="Its training diverged. Lower train.learning_rate in params.yaml and train again.",
             )
         rows, best = np.arange(len(scores)), probabilities.argmax(axis=1)
+        labels = table.columns.get_indexer(pd.Index(scores["actual"]))
+        probabilities = cross_fit(probabilities, np.where(scores["scored"], labels, -1), scores["sha256"])
         scores[f"{name}_predicted"] = table.columns[best]
         scores[f"{name}_confidence"] = probabilities[rows, best]
-        of_actual = probabilities[rows, table.columns.get_indexer(pd.Index(scores["actual"]))]
-        scores[f"{name}_probability"] = np.where(knows[name], of_actual, 0.0)
+        scores[f"{name}_probability"] = np.where(knows[name], probabilities[rows, labels], 0.0)
     if old is not None:
         was, now = (scores[f"{name}_predicted"] == scores["actual"] for name in models)
         scores.loc[scores["scored"] & now & ~was, "flip"] = "fixed"
@@ -207,8 +212,7 @@ def _measure(images: pd.DataFrame, model: str) -> Callable[[np.ndarray], np.ndar
     predicted[predicted < 0] = others
     right = actual == predicted
     confidence = images[f"{model}_confidence"].to_numpy()
-    smallest = np.finfo(np.float32).tiny  # as `helpers.classifier.score`
-    losses = -np.log(images[f"{model}_probability"].to_numpy().clip(smallest))
+    losses = -np.log(images[f"{model}_probability"].to_numpy().clip(SMALLEST))
     bins = (np.ceil(BINS * confidence) - 1).clip(0, BINS - 1).astype(int)
 
     def measure(draws: np.ndarray) -> np.ndarray:

@@ -8,14 +8,17 @@ from helpers.decision import decide
 
 
 def images(labels, start=0):
-    """Held-out images with the given labels, each of another content."""
+    """Held-out images with the given labels, each of another content.
+
+    All contents are in one half of `helpers.classifier.cross_fit`: scores hold the confidences that a test gives.
+    """
     numbers = range(start, start + len(labels))
     return pd.DataFrame(
         {
             "file": [f"{label}/{number}.png" for label, number in zip(labels, numbers, strict=True)],
             "label": list(labels),
             "split": "held-out",
-            "sha256": [f"{number:064x}" for number in numbers],
+            "sha256": [f"{number:063x}0" for number in numbers],
         }
     )
 

@@ -10,10 +10,14 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, f1_score, log_loss, precision_recall_fscore_support
 from statsmodels.stats.proportion import proportion_confint
 
+from helpers.classifier import fit_temperature, temper
 from helpers.comparison import flips, per_class, populations, score_images, slices, summary, tally
 from helpers.decision import decide
 from helpers.problems import Problem
 from helpers.statistics import bonett_price, mcnemar
+
+CLASSES = list("abcde")
+CONFIDENCES = ["old_confidence", "old_probability", "new_confidence", "new_probability"]
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -64,8 +68,8 @@ class TestScoreImages:
         scores = score_images(held_out, new, old, held_out)
         assert list(scores["file"]) == list(held_out["file"])
         assert scores[["old_predicted", "new_predicted"]].to_numpy().tolist() == [["cat", "cat"], ["cat", "dog"]]
-        assert scores[["old_confidence", "new_confidence"]].to_numpy().tolist() == [[0.7, 0.8], [0.6, 0.9]]
-        assert scores[["old_probability", "new_probability"]].to_numpy().tolist() == [[0.7, 0.8], [0.4, 0.9]]
+        assert scores[["old_confidence", "new_confidence"]].to_numpy().ravel() == pytest.approx([0.7, 0.8, 0.6, 0.9])
+        assert scores[["old_probability", "new_probability"]].to_numpy().ravel() == pytest.approx([0.7, 0.8, 0.4, 0.9])
         assert list(scores["flip"]) == ["", "fixed"]
 
     def test_leaked_images_are_listed_but_never_scored(self):
@@ -94,6 +98,67 @@ class TestScoreImages:
         fine = says(held_out, ["cat", "dog"])
         with pytest.raises(Problem, match="The new model gives no probabilities"):
             score_images(held_out, fine * np.nan, fine, held_out)
+
+
+class TestCalibration:
+    """How sure the models are is judged on images that had no say in it."""
+
+    def draw(self, rng, count=20):
+        """Held-out images of both halves, and a model whose logits are three times as large as the truth is sure."""
+        truth = rng.dirichlet(np.full(5, 0.3), count).clip(1e-6)
+        truth /= truth.sum(axis=1, keepdims=True)
+        held_out = images([rng.choice(CLASSES, p=row) for row in truth])
+        held_out["sha256"] = [f"{number:064x}" for number in range(count)]
+        return held_out, pd.DataFrame(temper(truth, 1 / 3), index=held_out["file"], columns=CLASSES)
+
+    def tempered(self, model, temperature):
+        return pd.DataFrame(temper(model.to_numpy(), temperature), index=model.index, columns=model.columns)
+
+    def test_a_temperature_that_a_model_brings_along_leaves_no_trace(self):
+        held_out, model = self.draw(np.random.default_rng(0))
+        plain = score_images(held_out, model, model, held_out)
+        scaled = score_images(held_out, self.tempered(model, 4), self.tempered(model, 0.5), held_out)
+        assert scaled[CONFIDENCES].to_numpy() == pytest.approx(plain[CONFIDENCES].to_numpy(), abs=1e-3)
+        assert list(scaled["new_predicted"]) == list(plain["new_predicted"]) == list(model.idxmax(axis=1))
+
+    def test_labels_of_one_half_change_how_sure_the_models_are_of_the_other_half_alone(self):
+        held_out, model = self.draw(np.random.default_rng(0))
+        first = held_out["sha256"].str[-1].isin(list("02468ace"))
+        before = score_images(held_out, model, model, held_out)
+        relabelled = held_out.assign(label=held_out["label"].mask(first, model.idxmin(axis=1).to_numpy()))
+        after = score_images(relabelled, model, model, held_out)
+        for name in ("old_confidence", "new_confidence"):
+            assert (after[name] == before[name])[first].all()
+            assert (after[name] < before[name])[~first].all()
+
+    def test_images_that_are_not_scored_have_no_say(self):
+        held_out, model = self.draw(np.random.default_rng(0))
+        leaked, unknown = images(["a"] * 9, start=100), images(["nobody's"] * 9, start=200)
+        everything = pd.concat([held_out, leaked, unknown])
+        wrong = says(pd.concat([leaked, unknown]), ["e"] * 18, CLASSES, 0.999)
+        index = everything.assign(split=np.where(everything["sha256"].isin(leaked["sha256"]), "train", "held-out"))
+        both = pd.concat([model, wrong])
+        scores = score_images(everything, both, both, index)
+        alone = score_images(held_out, model, model, held_out)
+        pd.testing.assert_frame_equal(scores[scores["scored"]][CONFIDENCES], alone[CONFIDENCES])
+
+    def test_what_is_shown_is_not_better_than_the_model_is_on_other_images(self):
+        """In 200 rounds with 20 held-out images, which a model's temperature was fitted on, and 20 others."""
+        rng, rows = np.random.default_rng(0), []
+        for _ in range(200):
+            held_out, model = self.draw(rng)
+            fitted = fit_temperature(model.to_numpy(), held_out["label"].map(CLASSES.index).to_numpy())
+            others, opinions = self.draw(rng)
+            in_one_half = f"{0:064x}"  # as the model says
+            tables = [
+                score_images(held_out, self.tempered(model, fitted)),
+                score_images(held_out.assign(sha256=in_one_half), self.tempered(model, fitted)),
+                score_images(others.assign(sha256=in_one_half), self.tempered(opinions, fitted)),
+            ]
+            rows.append([summary(table)["new"]["together"][["loss", "calibration error"]] for table in tables])
+        shown, flattered, true = np.mean(rows, axis=0)
+        assert (flattered < true - 0.01).all()
+        assert (shown > true - 0.01).all()
 
 
 class TestSummary:

@@ -16,7 +16,7 @@ import yaml
 from PIL import Image, ImageDraw
 from sklearn.metrics import classification_report
 
-from helpers.classifier import load_classifier, score
+from helpers.classifier import fit_temperature, load_classifier, save_classifier, score, temper
 from helpers.params import TrainParams
 from helpers.stages.prepare import is_held_out
 from helpers.stages.train import augment, calibrate
@@ -117,7 +117,8 @@ def test_the_same_data_gives_the_same_model_and_scores_that_scikit_learn_confirm
         assert stage("train", folder).returncode == 0
         models.append((folder / "model/classifier.bentomodel").read_bytes())
     assert models[0] == models[1]
-    about = load_classifier(models[0]).description
+    classifier = load_classifier(models[0])
+    about = classifier.description
     assert about.classes == ("bright", "dark")
     assert about.trained_on["images"] == (index["split"] == "train").sum()
     history = pd.read_csv(folder / "evaluation/history.csv")
@@ -133,7 +134,28 @@ def test_the_same_data_gives_the_same_model_and_scores_that_scikit_learn_confirm
     assert metrics["f1"] == pytest.approx(report["macro avg"]["f1-score"])
     assert metrics["per_class"]["dark"]["recall"] == pytest.approx(report["dark"]["recall"])
     assert history["held_out_accuracy"].iloc[-1] == pytest.approx(metrics["accuracy"], abs=1e-6)
-    assert metrics["loss"] < history["held_out_loss"].iloc[-1]  # calibrated after the last epoch
+    images = np.load(folder / "data/prepared/images.npy")[(index["split"] == "held-out").to_numpy()]
+    calibrated = score(classifier.probabilities(images), held_out["label"].map(about.classes.index).to_numpy())
+    assert calibrated["loss"] < history["held_out_loss"].iloc[-1]  # after the last epoch
+
+
+def test_a_model_that_is_made_too_sure_is_judged_as_if_it_was_not(folder):
+    """The model's temperature is fitted on the held-out images, so it must not show in their figures."""
+    index_of(folder)
+    assert stage("train", folder).returncode == 0
+    found, path = [], folder / "model/classifier.bentomodel"
+    for _ in range(2):
+        assert stage("evaluate", folder).returncode == 0
+        found.append(json.loads((folder / "evaluation/metrics.json").read_text()))
+        found.append(pd.read_csv(folder / "evaluation/predictions.csv"))
+        classifier = load_classifier(path.read_bytes())
+        with torch.no_grad():
+            for parameter in classifier.network[-1].parameters():
+                parameter.mul_(3)
+        save_classifier(classifier, path)
+    metrics, predictions, metrics_again, predictions_again = found
+    assert metrics_again["loss"] == pytest.approx(metrics["loss"], abs=1e-3)
+    pd.testing.assert_frame_equal(predictions_again, predictions, atol=1e-3)
 
 
 def test_drawings_on_a_transparent_ground_are_learnt(tmp_path):
@@ -177,6 +199,23 @@ def test_calibration_mends_a_confidence_that_is_too_low_or_too_high(pristine, ex
     assert np.array_equal(before.argmax(axis=1), after.argmax(axis=1))
     assert score(after, labels)["loss"] < score(before, labels)["loss"]
     assert abs(overconfidence(after)) < abs(overconfidence(before))
+
+
+@pytest.mark.parametrize("before", [0.2, 1.0, 3.0])
+def test_the_fitted_temperature_gives_the_labels_the_least_smoothed_cross_entropy(before):
+    chance = np.random.default_rng(0)
+    truth = chance.dirichlet(np.ones(4), 300)
+    labels = np.array([chance.choice(4, p=row) for row in truth])
+    said = temper(truth, before)
+    fitted = fit_temperature(said, labels)
+    assert fitted * before == pytest.approx(fit_temperature(truth, labels), rel=1e-4)
+    assert fitted * before == pytest.approx(1, abs=0.2)
+
+    def loss(temperature: float) -> float:
+        logits, target = torch.from_numpy(np.log(said) / temperature), torch.from_numpy(labels)
+        return float(torch.nn.functional.cross_entropy(logits, target, label_smoothing=1 / 301))
+
+    assert loss(fitted) < min(loss(0.99 * fitted), loss(1.01 * fitted))
 
 
 def test_calibration_does_not_make_a_network_sure_that_was_never_seen_to_err(pristine):

@@ -6,20 +6,26 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from helpers.classifier import load_classifier, score
+from helpers.classifier import cross_fit, load_classifier, score
 from helpers.problems import exit_on_problem
 
 PREPARED, MODEL, EVALUATION = Path("data/prepared"), Path("model/classifier.bentomodel"), Path("evaluation")
 
 
 def main() -> None:
-    """Predict every held-out image and sum up, over all classes and class by class."""
+    """Predict every held-out image and sum up, over all classes and class by class.
+
+    Confidences and loss are cross-fitted (`helpers.classifier.cross_fit`): the model's own temperature was fitted on
+    these images.
+    """
     classifier = load_classifier(MODEL.read_bytes(), str(MODEL))
     classes = np.array(classifier.description.classes)
     index = pd.read_csv(PREPARED / "index.csv", dtype=str, keep_default_na=False)
     held_out = index[index["split"] == "held-out"]
 
+    labels = np.searchsorted(classes, held_out["label"])
     probabilities = classifier.probabilities(np.load(PREPARED / "images.npy", mmap_mode="r")[held_out.index])
+    probabilities = cross_fit(probabilities, labels, held_out["sha256"])
     predictions = pd.DataFrame(
         {
             "file": held_out["file"],
@@ -35,7 +41,7 @@ def main() -> None:
     per_class["recall"] = per_class["hits"] / per_class["images"]
     per_class["f1"] = 2 * per_class["hits"] / (per_class["images"] + per_class["called"])
     metrics = {
-        **score(probabilities, np.searchsorted(classes, predictions["actual"])),
+        **score(probabilities, labels),
         **{name: float(per_class[name].mean()) for name in ("precision", "recall", "f1")},
         "images": len(predictions),
         "per_class": per_class.drop(columns=["called", "hits"]).astype({"images": int}).to_dict(orient="index"),

@@ -14,7 +14,15 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from helpers.classifier import Classifier, Description, build_network, save_classifier, score, to_tensor
+from helpers.classifier import (
+    Classifier,
+    Description,
+    build_network,
+    fit_temperature,
+    save_classifier,
+    score,
+    to_tensor,
+)
 from helpers.params import PrepareParams, TrainParams, read_params
 from helpers.problems import exit_on_problem
 
@@ -105,10 +113,7 @@ def train(
 
 
 def calibrate(classifier: Classifier, images: np.ndarray, labels: np.ndarray) -> None:
-    """Scale the last layer so that a confidence of 80 % means right 8 times in 10; no prediction changes.
-
-    Temperature scaling (Guo et al. 2017, arXiv 1706.04599): one number, fitted to the held-out images. Targets are
-    smoothed by the weight of one image (Platt 1999), or a network that errs nowhere would be made ever surer.
+    """Divide the last layer by the temperature that is fitted to the held-out images; no prediction changes.
 
     Parameters
     ----------
@@ -117,13 +122,7 @@ def calibrate(classifier: Classifier, images: np.ndarray, labels: np.ndarray) ->
     images : ndarray of uint8, shape (N, H, W, C)
     labels : ndarray of int, shape (N,)
     """
-    if not len(labels):
-        return
-    logits = torch.from_numpy(classifier.probabilities(images)).clamp(min=torch.finfo(torch.float32).tiny).log()
-    target, smoothing = torch.from_numpy(labels), 1 / (len(labels) + 1)
-    temperatures = torch.logspace(-1, 1, 201)
-    losses = [nn.functional.cross_entropy(logits / t, target, label_smoothing=smoothing) for t in temperatures]
-    temperature = temperatures[torch.stack(losses).argmin()]
+    temperature = fit_temperature(classifier.probabilities(images), labels)
     with torch.no_grad():
         for parameter in classifier.network[-1].parameters():
             parameter.div_(temperature)
