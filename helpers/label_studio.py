@@ -9,6 +9,7 @@ from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import unquote
 
 import httpx
 import orjson
@@ -20,6 +21,9 @@ OLDEST = (1, 17)  # the first with personal access tokens, February 2025
 LARGEST_ANSWER = 1 << 28  # bytes
 SOON = 10  # seconds, in which a server that is well says who it is
 WAIT = httpx.Timeout(60, connect=10, read=600)  # seconds; an export of 100,000 tasks takes minutes to begin
+# What proxies make another path of: segments that are empty or dots, backslashes, parameters, bytes that no name has.
+TIDIED = re.compile(r"/[. ]*/|/[. ]+$|[\\;\x00-\x1f\x7f\ufffd]")
+DECODINGS = 5  # more than any chain of proxies does
 PROJECT_URL = re.compile(r"(https?://[^\s?#@]+?)/projects/(\d+)(?:[/?#]\S*)?")
 
 
@@ -28,7 +32,7 @@ class NotFound(Problem):
 
 
 class KeyAuth(httpx.Auth):
-    """Send the key with each request, to its own server and no other.
+    """Send the key with each request, to the API and the data of its own server and to nothing else.
 
     A legacy token is sent as it is. A personal access token is a JWT that first has to be exchanged, at
     ``/api/token/refresh/``, for one that lives 300 s; when that has expired the server answers 401.
@@ -46,8 +50,8 @@ class KeyAuth(httpx.Auth):
 
     def sync_auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
         """Give the request its header, and repeat it with a fresh one if the server wants that."""
-        if _origin(request.url) != _origin(self._url):
-            raise Problem(f"{_origin(request.url)} is not {_origin(self._url)}: nothing is asked of another server.")
+        if not _path_below(self._url, request.url).startswith(("/api/", "/data/")):
+            raise Problem(f"{str(request.url)[:200]} is not asked for: it is neither API nor data of {self._url}.")
         if self._key.count(".") != 2:
             request.headers["Authorization"] = f"Token {self._key}"
             yield request
@@ -111,10 +115,9 @@ class Server:
         """
         base = httpx.URL(self.url)
         with suppress(httpx.InvalidURL):
-            url = base.join(image)
-            below = url.path.removeprefix(base.path.rstrip("/"))
-            if _origin(url) == _origin(base) and below.startswith("/data/") and ".." not in below.split("/"):
-                return below + (f"?{url.query.decode()}" if url.query else "")
+            path = _path_below(base, base.join(image))
+            if path.startswith("/data/"):
+                return path
         raise ValueError(f"{image[:200]!r} is no file of {self.url}")
 
     def download(self, path: str, largest: int = LARGEST_ANSWER) -> bytes:
@@ -214,6 +217,25 @@ def list_projects(server: Server) -> dict[int, str]:
     fields = {"include": "id,title", "page_size": 10_000}
     found = server.ask("GET", "/api/projects", params=fields)["results"]
     return {project["id"]: project["title"] for project in found}
+
+
+def _path_below(base: httpx.URL, url: httpx.URL) -> str:
+    """The path and query of an address below a server, as they are sent.
+
+    Empty if it is elsewhere, or may be: a server behind a proxy gets the path decoded and tidied, maybe more than once.
+    """
+    sent, prefix = url.raw_path.decode(), base.raw_path.decode().rstrip("/")
+    if _origin(url) != _origin(base) or not sent.startswith(f"{prefix}/"):
+        return ""
+    below = sent.removeprefix(prefix)
+    path = below.partition("?")[0]
+    for _ in range(DECODINGS):
+        if TIDIED.search(path):
+            return ""
+        path, before = unquote(path), path
+        if path == before:
+            return below
+    return ""
 
 
 def _origin(url: httpx.URL) -> str:

@@ -1,10 +1,15 @@
-"""Servers for tests: real ones, on loopback, in a thread of the test's process."""
+"""Servers for tests: real ones, on loopback, and waiting for them."""
 
+import shutil
+import socket
+import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from threading import Thread
 
+import pytest
 import uvicorn
 from fastapi import FastAPI
 
@@ -23,3 +28,49 @@ def serving(app: FastAPI) -> Iterator[str]:
     finally:
         server.should_exit = True
         thread.join()
+
+
+@contextmanager
+def proxying(folder: Path, **servers: str) -> Iterator[str]:
+    """Put servers side by side behind nginx, each below its name; gives nginx's address. Skips where there is none."""
+    nginx = shutil.which("nginx", path="/usr/sbin:/usr/bin:/usr/local/bin:/opt/homebrew/bin")
+    if not nginx:
+        pytest.skip("nginx is not installed")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    config = f"""
+        daemon off; master_process off; pid nginx.pid; error_log nginx.log;
+        events {{}}
+        http {{
+            access_log off;
+            {" ".join(f"{kind}_temp_path {kind};" for kind in kinds)}
+            server {{
+                listen 127.0.0.1:{port};
+                {" ".join(f"location /{name}/ {{ proxy_pass {url}/; }}" for name, url in servers.items())}
+            }}
+        }}
+    """
+    (folder / "nginx.conf").write_text(config)
+    command = [nginx, "-p", str(folder), "-e", "nginx.log", "-c", "nginx.conf"]
+    with subprocess.Popen(command) as process:
+        try:
+            wait_until(lambda: process.poll() is not None or _listens(port))
+            assert process.poll() is None, "nginx did not start"
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.terminate()
+
+
+def _listens(port: int) -> bool:
+    with suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+        return True
+    return False
+
+
+def wait_until(condition: Callable[[], object], seconds: float = 60) -> None:
+    """Wait for what a server does in the background."""
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until, "it never came"
+        time.sleep(0.05)

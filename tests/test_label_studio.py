@@ -5,6 +5,7 @@ from itertools import repeat
 import httpx
 import pytest
 from label_studio_server import Answer, pretend_label_studio
+from servers import proxying
 
 from helpers.label_studio import Server, connect, list_projects, parse_project_url
 from helpers.problems import Problem
@@ -113,8 +114,8 @@ def test_a_redirect_is_not_followed(pretended):
 def test_the_key_is_sent_to_no_other_server(pretended):
     server = connect(settings(pretended.url))
 
-    with pytest.raises(Problem, match="nothing is asked of another server"):
-        server.client.get(pretended.url.replace("127.0.0.1", "localhost"))
+    with pytest.raises(Problem, match="neither API nor data"):
+        server.client.get(pretended.url.replace("127.0.0.1", "localhost") + "/api/version")
     with pytest.raises(Problem, match="not the Label Studio of the settings"):
         connect(settings(pretended.url), "http://localhost:1")
 
@@ -146,6 +147,11 @@ def test_the_address_of_a_project_names_server_and_number(address, found):
         ("/data/upload/3/0a1b2c3d-mars.jpg", "/data/upload/3/0a1b2c3d-mars.jpg"),
         ("http://localhost:8080/data/upload/3/0a1b2c3d-mars.jpg", "/data/upload/3/0a1b2c3d-mars.jpg"),
         ("/data/local-files/?d=photos/mars%201.jpg", "/data/local-files/?d=photos/mars%201.jpg"),
+        ("/data/local-files/?d=100%25%20../a//b;c.jpg", "/data/local-files/?d=100%25%20../a//b;c.jpg"),
+        ("/data/upload/3/0a1b2c3d-M%C3%A4rz..2.jpg", "/data/upload/3/0a1b2c3d-M%C3%A4rz..2.jpg"),
+        ("/data/upload/3/0a1b2c3d-火星 1.jpg", "/data/upload/3/0a1b2c3d-%E7%81%AB%E6%98%9F%201.jpg"),
+        ("/data/upload/3/0a1b2c3d-100%25.jpg", "/data/upload/3/0a1b2c3d-100%25.jpg"),
+        ("/data/upload/3/0a1b2c3d-50%2520off.jpg", "/data/upload/3/0a1b2c3d-50%2520off.jpg"),
     ],
 )
 def test_an_image_of_the_server_has_a_path_there(image, path):
@@ -166,6 +172,17 @@ def test_behind_a_prefix_the_path_is_below_it():
         "//example.com/data/upload/3/mars.jpg",
         "/data/../api/projects",
         "/data/%2e%2e/api/projects",
+        "/data/%252e%252e/api/projects",
+        "/data/%25252e%25252e/api/projects",
+        "/data/" + "%" + 1000 * "25" + "2e/a.jpg",
+        "/data/upload/..%2f..%2fapi/projects",
+        "/data/upload/..%5c..%5capi/projects",
+        "/data/upload/..;/..;/api/projects",
+        "/data/upload/%2e/a.jpg",
+        "/data/upload/%2e%2e%20/a.jpg",
+        "/data//upload/a.jpg",
+        "/data/upload/%00a.jpg",
+        "/data/upload/%c0%ae%c0%ae/a.jpg",
         "/api/projects",
         "data:image/png;base64,AAAA",
         "http://[broken",
@@ -175,3 +192,23 @@ def test_behind_a_prefix_the_path_is_below_it():
 def test_an_image_that_is_elsewhere_has_no_path(image):
     with pytest.raises(ValueError, match="no file of http://localhost:8080"):
         unconnected("http://localhost:8080").path_of(image)
+
+
+UP = ["..", "%2e%2e", "%252e%252e", "%25252e%25252e", ".%252e", "..%5c", "..;", "%2e%2e%3b", "..%2f"]
+
+
+@pytest.mark.parametrize("up", UP)
+def test_the_key_does_not_get_to_another_application_behind_the_same_proxy(pretended, tmp_path, up):
+    with pretend_label_studio() as neighbour, proxying(tmp_path, ls=pretended.url, other=neighbour.url) as url:
+        server = connect(settings(f"{url}/ls"))
+        pretended.answers["/data/upload/3/mars.jpg"] = lambda _: Answer(body=b"a picture")
+        assert server.download(server.path_of("/ls/data/upload/3/mars.jpg")) == b"a picture"
+
+        for image in (f"/ls/data/{up}/{up}/other/app", f"/ls/data/{up}/{up}//other/app"):
+            with pytest.raises(ValueError, match="is no file of"):
+                server.path_of(image)
+        for path in (f"/data/{up}/{up}/other/app", f"/api/{up}/{up}/other/app", f"{url}/other/app", "/user/login"):
+            with pytest.raises(Problem, match="neither API nor data"):
+                server.client.get(path)
+
+    assert neighbour.requests == []
