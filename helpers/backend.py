@@ -1,4 +1,4 @@
-"""The model backend of Label Studio: ``uvicorn helpers.backend:app`` serves the model that is checked out.
+"""The model backend of Label Studio: ``uvicorn helpers.backend:app`` serves the model of the last commit.
 
 The protocol was read from Label Studio 1.23.2: ``ml/api_connector.py``, ``ml/models.py``.
 """
@@ -19,10 +19,10 @@ from pydantic import BaseModel
 
 from helpers.pictures import Pictures
 from helpers.problems import Problem
-from helpers.serving import Model, ModelFile, predict
+from helpers.serving import CommittedModel, Model, predict
 from helpers.settings import Settings, read_settings
 from helpers.trigger import Trigger
-from helpers.workspace import MODEL, open_workspace
+from helpers.workspace import Workspace, open_workspace
 
 LARGEST_REQUEST = 32 << 20  # bytes; 1,000 tasks are half a megabyte
 # Asked without a password: the first two by anything that watches over servers, the last by Label Studio's own webhook.
@@ -67,7 +67,7 @@ def make_app(root: Path, settings: Settings, trigger: Trigger | None = None) -> 
         What starts trainings, if not the one of the settings.
     """
     trigger = trigger or Trigger(root, settings)
-    models = ModelFile(root / MODEL, trigger.is_running)
+    models = CommittedModel(Workspace(root))
     pictures = Pictures(root / settings.backend_images, settings)
 
     @asynccontextmanager
@@ -110,7 +110,7 @@ def make_app(root: Path, settings: Settings, trigger: Trigger | None = None) -> 
     @app.get("/versions")
     def versions() -> dict[str, Any]:
         model = models.read()
-        return {"versions": [model.version] if model else [], "training": trigger.state()}
+        return {"versions": [model.version] if model else [], "reason": models.reason, "training": trigger.state()}
 
     @app.post("/predict")
     def answer(asked: PredictRequest) -> dict[str, Any]:
@@ -145,10 +145,11 @@ def _is_authentic(request: Request, settings: Settings) -> bool:
     return scheme.lower() == "basic" and secrets.compare_digest(given.strip().encode(), expected)
 
 
-def _require(models: ModelFile) -> Model:
+def _require(models: CommittedModel) -> Model:
     model = models.read()
     if not model:
-        raise HTTPException(503, f"There is no model at {MODEL} yet: `dvc pull` or `dvc repro` brings one.")
+        advice = "`dvc repro` trains a model. It is served as soon as `dvc.lock` is committed."
+        raise HTTPException(503, f"There is no model to serve. {models.reason}\n{advice}")
     return model
 
 

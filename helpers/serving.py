@@ -1,10 +1,9 @@
-"""Predictions for Label Studio's tasks, by the model that is on disk at that moment."""
+"""Predictions for Label Studio's tasks, by the model of the last commit."""
 
 import logging
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from threading import Lock
 from typing import Any, NamedTuple
 
@@ -14,8 +13,10 @@ from helpers.classifier import BATCH, Classifier, load_classifier
 from helpers.label_config import Control, find_control
 from helpers.pictures import Pictures
 from helpers.problems import Problem
+from helpers.workspace import MODEL, Workspace
 
 PATIENCE = 60  # seconds for the pictures of a request; Label Studio waits 100 for the answer
+PAUSE = 10  # seconds until a model that could not be read is tried again
 
 logger = logging.getLogger(__name__)
 
@@ -27,36 +28,44 @@ class Model(NamedTuple):
     version: str
 
 
-class ModelFile:
-    """The model on disk, read anew when its file changes.
+class CommittedModel:
+    """The model of the last commit; the one in the workspace may be a candidate, which nobody has accepted yet.
 
     Parameters
     ----------
-    path : Path
-    in_flux : callable
-        Tells whether the file may be a candidate that is not accepted yet; then the model at hand stays.
+    workspace : Workspace
     """
 
-    def __init__(self, path: Path, in_flux: Callable[[], bool]) -> None:
-        self._path, self._in_flux = path, in_flux
-        self._seen: tuple[int, ...] = ()
-        self._lock = Lock()
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace, self._lock = workspace, Lock()
+        self._commit, self._again = "", 0.0
         self.model: Model | None = None
+        self.reason = ""  # why it is this model, or none, in a sentence
 
     def read(self) -> Model | None:
-        """The model of today. The last good one answers while DVC has removed the file, or writes it."""
-        with self._lock:
+        """The model of today. The last good one answers while another request reads the next, and if that fails."""
+        waiting = self.model and time.monotonic() < self._again
+        if not waiting and self._lock.acquire(blocking=not self.model):
             try:
-                status = self._path.stat()
-                found = (status.st_mtime_ns, status.st_size, status.st_ino)
-                if found != self._seen and not (self.model and self._in_flux()):
-                    self._seen = found
-                    classifier = load_classifier(self._path.read_bytes(), str(self._path))
-                    self.model = Model(classifier, classifier.version)
-            except (OSError, Problem) as error:
-                if not isinstance(error, FileNotFoundError):
-                    logger.warning("%r", error)
-            return self.model
+                self._look()
+            finally:
+                self._lock.release()
+        return self.model
+
+    def _look(self) -> None:
+        try:
+            commit = self._workspace.commit_of("HEAD")
+            if commit != self._commit:
+                content = self._workspace.read_at(commit, MODEL)
+                if content is None:
+                    raise Problem(f"The last commit, {commit[:7]}, has no model.")
+                classifier = load_classifier(content, f"{MODEL} of {commit[:7]}")
+                self.model, self._commit = Model(classifier, classifier.version), commit
+            self.reason = f"It is the model of the last commit, {commit[:7]}. What no commit holds is not served."
+        except Problem as problem:
+            self._again = time.monotonic() + PAUSE
+            self.reason = f"It is still the model of {self._commit[:7]}. {problem}" if self.model else str(problem)
+            logger.warning("%r", problem)
 
 
 def predict(

@@ -23,14 +23,15 @@ import pytest
 import torch
 from label_studio_server import Answer
 from PIL import Image
-from servers import serving
+from servers import serving, wait_until
 
 from helpers import pictures
+from helpers import serving as serving_module
 from helpers.backend import make_app
 from helpers.classifier import Classifier, Description, build_network, load_classifier, save_classifier
 from helpers.settings import Settings
 from helpers.trigger import Trigger
-from helpers.workspace import MODEL
+from helpers.workspace import MODEL, Workspace
 
 TRAFFIC = Path(__file__).parents[2] / "shared/exports/ml-backend-traffic.json"
 KEY = "0123456789abcdef0123456789abcdef01234567"
@@ -69,12 +70,14 @@ def upload(name: str) -> str:
 
 @pytest.fixture
 def root(pristine, tmp_path) -> Path:
-    """As much of the sample as serving needs: the model and the pictures."""
-    for part in (MODEL, "extra-data"):
-        source, target = pristine / part, tmp_path / "workspace" / part
-        target.parent.mkdir(parents=True, exist_ok=True)
-        (shutil.copytree if source.is_dir() else shutil.copy)(source, target)
-    return tmp_path / "workspace"
+    """A clone of the sample, with as much of its data as serving needs; DVC's remote has the rest."""
+    root = tmp_path / "workspace"
+    Workspace(pristine).git("clone", "--quiet", "--shared", str(pristine), str(root))
+    (tmp_path / "demo-storage").symlink_to(pristine.parent / "demo-storage")
+    (root / MODEL).parent.mkdir(exist_ok=True)
+    shutil.copy(pristine / MODEL, root / MODEL)
+    shutil.copytree(pristine / "extra-data", root / "extra-data")
+    return root
 
 
 @pytest.fixture
@@ -123,7 +126,7 @@ def test_what_label_studio_really_sends_is_answered_as_it_expects(serve, root):
     planets = ("Earth", "Jupiter", "Mars", "Mercury", "Moon", "Neptune", "Pluto", "Saturn", "Uranus", "Venus")
     torch.manual_seed(0)
     description = Description(planets, image_size=16, colour="rgb", width=4)
-    save_classifier(Classifier(build_network(description).eval(), description), root / MODEL)
+    commit_model(root, Classifier(build_network(description).eval(), description))
     backend = serve()
     answers = {}
     for asked, recorded in traffic.items():
@@ -311,20 +314,29 @@ def test_a_label_studio_that_is_down_costs_a_prediction_but_not_the_others(serve
 # The model on disk
 
 
-def other_model(root: Path) -> bytes:
+def other_model(root: Path) -> Classifier:
     """A model with the same classes and other weights."""
     old = load_classifier((root / MODEL).read_bytes())
     torch.manual_seed(1)
-    save_classifier(Classifier(build_network(old.description).eval(), old.description), root / "other.bentomodel")
-    return (root / "other.bentomodel").read_bytes()
+    return Classifier(build_network(old.description).eval(), old.description)
 
 
-def test_a_new_model_is_served_as_soon_as_it_is_whole_and_the_old_one_until_then(serve, root, names):
+def commit_model(root: Path, model: Classifier) -> None:
+    """Let DVC and git take a model for the one that was trained."""
+    workspace = Workspace(root)
+    workspace.dvc("pull", "--force", "prepare", "train", quiet=True)
+    (root / MODEL).unlink()
+    save_classifier(model, root / MODEL)
+    workspace.dvc("commit", "--force", "train", quiet=True)
+    somebody = ("-c", "user.name=Somebody", "-c", "user.email=some@body")
+    workspace.git(*somebody, "commit", "--quiet", "--message", "Another model", "dvc.lock")
+
+
+def test_a_model_is_served_from_its_commit_on_and_no_other_before(serve, root, names):
+    old, new = load_classifier((root / MODEL).read_bytes()), other_model(root)
+    save_classifier(new, root / MODEL)
     backend, images = serve(), [upload(name) for name in names[:20]]
-    new, model = other_model(root), root / MODEL
-    versions = [load_classifier(model.read_bytes()).version, load_classifier(new).version]
-    expected = dict.fromkeys(versions)
-    expected[versions[0]] = labels(ask(backend, images))
+    expected = {old.version: labels(ask(backend, images))}
     stop, answers = Event(), []
 
     def keep_asking() -> None:
@@ -333,30 +345,49 @@ def test_a_new_model_is_served_as_soon_as_it_is_whole_and_the_old_one_until_then
 
     with ThreadPoolExecutor(4) as pool:
         asking = [pool.submit(keep_asking) for _ in range(4)]
-        for change in (model.unlink, lambda: model.write_bytes(new[:-100]), lambda: model.write_bytes(b"junk")):
-            change()
-            assert backend.post("/setup").json() == {"model_version": versions[0]}
-        model.write_bytes(new)
-        assert backend.post("/setup").json() == {"model_version": versions[1]}
-        expected[versions[1]] = labels(ask(backend, images))
+        assert backend.post("/setup").json() == {"model_version": old.version}
+        assert Workspace(root).commit_of("HEAD")[:7] in backend.get("/versions").json()["reason"]
+        (root / MODEL).unlink()
+        assert backend.post("/setup").json() == {"model_version": old.version}
+        commit_model(root, new)
+        wait_until(lambda: backend.post("/setup").json() == {"model_version": new.version})
+        expected[new.version] = labels(ask(backend, images))
         stop.set()
         for thread in asking:
             thread.result()
-    assert expected[versions[0]] != expected[versions[1]]
+    assert expected[old.version] != expected[new.version]
     for results in answers:
         assert len({result["model_version"] for result in results}) == 1
         assert labels(results) == expected[results[0]["model_version"]]
 
 
-def test_without_a_model_it_says_so_and_serves_the_first_one_that_comes(serve, root, names):
-    (root / MODEL).rename(root / "kept.bentomodel")
+def test_without_a_committed_model_it_says_what_to_do_and_serves_the_first_one(serve, root, names):
+    workspace = Workspace(root)
+    first = workspace.commit_of("HEAD")
+    workspace.git("checkout", "--quiet", "--orphan", "new")
     backend = serve()
     assert backend.get("/health").json() == {"status": "UP", "model_version": None}
     body = {"tasks": [], "label_config": config()}
     for answer in (backend.post("/setup"), backend.post("/predict", json=body)):
-        assert (answer.status_code, MODEL in answer.json()["detail"]) == (503, True)
-    (root / "kept.bentomodel").rename(root / MODEL)
+        assert answer.status_code == 503
+        assert "dvc repro" in answer.json()["detail"]
+    workspace.git("reset", "--soft", first)
     assert labels(ask(backend, [upload(names[0])])) != [None]
+
+
+def test_the_last_good_model_answers_while_that_of_the_last_commit_cannot_be_had(serve, root, monkeypatch):
+    monkeypatch.setattr(serving_module, "PAUSE", 0)
+    backend, workspace = serve(), Workspace(root)
+    before = backend.post("/setup").json()
+    new = other_model(root)
+    commit_model(root, new)
+    cache = root / ".dvc/cache"
+    cache.rename(root / "lost")
+    assert backend.post("/setup").json() == before
+    assert "neither in DVC's cache nor in its remote" in backend.get("/versions").json()["reason"]
+    (root / "lost").rename(cache)
+    assert backend.post("/setup").json() == {"model_version": new.version}
+    assert workspace.commit_of("HEAD")[:7] in backend.get("/versions").json()["reason"]
 
 
 def test_a_model_that_learnt_nothing_but_nan_gives_no_score(serve, root, names):
@@ -364,7 +395,7 @@ def test_a_model_that_learnt_nothing_but_nan_gives_no_score(serve, root, names):
     with torch.no_grad():
         for parameter in old.network[-1].parameters():
             parameter.fill_(np.nan)
-    save_classifier(old, root / MODEL)
+    commit_model(root, old)
     assert labels(ask(serve(), [upload(names[0])])) == [None]
 
 
@@ -491,7 +522,4 @@ def test_label_studio_connects_shows_the_predictions_and_starts_trainings(root, 
 
 
 def wait_for_runs(root: Path, count: int) -> None:
-    until = time.monotonic() + 60
-    while len([file for file in (root / "runs").glob("*.json") if "ended" in json.loads(file.read_text())]) < count:
-        assert time.monotonic() < until, "no training was started"
-        time.sleep(0.1)
+    wait_until(lambda: sum("ended" in json.loads(file.read_text()) for file in (root / "runs").glob("*.json")) >= count)
