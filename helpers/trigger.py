@@ -2,8 +2,9 @@
 
     python -m helpers.trigger REPORT COMMAND…
 
-is that process: it runs COMMAND, which writes REPORT, and declines the round if that fails. It inherits the lock that
-its starter took: the lock ends with the run, however that ends, and a restarted backend sees that one is going.
+is that process: it runs COMMAND, which writes REPORT, and declines the round if its model is not accepted. It inherits
+the lock that its starter took: the lock ends with the run, however that ends, and a restarted backend sees that one is
+going. A round that ended otherwise than published or declined is resumed by the next start.
 """
 
 import fcntl
@@ -92,11 +93,18 @@ class Trigger:
             return not lock
 
     def state(self) -> dict[str, Any]:
-        """Whether a run is going, and the record of the last one that was started."""
+        """Whether a run is going, or was not finished, and the record of the last one that was started."""
         if not self._settings.retrain_project:
             return {"state": "off"}
-        records = _read_records(self._root)
-        return {"state": "running" if self.is_running() else "idle", "run": records[-1] if records else None}
+        running, records = self.is_running(), _read_records(self._root)
+        last = records[-1] if records else None
+        if running:
+            state = "running"
+        elif last and last.get("exit_code") != 0 and not last.get("declined"):  # failed, or killed
+            state = "unfinished: the next start resumes it"
+        else:
+            state = "idle"
+        return {"state": state, "run": last}
 
     def notice(self) -> None:
         """Look, in the background, whether there are enough new annotations for a run."""
@@ -173,27 +181,34 @@ def run(workspace: Workspace, report: Path, command: Sequence[str]) -> None:
             record["annotations"] = count_annotations(read_settings(workspace.root))
     started = time.time()
     code = subprocess.run(command, cwd=workspace.root, close_fds=False).returncode  # it inherits the lock
-    with suppress(ValueError):  # the report is damaged
-        record["verdict"] = _verdict(workspace.root / DECISION, report, started)
-    if code:
+    decision = _read_decision(workspace.root / DECISION, started)
+    record["verdict"] = " ".join([*filter(None, [decision.get("sentence")]), *_read_errors(report)])
+    # An accepted model that was not pushed, or a run that was killed, costs no training: the next run goes on there.
+    if code and decision.get("accepted") is False:
         try:
             decline_round(workspace)
-        except Problem as problem:  # such as: no round is open, because it ended before the merge or after the commit
+            record["declined"] = True
+        except Problem as problem:  # such as: nothing was merged, so no round is open
             print(problem)
     record |= {"ended": datetime.now(UTC).isoformat(timespec="seconds"), "exit_code": code}
     _write_record(report, record)
 
 
-def _verdict(decision: Path, report: Path, started: float) -> str:
-    """What was decided since `started`, and what stopped the notebook."""
-    sentences = []
-    if decision.exists() and decision.stat().st_mtime >= started:
-        sentences.append(json.loads(decision.read_bytes())["sentence"])
-    if report.exists():
+def _read_decision(file: Path, since: float) -> dict[str, Any]:
+    """The decision, if it was written since then."""
+    with suppress(FileNotFoundError, ValueError):  # none, or a damaged one
+        if file.stat().st_mtime >= since:
+            return dict(json.loads(file.read_bytes()))
+    return {}
+
+
+def _read_errors(report: Path) -> list[str]:
+    """The sentences that stopped the notebook."""
+    with suppress(FileNotFoundError, ValueError):
         cells = json.loads(report.read_bytes())["cells"]
         outputs = [output for cell in cells for output in cell.get("outputs", ())]
-        sentences += [output["evalue"].partition("\n")[0] for output in outputs if output["output_type"] == "error"]
-    return " ".join(sentences)
+        return [output["evalue"].partition("\n")[0] for output in outputs if output["output_type"] == "error"]
+    return []
 
 
 def _write_record(report: Path, record: dict[str, Any]) -> None:

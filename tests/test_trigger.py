@@ -13,13 +13,13 @@ from typing import Any
 import httpx
 import pytest
 from label_studio_server import Answer
-from servers import serving
+from servers import serving, wait_until
 
 from helpers import trigger as module
 from helpers.backend import make_app
 from helpers.settings import Settings
 from helpers.trigger import Trigger, notebook_command
-from helpers.workspace import MODEL
+from helpers.workspace import DECISION, MODEL
 
 PROJECT = Path(__file__).parents[1]
 PASSWORD = "s3cret-of-the-backend"
@@ -35,13 +35,6 @@ def command(code: str) -> list[str]:
 
 
 WAIT = command("while not pathlib.Path('end').exists(): time.sleep(0.05)")
-
-
-def wait_until(condition: Callable[[], Any], seconds: float = 60) -> None:
-    until = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < until, "it never came"
-        time.sleep(0.05)
 
 
 @pytest.fixture
@@ -145,10 +138,11 @@ assert Trigger(Path.cwd(), Settings(), {command(code)!r}).start()
     assert later.is_running()
     os.kill(worker, signal.SIGKILL)
     wait_until(lambda: not later.is_running())
-    assert later.state()["state"] == "idle"
+    assert later.state()["state"].startswith("unfinished")
     assert "ended" not in later.state()["run"]
     assert later.start()
     wait_until(lambda: not later.is_running())
+    assert later.state()["state"] == "idle"
 
 
 @pytest.fixture
@@ -206,15 +200,77 @@ def test_annotations_that_come_during_a_training_start_the_next_one(root, serve,
     wait_until(lambda: training(backend)["state"] == "idle")
 
 
+MERGE = f"""
+sys.path.insert(0, {str(PROJECT)!r})
+from helpers.publishing import remember_workspace
+from helpers.workspace import DECISION, Workspace
+remember_workspace(Workspace(pathlib.Path.cwd()))
+pathlib.Path("data/raw/0/new.png").write_bytes(b"new")
+"""
+DECIDE = MERGE + "pathlib.Path(DECISION).write_text({decision!r})\n"
+
+
+@pytest.mark.parametrize(
+    ("code", "state"),
+    [
+        (MERGE + "sys.exit(1)", "unfinished"),
+        (MERGE + "os.kill(os.getpid(), 9)", "unfinished"),
+        (DECIDE.format(decision='{"accepted": true, "sentence": "Better."}') + "sys.exit(1)", "unfinished"),
+        (DECIDE.format(decision='{"accepted"') + "sys.exit(1)", "unfinished"),
+        (DECIDE.format(decision='{"accepted": false, "sentence": "Worse."}') + "sys.exit(1)", "idle"),
+    ],
+    ids=["failed", "killed", "accepted, not pushed", "cut short", "not accepted"],
+)
+def test_only_a_model_that_is_not_accepted_is_declined(sample, serve, code, state):
+    (sample.root / DECISION).parent.mkdir(exist_ok=True)
+    (sample.root / DECISION).write_text('{"accepted": false, "sentence": "Of an earlier run."}')
+    os.utime(sample.root / DECISION, (0, 0))
+    backend = serve(sample.root, command(code), **ON)
+    backend.post("/webhook", json=BUTTON, auth=RIGHT)
+    wait_until(lambda: training(backend)["state"] != "running")
+    assert training(backend)["state"].partition(":")[0] == state
+    assert (sample.root / "data/raw/0/new.png").exists() == (state == "unfinished")
+
+
+@pytest.mark.slow
+def test_an_accepted_model_that_could_not_be_pushed_is_published_by_the_next_start(sample, serve):
+    backend = serve(sample.root, notebook_command("extra-data/annotations.json"), **ON)
+    before, head, storage = backend.post("/setup", auth=RIGHT).json(), sample.commit_of("HEAD"), "demo-storage"
+
+    def start() -> dict[str, Any]:
+        backend.post("/webhook", json=BUTTON, auth=RIGHT)
+        wait_until(lambda: training(backend)["state"] != "running", 300)
+        return training(backend)
+
+    (sample.root.parent / storage).rename(sample.root.parent / "unplugged")
+    (sample.root.parent / storage).touch()
+    failed = start()
+    assert failed["state"].startswith("unfinished")
+    assert "dvc push" in failed["run"]["verdict"]
+    assert sample.commit_of("HEAD") == head
+    trained = (sample.root / MODEL).stat().st_mtime_ns
+    with_candidate = serve(sample.root, command("pass"), **ON)  # restarted while the round is open
+    assert backend.post("/setup", auth=RIGHT).json() == with_candidate.post("/setup", auth=RIGHT).json() == before
+
+    (sample.root.parent / storage).unlink()
+    (sample.root.parent / "unplugged").rename(sample.root.parent / storage)
+    time.sleep(1)  # reports are named by the second
+    assert start()["state"] == "idle"
+    assert sample.commit_of("HEAD") != head
+    assert (sample.root / MODEL).stat().st_mtime_ns == trained
+    assert backend.post("/setup", auth=RIGHT).json() != before
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("accepted", [True, False])
 def test_the_model_that_is_served_changes_when_the_new_one_is_accepted_and_only_then(sample, serve, accepted):
     limits = [] if accepted else ["-p", "max_negative_flips", "-1.0"]
     backend = serve(sample.root, notebook_command("extra-data/annotations.json") + limits, **ON)
     before, model = backend.post("/setup", auth=RIGHT).json(), (sample.root / MODEL).read_bytes()
+    head = sample.commit_of("HEAD")
     backend.post("/webhook", json=BUTTON, auth=RIGHT)
     while training(backend)["state"] == "running":
-        assert backend.post("/setup", auth=RIGHT).json() == before or training(backend)["state"] == "idle"
+        assert backend.post("/setup", auth=RIGHT).json() == before or sample.commit_of("HEAD") != head
         time.sleep(0.1)
     record = training(backend)["run"]
     log = (sample.root / record["report"]).with_suffix(".log").read_text()
@@ -232,7 +288,7 @@ def test_the_model_that_is_served_changes_when_the_new_one_is_accepted_and_only_
 def test_a_notebook_that_cannot_run_leaves_its_reason(sample, serve):
     backend = serve(sample.root, notebook_command("lost.json"), **ON)
     backend.post("/webhook", json=BUTTON, auth=RIGHT)
-    wait_until(lambda: training(backend)["state"] == "idle")
+    wait_until(lambda: training(backend)["state"] != "running")
     record = training(backend)["run"]
     assert record["exit_code"] == 1
     assert record["verdict"] == "There is no 'lost.json'."
