@@ -16,6 +16,7 @@ from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
+from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from helpers.pictures import Pictures
 from helpers.problems import Problem
@@ -27,6 +28,7 @@ from helpers.workspace import Workspace, open_workspace
 LARGEST_REQUEST = 32 << 20  # bytes; 1,000 tasks are half a megabyte
 # Asked without a password: the first two by anything that watches over servers, the last by Label Studio's own webhook.
 OPEN = {("GET", "/health"), ("GET", "/"), ("POST", "/webhook")}
+LOCAL = ["localhost", "127.0.0.1", "[::1]"]
 
 
 class Task(BaseModel):
@@ -88,6 +90,10 @@ def make_app(root: Path, settings: Settings, trigger: Trigger | None = None) -> 
             status_code=401,
             headers={"WWW-Authenticate": "Basic"},
         )
+
+    # A page can make its own name point here (DNS rebinding), but a browser gives it no password of another name.
+    hosts = settings.backend_hosts.split() or (["*"] if _password(settings) else LOCAL)
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=hosts)
 
     @app.exception_handler(RequestValidationError)
     async def explain(request: Request, error: RequestValidationError) -> Response:

@@ -19,6 +19,9 @@ class Settings(BaseSettings):
         From *Account & Settings* in Label Studio: a personal access token or a legacy token.
     backend_user, backend_password : str, SecretStr
         What Label Studio sends to the model as Basic authentication, in ASCII. Without a password, none is asked for.
+    backend_hosts : str
+        The names under which the backend may be asked, without ports, with spaces between. Empty: any if it has a
+        password, else those of this machine, so that no page in a browser gets at it under a name of its own.
     backend_images : str
         The folder of the pictures, relative to the root. What is not there is fetched from Label Studio.
     retrain_project : int
@@ -33,6 +36,7 @@ class Settings(BaseSettings):
     label_studio_api_key: SecretStr = SecretStr("")
     backend_user: str = Field(default="label-studio", pattern=r"^[!-9;-~]+$")
     backend_password: SecretStr = SecretStr("")
+    backend_hosts: str = Field(default="", pattern=r"^( *(\*|(\*\.)?[\w.-]+|\[[\da-fA-F:.]+\])( |$))*$")
     backend_images: str = "extra-data"
     retrain_project: int = Field(default=0, ge=0)
     retrain_after: int = Field(default=0, ge=0)

@@ -449,6 +449,26 @@ def test_with_a_password_only_health_is_open(serve):
         assert backend.get("/versions", headers={"Authorization": header}).status_code == 401
 
 
+@pytest.mark.parametrize(
+    ("settings", "host", "status"),
+    [
+        ({}, "localhost:9090", 200),
+        ({}, "127.0.0.1", 200),
+        ({}, "[::1]:9090", 200),
+        ({}, "evil.example", 400),
+        ({}, "localhost.evil.example:9090", 400),
+        ({"backend_hosts": "models.example *.internal"}, "models.example:9090", 200),
+        ({"backend_hosts": "models.example *.internal"}, "host.docker.internal:9090", 200),
+        ({"backend_hosts": "models.example *.internal"}, "localhost:9090", 400),
+        ({"backend_hosts": "models.example", "backend_password": "s3cret"}, "evil.example", 400),
+        ({"backend_password": "s3cret"}, "models.example", 200),
+    ],
+)
+def test_it_is_asked_under_its_own_names_unless_a_password_protects_it(serve, settings, host, status):
+    answer = serve(**settings).get("/versions", headers={"Host": host}, auth=httpx.BasicAuth("label-studio", "s3cret"))
+    assert answer.status_code == status
+
+
 def test_uvicorn_serves_the_workspace_around_the_working_directory(pristine):
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]

@@ -21,11 +21,12 @@ def test_without_any_nothing_is_reached_and_nothing_starts(tmp_path):
     assert not settings.retrain_project
 
 
-def test_all_that_cannot_be_used_are_named_without_their_values(tmp_path):
+def test_all_that_cannot_be_used_are_named_without_their_values(tmp_path, monkeypatch):
     (tmp_path / ".env").write_text("LABEL_STUDIO_URL=user:s3cret@host\nRETRAIN_AFTER=many\nBACKEND_USER=a:b\n")
+    monkeypatch.setenv("BACKEND_HOSTS", "localhost:9090")
     with pytest.raises(Problem) as problem:
         read_settings(tmp_path)
-    for name in ("LABEL_STUDIO_URL", "RETRAIN_AFTER", "BACKEND_USER"):
+    for name in ("LABEL_STUDIO_URL", "RETRAIN_AFTER", "BACKEND_USER", "BACKEND_HOSTS"):
         assert name in str(problem.value)
     assert "s3cret" not in str(problem.value)
 
