@@ -1,5 +1,6 @@
 """What the tests share: sample workspaces on disk, and commands run in them as a user would."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -8,9 +9,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from label_studio_server import LabelStudio, Pretended, pretend_label_studio, run_label_studio
+from PIL import Image
 
-from helpers.sample import make_sample
+from helpers.sample import make_sample, make_workspace
 from helpers.workspace import Workspace
 
 BIN = Path(sys.executable).parent
@@ -30,11 +33,50 @@ def plain_home(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def pristine(tmp_path_factory, plain_home) -> Path:
-    """A sample that is made once; tests work on copies."""
-    folder = tmp_path_factory.mktemp("pristine") / "demo"
-    make_sample(folder)
-    return folder
+def once(tmp_path_factory) -> Callable[[str, Callable[[Path], object]], Path]:
+    """Make a folder once for all processes that run tests side by side."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+    def once(name: str, make: Callable[[Path], object]) -> Path:
+        folder, done = shared / name, shared / f"{name}.done"
+        with FileLock(shared / f"{name}.lock"):
+            if not done.exists():
+                make(folder)
+                done.touch()
+        return folder
+
+    return once
+
+
+@pytest.fixture(scope="session")
+def pristine(once, plain_home) -> Path:
+    """The sample, made once; tests work on copies."""
+    return once("pristine", lambda folder: make_sample(folder / "demo")) / "demo"
+
+
+@pytest.fixture(scope="session")
+def pristine_tiny(once, plain_home) -> Path:
+    """A workspace that trains in no time, made once; tests work on copies."""
+    return once("tiny", lambda folder: make_workspace(folder / "demo", write_tiny, "Train the baseline")) / "demo"
+
+
+def write_tiny(root: Path) -> None:
+    """Two classes of twelve bright and dark pictures, eight more with their labels in an export, and one epoch."""
+    tasks = []
+    for number in range(32):
+        label = ("dark", "light")[number % 2]
+        path = root / "extra-data" / f"{number}.png" if number >= 24 else root / "data/raw" / label / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (8, 8), 30 + 3 * number + 100 * (label == "light")).save(path)
+        if number >= 24:
+            row = {"image": f"/data/upload/1/01234567-{path.name}", "id": number, "choice": label, "annotator": 1}
+            stamp = f"2026-01-05T09:00:{number}.000000Z"
+            row |= {"annotation_id": number, "created_at": stamp, "updated_at": stamp, "lead_time": 2.5}
+            tasks.append(row)
+    (root / "extra-data/annotations.json").write_text(json.dumps(tasks))
+    params = root / "params.yaml"
+    params.write_text(params.read_text().replace("epochs: 8", "epochs: 1").replace("width: 16", "width: 2"))
 
 
 @pytest.fixture
@@ -42,6 +84,13 @@ def sample(pristine, tmp_path) -> Workspace:
     """A sample workspace of one's own, with its remotes beside it."""
     shutil.copytree(pristine.parent, tmp_path / "sample", symlinks=True)
     return Workspace(tmp_path / "sample" / "demo")
+
+
+@pytest.fixture
+def tiny(pristine_tiny, tmp_path) -> Workspace:
+    """A tiny workspace of one's own, with its remotes beside it."""
+    shutil.copytree(pristine_tiny.parent, tmp_path / "tiny", symlinks=True)
+    return Workspace(tmp_path / "tiny" / "demo")
 
 
 @pytest.fixture
