@@ -14,9 +14,9 @@ from typing import Any
 import httpx
 
 from benchmarks.retrain import make_benchmark
-from helpers.classifier import load_classifier
-from helpers.filenames import list_files
-from helpers.images import SUFFIXES
+from helpers.decode import SUFFIXES
+from helpers.merge.files import list_files
+from helpers.pipeline.model import load_classifier
 from helpers.workspace import EXTRA, MODEL, Workspace
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -68,7 +68,7 @@ def serve(workspace: Workspace) -> Iterator[tuple[httpx.Client, int]]:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     options = ["--app-dir", str(PROJECT), "--port", str(port), "--log-level", "warning"]
-    command = [sys.executable, "-m", "uvicorn", "helpers.backend:app", *options]
+    command = [sys.executable, "-m", "uvicorn", "helpers.label_studio.backend:app", *options]
     client = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=100, limits=httpx.Limits(max_connections=None))
     with client, subprocess.Popen(command, cwd=workspace.root) as process:
         try:

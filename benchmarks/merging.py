@@ -15,10 +15,10 @@ import numpy as np
 import orjson
 from PIL import Image
 
-from helpers.annotations import read_export
-from helpers.content import sha256_of
-from helpers.dataset import apply_merge, plan_merge
-from helpers.placement import CHANGES
+from helpers.labels.consensus import read_export
+from helpers.merge.content import sha256_of
+from helpers.merge.plan import apply_merge, plan_merge
+from helpers.merge.rules import CHANGES
 
 IMAGES, RUNS = 100_000, 3
 OPEN_EACH = """

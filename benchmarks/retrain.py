@@ -14,7 +14,7 @@ import time
 from functools import partial
 from pathlib import Path
 
-from helpers.sample import make_workspace, write_digits
+from examples.sample import make_workspace, write_digits
 from helpers.workspace import MODEL, Workspace
 
 PLANETS = Path(__file__).resolve().parents[2] / "shared" / "planets"

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from helpers.lineage import count_changes, parse_lineage, read_lineage
+from helpers.merge.lineage import count_changes, parse_lineage, read_lineage
 from helpers.problems import Problem
 from helpers.workspace import DECISION, LINEAGE, RAW, Workspace
 

@@ -13,7 +13,7 @@ from filelock import FileLock
 from label_studio_server import LabelStudio, Pretended, pretend_label_studio, run_label_studio
 from PIL import Image
 
-from helpers.sample import make_sample, make_workspace
+from examples.sample import make_sample, make_workspace
 from helpers.workspace import Workspace
 
 BIN = Path(sys.executable).parent

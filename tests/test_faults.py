@@ -22,7 +22,11 @@ from helpers.workspace import MODEL, Workspace
 
 ROUND = """
 from pathlib import Path
-from helpers import annotations, dataset, publishing, rounds, workspace
+from helpers.labels import consensus as annotations
+from helpers.merge import plan as dataset
+from helpers import publishing
+from helpers import round as rounds
+from helpers import workspace
 
 here = workspace.open_workspace(Path.cwd())
 export, raw, lineage = (here.root / path for path in ("extra-data/annotations.json", "data/raw", "data/labels.csv"))
@@ -102,7 +106,7 @@ def assert_published(workspace: Workspace, images: dict[str, str]) -> None:
 def is_training(workspace: Workspace) -> bool:
     running = (process.info for process in psutil.process_iter(["cmdline", "cwd"]))
     return any(
-        "helpers.stages.train" in (info["cmdline"] or []) and info["cwd"] == str(workspace.root) for info in running
+        "helpers.pipeline.train" in (info["cmdline"] or []) and info["cwd"] == str(workspace.root) for info in running
     )
 
 

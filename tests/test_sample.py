@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from examples.sample import PROJECT, make_sample
 from helpers.problems import Problem
-from helpers.sample import PROJECT, make_sample
 from helpers.workspace import MODEL, Workspace
 
 
@@ -76,7 +76,7 @@ def archive(tmp_path) -> Path:
 
 
 def test_it_can_be_made_from_an_archive_after_an_interruption_and_without_an_identity(archive):
-    command = [sys.executable, "-m", "helpers.sample", "sandbox"]
+    command = [sys.executable, "-m", "examples.sample", "sandbox"]
     clean = {
         key: value for key, value in os.environ.items() if not key.startswith("GIT_") or key == "GIT_CONFIG_NOSYSTEM"
     }

@@ -9,8 +9,8 @@ from threading import Timer
 
 import pytest
 
+from examples.sample import PROJECT
 from helpers.problems import Problem
-from helpers.sample import PROJECT
 from helpers.workspace import INDEX, MODEL, Workspace, open_workspace
 
 
@@ -107,7 +107,7 @@ def test_what_a_stage_prints_comes_through_line_by_line(sample, capfd):
 
 def test_a_stage_that_fails_says_why_and_leaves_the_old_model_in_place(sample):
     model = (sample.root / MODEL).read_bytes()
-    stage = sample.root / "helpers/stages/train.py"
+    stage = sample.root / "helpers/pipeline/train.py"
     stage.write_text(stage.read_text().replace("def main() -> None:", "def main() -> None:\n    1 / 0"))
     with pytest.raises(Problem, match="ZeroDivisionError"):
         sample.reproduce()

@@ -1,0 +1,1 @@
+"""Ready workspaces to try the project in."""

@@ -1,0 +1,1 @@
+"""Old and new on the same images: tables, intervals, decision, figures, report."""

@@ -1,0 +1,202 @@
+"""Decide whether a new classifier may replace the old one, with reasons: tables in, a record out."""
+
+import json
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import pandas as pd
+from scipy.stats import binomtest
+
+from helpers.comparison.scores import per_class, tally
+
+FEWEST_IMAGES = 6  # if five of five images flip the same way, the exact p is still above 0.05
+
+
+class Rule(NamedTuple):
+    """A condition that a new model has to meet, and what was found."""
+
+    rule: str
+    passed: bool
+    explanation: str
+
+
+def decide(
+    scores: pd.DataFrame,
+    figures: pd.DataFrame,
+    *,
+    margin: float = 0.01,
+    max_negative_flips: float = 0.05,
+    min_class_support: int = 10,
+    max_class_drop: float = 0.10,
+    max_label_doubt: float = 0.10,
+    slices: pd.DataFrame | None = None,
+    changed: Sequence[str] = (),
+    other_baseline: str = "",
+) -> dict[str, Any]:
+    """Decide whether the new model may replace the old one, with reasons.
+
+    Accuracy on frozen and new images together decides, because only together are they all that can be held against
+    both models. Images that were labelled since are not a random sample where a model chose them, and could hide a loss
+    on the frozen ones; therefore no population may get worse on its own either. Leaked images never count. To be
+    accepted a model need not come out as better: of 300 images, 3 % fixed and 1 % broken do so in a third of cases.
+
+    Parameters
+    ----------
+    scores : DataFrame
+        From `score_images`.
+    figures : DataFrame
+        From `summary` of these scores.
+    margin : float
+        Difference of accuracy that does not matter, as a share of images.
+    max_negative_flips : float
+        Share of images that may be right before and wrong now.
+    min_class_support : int
+        Classes with fewer images are too uncertain to stop a model.
+    max_class_drop : float
+        How far the recall of a class may fall.
+    max_label_doubt : float
+        How much less than overall the new model may agree with the labels of one annotator or round. Wrong labels spoil
+        training and held-out images alike, so that no comparison on these labels can find them out.
+    slices : DataFrame, optional
+        From `comparison.slices`; without it, labels are not doubted.
+    changed : sequence of str
+        What else changed since the baseline: parameters, code.
+    other_baseline : str
+        Where the old model is not the one that the new model would replace: a sentence that names both.
+
+    Returns
+    -------
+    dict
+        Can be written as JSON. `verdict`: ``first`` (there is no old model), ``better`` or ``worse`` (the 95 % interval
+        lies above or below 0), ``equivalent`` (within ± margin) or ``undecided``. `accepted`: bool. `sentence`: the
+        verdict in words. `rules`: of each its name `rule`, whether it `passed` and an `explanation`. `notes`: sentences
+        on what limits the comparison. `images` (see `tally`) and `figures` (see `summary`).
+    """
+    counts = tally(scores)
+    n, total = int(counts["scored"]["together"]), len(scores)
+    rules = [Rule("enough images", n >= FEWEST_IMAGES, f"{n} of {total} images scored; {FEWEST_IMAGES} are needed.")]
+    if n < FEWEST_IMAGES:
+        verdict = "undecided"
+        sentence = f"Undecided: {n} of {total} held-out images can be scored, too few to say anything."
+    elif "old" not in figures:
+        verdict = "first"
+        right = round(n * figures["new"]["together", "accuracy"])
+        low, high = binomtest(right, n).proportion_ci(method="wilson")
+        sentence = (
+            f"First model: {_percent(right / n)} of {n} held-out images right, 95 % interval {_percent(low)} to "
+            f"{_percent(high)}; there is no older model to compare it with."
+        )
+    else:
+        overall: Any = figures.loc[("together", "accuracy")]
+        low, high = overall["low"], overall["high"]
+        verdict = _verdict(low, high, margin)
+        sentence = (
+            f"{verdict.capitalize()}: {_percent(overall['new'])} of {n} held-out images right, "
+            f"{_percent(overall['old'])} before (difference {_points(overall['difference'])} points, "
+            f"95 % interval {_points(low)} to {_points(high)})"
+            f"{', too few images to tell' if verdict == 'undecided' else ''}."
+        )
+        rules += [
+            _margin_rule(low, margin),
+            _populations_rule(figures),
+            _flips_rule(int(counts["broken"]["together"]), n, max_negative_flips),
+            _classes_rule(per_class(scores), min_class_support, max_class_drop),
+        ]
+    if other_baseline:
+        rules.append(Rule("baseline", False, other_baseline))
+    if slices is not None and n >= FEWEST_IMAGES:
+        rules.append(_labels_rule(slices, figures["new"]["together", "accuracy"], max_label_doubt))
+    return {
+        "verdict": verdict,
+        "accepted": all(rule.passed for rule in rules),
+        "sentence": sentence,
+        "rules": [rule._asdict() for rule in rules],
+        "notes": _notes(scores, changed),
+        "images": _records(counts),
+        "figures": _records(figures),
+    }
+
+
+def _verdict(low: float, high: float, margin: float) -> str:
+    if low > 0:
+        return "better"
+    if high < 0:
+        return "worse"
+    return "equivalent" if -margin < low and high < margin else "undecided"
+
+
+def _margin_rule(low: float, margin: float) -> Rule:
+    text = f"The 95 % interval begins at {_points(low)} points; it must lie above {_points(-margin)}."
+    return Rule("margin", bool(low > -margin), text)
+
+
+def _populations_rule(figures: pd.DataFrame) -> Rule:
+    accuracy = figures.xs("accuracy", level="metric").reset_index()
+    worse = [
+        f"{row['population']} ({_points(row['low'])} to {_points(row['high'])} points)"
+        for row in accuracy[accuracy["high"] < 0].to_dict("records")
+    ]
+    text = f"Populations in which the new model is worse, with the 95 % interval: {_enumerate(worse)}."
+    return Rule("populations", not worse, text)
+
+
+def _flips_rule(broken: int, n: int, most: float) -> Rule:
+    share = broken / n
+    text = f"{broken} of {n} images ({_percent(share)}) were right and are wrong now; at most {_percent(most)} may be."
+    return Rule("negative flips", share <= most, text)
+
+
+def _classes_rule(classes: pd.DataFrame, least: int, drop: float) -> Rule:
+    # Rounded, because 0.8 - 0.9 is not quite -0.1 in floating point.
+    fallen = classes[(classes["support"] >= least) & (classes["recall_difference"].round(9) < -drop)].reset_index()
+    falls = [
+        f"{row['label']} ({_percent(row['old_recall'])} of {row['support']} before, {_percent(row['new_recall'])} now)"
+        for row in fallen.to_dict("records")
+    ]
+    text = f"Classes of {least} images or more whose recall falls by over {100 * drop:g} points: {_enumerate(falls)}."
+    return Rule("classes", not falls, text)
+
+
+def _labels_rule(slices: pd.DataFrame, overall: float, most: float) -> Rule:
+    doubted = slices[slices["suspect"] & (slices["new"] < overall - most)].reset_index()
+    doubts = [
+        f"{row['by']} {row['value']} ({_percent(row['new'])} of {row['images']} images)"
+        for row in doubted.to_dict("records")
+    ]
+    text = (
+        f"Labels with which the new model agrees over {100 * most:g} points less than overall ({_percent(overall)}), "
+        f"more than chance explains: {_enumerate(doubts)}."
+    )
+    return Rule("labels", not doubts, text)
+
+
+def _notes(scores: pd.DataFrame, changed: Sequence[str]) -> list[str]:
+    """Say what limits the comparison."""
+    notes = []
+    if changed:
+        notes.append(f"Not only the data changed ({_enumerate(changed)}): the difference is not the data's alone.")
+    leaked = scores["population"] == "leaked"
+    left_out = {}
+    if leaked.any():
+        left_out["the old model trained on them, or nobody can tell"] = leaked.sum()
+    for who, images in scores[~scores["scored"] & ~leaked].groupby("known_to"):
+        knowing = "no model knows" if who == "neither" else f"only the {who} model knows"
+        left_out[f"{knowing} their class ({_enumerate(sorted(images['actual'].unique()))})"] = len(images)
+    return notes + [f"Not scored, because {why}: {n} of {len(scores)} images." for why, n in left_out.items()]
+
+
+def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows as JSON has them: a figure that does not exist is None."""
+    return json.loads(table.reset_index().to_json(orient="records"))
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
+
+
+def _points(share: float) -> str:
+    return f"{100 * share:+z.1f}".replace("-", "−")
+
+
+def _enumerate(names: Sequence[str], most: int = 5) -> str:
+    return (", ".join(names[:most]) or "none") + (f" and {len(names) - most} more" if len(names) > most else "")

@@ -1,0 +1,156 @@
+"""Figures that show pictures: one function, one figure."""
+
+import textwrap
+from collections.abc import Collection, Sequence
+from math import ceil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from helpers.comparison.style import (
+    COLOURS,
+    DPI,
+    EDGE,
+    PALE,
+    QUIET,
+    WIDTH,
+    count_of,
+    label_text,
+    left_out,
+    room_for,
+    sheet,
+    styled,
+)
+from helpers.decode import UNREADABLE, read_upright
+
+PICTURE, LINE = 0.84, 0.15  # inches: a picture, a line of small text
+
+
+@styled
+def pictures(files: Collection[str | Path], captions: Collection[str], title: str, most: int = 16) -> Figure:
+    """Pictures with a caption under each.
+
+    Parameters
+    ----------
+    files : list or Series of paths
+    captions : list or Series of str
+        One for each file.
+    title : str
+    most : int
+        How many to show: the first ones. The title says how many it leaves out.
+    """
+    figure = sheet(title + left_out(files, most))
+    texts = [[("", line) for line in _wrap(caption)] for caption in list(captions)[:most]]
+    _put_pictures(figure, 0.0, list(files)[:most], texts, across=8)
+    return figure
+
+
+@styled
+def near_duplicates(pairs: pd.DataFrame, folder: Path, most: int = 8) -> Figure:
+    """Held-out images, each followed by the training image that it nearly equals.
+
+    Parameters
+    ----------
+    pairs : DataFrame
+        From `helpers.pipeline.near_duplicates.near_duplicates`.
+    folder : Path
+        Where the files are.
+    most : int
+        How many pairs to show.
+    """
+    verb = "equals" if len(pairs) == 1 else "equal"
+    figure = sheet(f"{count_of(len(pairs), 'held-out image')} nearly {verb} a training image" + left_out(pairs, most))
+    files, texts = [], []
+    for _, pair in pairs.head(most).iterrows():
+        files += [folder / pair["file"], folder / pair["like"]]
+        for role, label in (("held out", pair["label"]), ("trained on", pair["like_label"])):
+            texts.append([("", role), ("", label_text(label, 14))])
+    _put_pictures(figure, 0.0, files, texts, across=8)
+    return figure
+
+
+@styled
+def flip_gallery(flips: pd.DataFrame, folder: Path, most: int = 24) -> Figure:
+    """The images that one model gets right and the other wrong: true label, both predictions, both confidences.
+
+    Parameters
+    ----------
+    flips : DataFrame
+        From `helpers.comparison.scores.flips`. The first ones of each kind are shown.
+    folder : Path
+        Where the files are.
+    most : int
+        How many pictures to show: half of them broken, unless there are fewer of a kind.
+    """
+    if flips.empty:
+        return sheet("There is no image that one model gets right and the other wrong")
+    broken, fixed = (flips[flips["flip"] == kind] for kind in ("broken", "fixed"))
+    title = f"The new model corrects {count_of(len(fixed), 'mistake')} and makes {count_of(len(broken), 'new one')}"
+    figure, end = sheet(title), 0.0
+    axes = figure.axes[0]
+    most_broken = min(len(broken), max(most // 2, most - len(fixed)))
+    labels = flips[["actual", "old_predicted", "new_predicted"]].stack()
+    across, room = (6, 14) if labels.str.len().max() <= 14 else (4, 24)
+    for heading, kind, count in (
+        ("Broken: the old model was right, the new one is wrong", broken, most_broken),
+        ("Fixed: the old model was wrong, the new one is right", fixed, most - most_broken),
+    ):
+        if kind.empty:
+            continue
+        axes.text(EDGE, end + 0.15, heading + left_out(kind, count))
+        files, texts = [], []
+        for _, flip in kind.head(count).iterrows():
+            files.append(folder / flip["file"])
+            texts.append([("", label_text(flip["actual"], room))])
+            for name, colour in COLOURS.items():
+                label, confidence = label_text(flip[f"{name}_predicted"], room), flip[f"{name}_confidence"]
+                texts[-1].append((colour, f"{label} {100 * confidence:.0f} %"))
+        end = _put_pictures(figure, end + 0.25, files, texts, across)
+    for name, colour in COLOURS.items():
+        axes.scatter([], [], marker="s", color=colour, label=f"{name} model's prediction and confidence")
+    axes.legend(loc="upper right")
+    return figure
+
+
+def _put_pictures(
+    figure: Figure, top: float, files: Sequence[str | Path], texts: Sequence[list[tuple[str, str]]], across: int
+) -> float:
+    """Put rows of pictures on a sheet, under each its lines of text: colour of the mark, if any, and words."""
+    axes = figure.axes[0]
+    row = PICTURE + 0.2 + LINE * max(map(len, texts), default=0)
+    for number, (file, lines) in enumerate(zip(files, texts, strict=True)):
+        left, upper = EDGE + round(WIDTH / across, 2) * (number % across), top + row * (number // across)
+        _put_picture(axes, left, upper, file)
+        for place, (colour, line) in enumerate(lines, start=1):
+            baseline = upper + PICTURE + LINE * place
+            if colour:
+                axes.text(left, baseline, "■", color=colour, size=8)
+            axes.text(left + 0.13 * bool(colour), baseline, line, size=8)
+    end, header = top + row * ceil(len(files) / across), -axes.get_ylim()[1]
+    axes.set_ylim(end, -header)
+    figure.set_figheight(header + end)
+    return end
+
+
+def _put_picture(axes: Axes, left: float, top: float, file: str | Path) -> None:
+    axes.add_patch(Rectangle((left, top), PICTURE, PICTURE, fill=False, edgecolor=PALE))
+    try:
+        picture = read_upright(file, round(PICTURE * DPI))
+        picture.thumbnail((PICTURE * DPI, PICTURE * DPI), reducing_gap=2.0)
+        pixels = np.asarray(picture.convert("RGB"))
+    except UNREADABLE:
+        axes.text(left + PICTURE / 2, top + PICTURE / 2, "cannot\nbe read", ha="center", va="center", color=QUIET)
+        return
+    pixels = (pixels // 8 * (255 / 31)).astype(np.uint8)  # 32 levels: half the bytes, the same to the eye
+    height, width = np.array(pixels.shape[:2]) * PICTURE / max(pixels.shape[:2])
+    x, y = left + (PICTURE - width) / 2, top + (PICTURE - height) / 2
+    axes.imshow(pixels, extent=(x, x + width, y + height, y), aspect="auto", interpolation="nearest")
+
+
+def _wrap(caption: str) -> list[str]:
+    text = label_text(caption, 45)
+    return textwrap.wrap(text, room_for(text, 16))

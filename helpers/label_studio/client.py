@@ -1,0 +1,285 @@
+"""Talk to a Label Studio server: reach it, ask it, and never send the key anywhere else.
+
+The protocol was read from Label Studio 1.23.2 and tried on it. The official SDK is not used: label-studio-sdk 2.1.2
+holds numpy at 2.2 and brings OpenCV and NLTK.
+"""
+
+import re
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import unquote
+
+import httpx
+import orjson
+
+from helpers.label_studio.settings import Settings
+from helpers.problems import Problem
+
+OLDEST = (1, 17)  # the first with personal access tokens, February 2025
+LARGEST_ANSWER = 1 << 28  # bytes
+SOON = 10  # seconds, in which a server that is well says who it is
+WAIT = httpx.Timeout(60, connect=10, read=600)  # seconds; an export of 100,000 tasks takes minutes to begin
+# What proxies make another path of: segments that are empty or dots, backslashes, parameters, bytes that no name has.
+TIDIED = re.compile(r"/[. ]*/|/[. ]+$|[\\;\x00-\x1f\x7f\ufffd]")
+DECODINGS = 5  # more than any chain of proxies does
+PROJECT_URL = re.compile(r"(https?://[^\s?#@]+?)/projects/(\d+)(?:[/?#]\S*)?")
+
+
+class NotFound(Problem):
+    """The server has nothing at that path, or not for this key."""
+
+
+class KeyAuth(httpx.Auth):
+    """Send the key with each request, to the API and the data of its own server and to nothing else.
+
+    A legacy token is sent as it is. A personal access token is a JWT that first has to be exchanged, at
+    ``/api/token/refresh/``, for one that lives 300 s; when that has expired the server answers 401.
+
+    Parameters
+    ----------
+    url : URL
+        The server that the key is for.
+    key : str
+    """
+
+    def __init__(self, url: httpx.URL, key: str) -> None:
+        self._url, self._key = url, key
+        self._access = ""
+
+    def sync_auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        """Give the request its header, and repeat it with a fresh one if the server wants that."""
+        if not _path_below(self._url, request.url).startswith(("/api/", "/data/")):
+            raise Problem(f"{str(request.url)[:200]} is not asked for: it is neither API nor data of {self._url}.")
+        if self._key.count(".") != 2:
+            request.headers["Authorization"] = f"Token {self._key}"
+            yield request
+            return
+        if self._access:
+            request.headers["Authorization"] = f"Bearer {self._access}"
+            response = yield request
+            if response.status_code != httpx.codes.UNAUTHORIZED:
+                return
+        refresh = httpx.Request("POST", f"{self._url}/api/token/refresh/", json={"refresh": self._key})
+        response = yield refresh
+        if response.is_success:
+            try:
+                self._access = str(orjson.loads(response.read())["access"])
+            except (orjson.JSONDecodeError, KeyError, TypeError):
+                raise Problem(f"{_origin(self._url)} does not answer like Label Studio.") from None
+            request.headers["Authorization"] = f"Bearer {self._access}"
+            yield request
+
+
+@dataclass(frozen=True)
+class Server:
+    """A Label Studio that was reached and knows the key.
+
+    Attributes
+    ----------
+    url : str
+        Without a slash at the end.
+    client : httpx.Client
+        Sends the key, follows no redirects, refuses to talk to another host. Takes paths such as ``/api/projects/1``.
+    """
+
+    url: str
+    client: httpx.Client
+
+    @contextmanager
+    def stream(self, method: str, path: str, **options: Any) -> Iterator[httpx.Response]:
+        """Send a request whose answer is read piece by piece.
+
+        Raises
+        ------
+        Problem
+            No answer, a redirect, a wrong key, or any status that is not 2xx, with what the server said.
+        """
+        try:
+            with self.client.stream(method, path, **options) as response:
+                _stop_on_refusal(response)
+                yield response
+        except httpx.HTTPError as error:
+            raise Problem(
+                f"Label Studio at {self.url} does not answer.", [f"{method} {path}: {error!r}"], "Is it running?"
+            ) from None
+
+    def path_of(self, image: str) -> str:
+        """The path on this server of an image as a task has it.
+
+        Raises
+        ------
+        ValueError
+            It is elsewhere: in a storage, or on another server.
+        """
+        base = httpx.URL(self.url)
+        with suppress(httpx.InvalidURL):
+            path = _path_below(base, base.join(image))
+            if path.startswith("/data/"):
+                return path
+        raise ValueError(f"{image[:200]!r} is no file of {self.url}")
+
+    def download(self, path: str, largest: int = LARGEST_ANSWER) -> bytes:
+        """Get what is at a path, at most `largest` bytes of it.
+
+        Raises
+        ------
+        Problem
+            As `stream` does, or it is larger.
+        """
+        with self.stream("GET", path) as response:
+            return _read(response, largest)
+
+    def ask(self, method: str, path: str, **options: Any) -> Any:
+        """Send a request and return the JSON that comes back; what is not JSON is a `Problem`."""
+        with self.stream(method, path, **options) as response:
+            content = _read(response, LARGEST_ANSWER)
+        try:
+            return orjson.loads(content) if content else None
+        except orjson.JSONDecodeError:
+            raise Problem(
+                f"{self.url} does not answer like Label Studio.", [f"{method} {path}: {content[:80]!r}"]
+            ) from None
+
+
+def connect(settings: Settings, url: str = "") -> Server:
+    """Reach the server of the settings, and see that it takes the key.
+
+    Parameters
+    ----------
+    settings : Settings
+    url : str, optional
+        The server that is meant. It stands in for `settings.label_studio_url` if that is empty, and must be equal to
+        it otherwise: the key is for that server alone.
+
+    Raises
+    ------
+    Problem
+        No address, no key, or a wrong one; nobody answers, or somebody who is no Label Studio or too old a one.
+    """
+    base, key = settings.label_studio_url or url, settings.label_studio_api_key.get_secret_value()
+    unusable = [] if base else ["LABEL_STUDIO_URL is not set"]
+    if not re.fullmatch("[!-~]+", key):  # what a header cannot hold would end up in an error message
+        unusable.append(f"LABEL_STUDIO_API_KEY {'has characters that no key has' if key else 'is not set'}")
+    if unusable:
+        raise Problem(
+            "Label Studio cannot be reached without these settings.",
+            unusable,
+            "Set them in the environment, or as a line NAME=value in `.env` at the root of the workspace, which git "
+            "ignores. The key is under Account & Settings in Label Studio.",
+        )
+    try:
+        address = httpx.URL(base.rstrip("/"))
+        same = not url or address == httpx.URL(url.rstrip("/"))
+        client = httpx.Client(base_url=address, auth=KeyAuth(address, key), timeout=WAIT, follow_redirects=False)
+    except httpx.InvalidURL as error:
+        raise Problem(f"{base} is no address: {error}.") from None
+    if not same:
+        raise Problem(
+            f"{url} is not the Label Studio of the settings.",
+            [f"LABEL_STUDIO_URL is {base}"],
+            "The key is for that server and is sent to no other. Write the address as it is there, or change it there.",
+        )
+    server = Server(str(address), client)
+    _check_version(server)
+    server.ask("GET", "/api/current-user/whoami", timeout=SOON)
+    return server
+
+
+def _check_version(server: Server) -> None:
+    about = server.ask("GET", "/api/version", timeout=SOON)
+    release = about.get("release") if isinstance(about, dict) else None
+    numbers = re.match(r"(\d+)\.(\d+)", release) if isinstance(release, str) else None
+    if not numbers:
+        raise Problem(f"{server.url} is not a Label Studio.", advice="See LABEL_STUDIO_URL.")
+    if tuple(map(int, numbers.groups())) < OLDEST:
+        raise Problem(
+            f"Label Studio {release} at {server.url} is too old.",
+            advice=f"Bring it to {'.'.join(map(str, OLDEST))} or newer; 1.23.2 was tried.",
+        )
+
+
+def parse_project_url(address: str) -> tuple[str, int] | None:
+    """Split the address of a project, as a browser shows it, into that of the server and the project's number.
+
+    Returns
+    -------
+    tuple of str and int, or None
+        None if it is no such address.
+    """
+    match = PROJECT_URL.fullmatch(address)
+    return (match[1], int(match[2])) if match else None
+
+
+def list_projects(server: Server) -> dict[int, str]:
+    """The title of each project that the key gives access to, by its number."""
+    fields = {"include": "id,title", "page_size": 10_000}
+    found = server.ask("GET", "/api/projects", params=fields)["results"]
+    return {project["id"]: project["title"] for project in found}
+
+
+def _path_below(base: httpx.URL, url: httpx.URL) -> str:
+    """The path and query of an address below a server, as they are sent.
+
+    Empty if it is elsewhere, or may be: a server behind a proxy gets the path decoded and tidied, maybe more than once.
+    """
+    sent, prefix = url.raw_path.decode(), base.raw_path.decode().rstrip("/")
+    if _origin(url) != _origin(base) or not sent.startswith(f"{prefix}/"):
+        return ""
+    below = sent.removeprefix(prefix)
+    path = below.partition("?")[0]
+    for _ in range(DECODINGS):
+        if TIDIED.search(path):
+            return ""
+        path, before = unquote(path), path
+        if path == before:
+            return below
+    return ""
+
+
+def _origin(url: httpx.URL) -> str:
+    return f"{url.scheme}://{url.netloc.decode()}"
+
+
+def _stop_on_refusal(response: httpx.Response) -> None:
+    asked = f"{response.request.method} {response.request.url.path}"
+    if response.is_success:
+        return
+    if response.status_code == httpx.codes.UNAUTHORIZED:
+        raise Problem(
+            f"Label Studio at {_origin(response.request.url)} does not accept the key.",
+            advice="Set LABEL_STUDIO_API_KEY to a token that is valid there: Account & Settings in Label Studio shows "
+            "or makes one. A legacy token only works where the organization allows them.",
+        )
+    if response.is_redirect:
+        raise Problem(
+            f"{_origin(response.request.url)} redirects to another address, which is not followed: the key stays here.",
+            [f"{asked}: {response.headers.get('Location', '')[:200]!r}"],
+            "If that is your Label Studio, set LABEL_STUDIO_URL to it.",
+        )
+    kind = NotFound if response.status_code == httpx.codes.NOT_FOUND else Problem
+    raise kind(f"{_origin(response.request.url)} refuses {asked}: {response.status_code}.", _explanations(response))
+
+
+def _explanations(response: httpx.Response) -> list[str]:
+    """What the server says about an error in JSON; its pages in HTML say nothing."""
+    with suppress(orjson.JSONDecodeError):
+        said = orjson.loads(_read(response, LARGEST_ANSWER))
+        if isinstance(said, dict):
+            return [str(said.get("validation_errors") or said.get("detail"))[:500]]
+    return []
+
+
+def pieces(response: httpx.Response, largest: int) -> Iterator[bytes]:
+    """What is streamed, piece by piece; more than `largest` bytes of it are a `Problem`."""
+    size = 0
+    for piece in response.iter_bytes():
+        size += len(piece)
+        if size > largest:
+            raise Problem(f"What comes from {response.request.url.path} does not end after {largest:,} bytes.")
+        yield piece
+
+
+def _read(response: httpx.Response, largest: int) -> bytes:
+    return b"".join(pieces(response, largest))

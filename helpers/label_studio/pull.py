@@ -1,0 +1,128 @@
+"""Pull from Label Studio: the export of a project, and the images that it names."""
+
+import hashlib
+import logging
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
+from pathlib import Path, PurePosixPath
+
+import orjson
+import pandas as pd
+
+from helpers.decode import SUFFIXES, UNREADABLE, open_image
+from helpers.label_studio.client import Server, list_projects, pieces
+from helpers.merge.files import UPLOAD, ImageFiles, is_safe
+from helpers.problems import Problem
+from helpers.progress import progress_bar
+
+LARGEST_EXPORT, LARGEST_IMAGE = 1 << 33, 1 << 28  # bytes
+AT_A_TIME = 4  # images; that is quicker where the server is not on this machine
+
+logger = logging.getLogger(__name__)
+
+
+def pull_export(server: Server, project: int, folder: Path) -> Path:
+    """Save all tasks of a project as a file in a folder, in JSON: who labelled what, and what is not labelled yet.
+
+    Parameters
+    ----------
+    server : Server
+    project : int
+    folder : Path
+        Made if it does not exist.
+
+    Returns
+    -------
+    Path
+        ``project-<number>-<12 digits of its SHA-256>.json``: each state of the project is kept, and none twice.
+
+    Raises
+    ------
+    Problem
+        There is no such project, with those that there are; or what came is no export.
+    """
+    projects = list_projects(server)
+    if project not in projects:
+        raise Problem(
+            f"Label Studio at {server.url} has no project {project}, or not for this key.",
+            [f"{number}: {title}" for number, title in projects.items()],
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    digest = hashlib.sha256()
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".") as temporary:
+        part = Path(temporary) / "export.json"
+        everything = {"exportType": "JSON", "download_all_tasks": "true"}
+        with (
+            server.stream("GET", f"/api/projects/{project}/export", params=everything) as response,
+            part.open("wb") as file,
+        ):
+            for piece in pieces(response, LARGEST_EXPORT):
+                digest.update(piece)
+                file.write(piece)
+        _check_export(part)
+        return part.replace(folder / f"project-{project}-{digest.hexdigest()[:12]}.json")
+
+
+def _check_export(file: Path) -> None:
+    try:
+        tasks = orjson.loads(file.read_bytes())
+    except orjson.JSONDecodeError as error:
+        raise Problem(f"The export came damaged: {error}.", advice="Try again.") from None
+    if not isinstance(tasks, list) or not all(
+        isinstance(task, dict) and {"data", "annotations"} <= task.keys() for task in tasks
+    ):
+        raise Problem("What came in place of an export is none.", [str(tasks)[:200]])
+
+
+def fetch_images(server: Server, labels: pd.DataFrame, images: Path) -> int:
+    """Fetch the labelled images that are not on disk from the server that has them.
+
+    What cannot be fetched is logged, and left for `helpers.merge.plan.plan_merge` to report.
+
+    Parameters
+    ----------
+    server : Server
+    labels : DataFrame
+        From `helpers.labels.consensus.read_export`.
+    images : Path
+        The folder of the images. An upload goes to ``<project>/<name on the server>`` below it, where `ImageFiles`
+        finds it by its exact name; a local file of the server goes to the path that it has there.
+
+    Returns
+    -------
+    int
+        How many were fetched.
+    """
+    known = ImageFiles(images)
+    labelled = labels[labels["label"].notna()]
+    pairs = zip(labelled["image"], labelled["file"], strict=True)
+    missing = [(image, file) for image, file in pairs if len(known.find(image, file)) != 1]
+
+    def fetch(item: tuple[str, str]) -> bool:
+        try:
+            _fetch_image(server, *item, images)
+        except (Problem, *UNREADABLE) as error:
+            logger.warning("%.200s was not fetched: %s", item[0], error)
+            return False
+        finally:
+            bar.update()
+        return True
+
+    with progress_bar(len(missing), "Fetching images") as bar, ThreadPoolExecutor(AT_A_TIME) as pool:
+        return sum(pool.map(fetch, missing))
+
+
+def _fetch_image(server: Server, image: str, file: str, images: Path) -> None:
+    upload = UPLOAD.search(image)
+    path = PurePosixPath(upload[1] or ".", file) if upload else PurePosixPath(file)
+    if not all(map(is_safe, path.parts)) or path.suffix.lower() not in SUFFIXES:
+        raise ValueError("its name is not safe, or not that of an image")
+    content = server.download(server.path_of(image), LARGEST_IMAGE)
+    with open_image(BytesIO(content)) as picture:
+        picture.verify()
+    target = images / path
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(f".{hashlib.sha256(image.encode()).hexdigest()[:16]}.part")
+    part.write_bytes(content)
+    part.replace(target)

@@ -1,0 +1,134 @@
+"""Choose what people label first: pictures that the model is least certain of, with random ones among them."""
+
+import hashlib
+import logging
+from collections.abc import Collection
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from helpers.decode import SUFFIXES, UNREADABLE, read_upright
+from helpers.merge.content import LARGEST_FILE, map_files, read_file, size_of
+from helpers.merge.files import list_files
+from helpers.pipeline.model import Classifier
+from helpers.pipeline.near_duplicates import near_duplicates, perceptual_hash
+from helpers.problems import Problem
+
+REASONS = ("least certain", "random", "near-duplicate")
+
+logger = logging.getLogger(__name__)
+
+
+def read_pictures(folder: Path, size: int) -> pd.DataFrame:
+    """Read the pictures below a folder. What cannot be decoded is logged and left out.
+
+    Parameters
+    ----------
+    folder : Path
+    size : int
+        How large they will be looked at, in pixels.
+
+    Returns
+    -------
+    DataFrame
+        Index ``sha256``, one row per content; ``file`` (str, relative to `folder`, the first of equal ones) and
+        ``hash`` (ndarray of uint8, from `helpers.pipeline.near_duplicates.perceptual_hash`).
+    """
+
+    def read(file: str, length: int) -> tuple[str, Any, str]:
+        try:
+            if not 0 <= length <= LARGEST_FILE:
+                raise ValueError(f"it is no file, or larger than {LARGEST_FILE:,} bytes")
+            content = read_file(f"{folder}/{file}")
+            return hashlib.sha256(content).hexdigest(), perceptual_hash(read_upright(BytesIO(content), size)), ""
+        except UNREADABLE as error:
+            return "", None, str(error)
+
+    files = [file for file in list_files(folder) if Path(file).suffix.lower() in SUFFIXES]
+    found = map_files(read, [(file, size_of(f"{folder}/{file}")) for file in files], "Reading pictures")
+    pictures = pd.DataFrame(found, columns=["sha256", "hash", "problem"], dtype=object)
+    pictures.insert(1, "file", files)
+    for broken in pictures[pictures["problem"] != ""].itertuples():
+        logger.warning("%s/%s is no picture: %s", folder, broken.file, broken.problem)
+    return pictures[pictures["problem"] == ""].drop_duplicates("sha256").set_index("sha256")[["file", "hash"]]
+
+
+def find_near_duplicates(pictures: pd.DataFrame, labelled: pd.DataFrame) -> list[str]:
+    """The SHA-256 of each picture that nearly equals one that has a label; both tables from `read_pictures`."""
+    if pictures.empty or labelled.empty:
+        return []
+    both = pd.concat([pictures, labelled])
+    split = np.repeat(["held-out", "train"], [len(pictures), len(labelled)])
+    index = pd.DataFrame({"file": both.index, "label": "", "split": split})
+    return near_duplicates(index, np.stack(list(both["hash"])))["file"].tolist()
+
+
+def plan_queue(
+    model: Classifier, folder: Path, pictures: pd.DataFrame, labelled: pd.DataFrame, random_share: float
+) -> pd.DataFrame:
+    """Ask the model about pictures, and put them in the order in which people should label them.
+
+    Parameters
+    ----------
+    model : Classifier
+    folder : Path
+        Where the files are.
+    pictures, labelled : DataFrame
+        From `read_pictures`: those to put in order, and those that have a label.
+    random_share : float
+        See `order_queue`.
+
+    Returns
+    -------
+    DataFrame
+        What `order_queue` returns with, for each picture, its ``file``, the ``label`` that the model gives it (str) and
+        how sure it is of that: ``confidence`` (float), 0 to 1.
+    """
+    opinions = model.predict(folder, list(pictures["file"])).set_axis(pictures.index)
+    queue = order_queue(opinions.max(axis=1), find_near_duplicates(pictures, labelled), random_share)
+    opinion = {"label": opinions.idxmax(axis=1), "confidence": opinions.max(axis=1).astype(float)}
+    return queue.join(pictures["file"]).join(pd.DataFrame(opinion))
+
+
+def order_queue(confidence: pd.Series, near: Collection[str], random_share: float) -> pd.DataFrame:
+    """Put pictures in the order in which people should label them.
+
+    The model's least certain ones come first (least-confidence sampling, Lewis and Gale 1994). A share is picked by
+    content alone and spread evenly among them: images that are held out later would otherwise all be hard ones. What
+    nearly equals a labelled picture comes last.
+
+    Parameters
+    ----------
+    confidence : Series of float
+        The highest probability of each picture, 0 to 1; index SHA-256 of its content.
+    near : collection of str
+        SHA-256 of those that nearly equal a labelled one.
+    random_share : float
+        0 to 1.
+
+    Returns
+    -------
+    DataFrame
+        The same index, in that order. ``queue`` (float): the place within its kind, 0 to 1, and 1 more for
+        near-duplicates, so that what is pushed later finds its place between what is there. ``reason``: one of
+        `REASONS`.
+
+    Raises
+    ------
+    Problem
+        `random_share` is no share.
+    """
+    if not 0 <= random_share <= 1:
+        raise Problem(f"random_share is {random_share}.", advice="Give a share between 0 and 1.")
+    chance = np.array([int(sha256[:12], 16) / 16**12 for sha256 in confidence.index])
+    kinds = np.select([confidence.index.isin(list(near)), chance < random_share], [2, 1], 0)
+    table = pd.DataFrame({"kind": kinds, "rank": np.where(kinds == 1, chance, confidence)}, confidence.index)
+    table = table.rename_axis("sha256").sort_values(["rank", "sha256"])
+    by_kind = table.groupby("kind")["kind"]
+    place = (by_kind.cumcount() + 0.5) / by_kind.transform("size")
+    table["queue"] = (place + (table["kind"] == 2)).round(6)
+    table["reason"] = np.array(REASONS, dtype=object)[table["kind"]]
+    return table.sort_values(["queue", "kind", "sha256"])[["queue", "reason"]]

@@ -1,0 +1,292 @@
+"""The tasks of a Label Studio project: what is there, and new ones from pictures, with predictions, in an order.
+
+Label Studio hands out tasks by their number, to each person another one, with *Label All Tasks*; and by what a tab of
+the Data Manager is sorted by with *Label Tasks As Displayed*. So new tasks are created in the order of the queue, and
+a tab is sorted by the field `queue` of their data, which can be changed when a newer model thinks otherwise.
+"""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+import httpx
+import numpy as np
+import orjson
+import pandas as pd
+
+from helpers.label_studio.client import NotFound, Server, list_projects
+from helpers.label_studio.label_config import Control, find_control, make_config
+from helpers.merge.content import size_of
+from helpers.problems import Problem
+from helpers.progress import progress_bar
+
+TAB = "Queue"
+# Label Studio takes 100 files and 250 MB in a request, a proxy before it often less.
+FILES, BYTES, ROWS = 100, 50_000_000, 500
+REFUSED = (".tif", ".tiff")
+OPEN = ("new", "to be queued again")
+WAITING = (*OPEN, "queued")
+AT_A_TIME = 4  # images
+
+
+class Project(NamedTuple):
+    """A project of Label Studio; its number is 0 as long as it is not created."""
+
+    number: int
+    title: str
+    config: str
+    control: Control
+
+
+def find_project(server: Server, number: int, title: str, classes: Sequence[str]) -> Project:
+    """Find a project by its number or, if that is 0, by its title; if none has the title it is still to be created.
+
+    Raises
+    ------
+    Problem
+        There is no such project, there are several, or its labelling configuration has none of the classes.
+    """
+    projects = list_projects(server)
+    numbers = [found for found in projects if (found == number if number else projects[found] == title)]
+    if len(numbers) > 1 or not (numbers or (title and not number)):
+        raise Problem(
+            f"{'Several projects have' if numbers else 'There is no project with'} "
+            f"{f'the number {number}' if number else f'the title {title!r}'} at {server.url}.",
+            [f"{found}: {projects[found]}" for found in numbers or projects],
+            "Set `project` to a number, or `title` to the title of a new project.",
+        )
+    if numbers:
+        title, config = projects[numbers[0]], server.ask("GET", f"/api/projects/{numbers[0]}/")["label_config"]
+    else:
+        numbers, config = [0], make_config(classes)
+    control = find_control(config, set(classes))
+    if not control:
+        raise Problem(
+            f"The labelling configuration of {title!r} has none of the model's classes.",
+            [f"the model knows: {label}" for label in classes],
+            "Its `<Choices>` need these as values.",
+        )
+    return Project(numbers[0], title, config, control)
+
+
+def describe(project: Project, classes: Sequence[str]) -> str:
+    """Say which project it is, and which classes of the model cannot be chosen in it."""
+    about = f"Project {project.number}, {project.title!r}" if project.number else f"A new project {project.title!r}"
+    missing = [label for label in classes if label not in project.control.classes]
+    return f"{about}, without: {', '.join(missing)}" if missing else f"{about}, with all classes of the model"
+
+
+def read_tasks(server: Server, project: Project, version: str) -> pd.DataFrame:
+    """Read what a project has. Images of unknown content are downloaded to be hashed: those that were not pushed.
+
+    Returns
+    -------
+    DataFrame
+        Index ``task``; ``data`` and ``meta`` (dict), ``sha256`` (str, of the image; empty if that cannot be had),
+        ``annotated`` (bool: or skipped), ``predicted`` (bool: there is a prediction of this model version) and
+        ``queued`` (bool: this model version has chosen its place).
+    """
+    found = list(_list_tasks(server, project, [])) if project.number else []
+    field = {"filter": "filter:tasks:predictions_model_versions", "operator": "contains", "type": "List"}
+    ours = _list_tasks(server, project, [{**field, "value": [version]}]) if found else []  # text would be taken apart
+    predicted = {task["id"] for task in ours}
+    rows = [
+        {
+            "task": task["id"],
+            "data": task["data"],
+            "meta": meta,
+            "sha256": str(meta.get("sha256", "")),
+            "annotated": task["total_annotations"] + task["cancelled_annotations"] > 0,
+            "predicted": task["id"] in predicted,
+            "queued": meta.get("queued_by") == version,
+        }
+        for task in found
+        for meta in [task["meta"] if isinstance(task["meta"], dict) else {}]
+    ]
+    columns = ["task", "data", "meta", "sha256", "annotated", "predicted", "queued"]
+    tasks = pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(columns[-3:], bool)).set_index("task")
+    unknown = tasks.loc[tasks["sha256"] == "", "data"]
+
+    def hash_image(data: dict[str, Any]) -> str:
+        try:
+            content = server.download(server.path_of(str(data.get(project.control.image_key))))
+        except (NotFound, ValueError):  # any other failure ends this: unknown images would be sent again
+            return ""
+        finally:
+            bar.update()
+        return hashlib.sha256(content).hexdigest()
+
+    with progress_bar(len(unknown), "Hashing images of Label Studio") as bar, ThreadPoolExecutor(AT_A_TIME) as pool:
+        tasks.loc[unknown.index, "sha256"] = list(pool.map(hash_image, unknown))
+    return tasks
+
+
+def _list_tasks(server: Server, project: Project, filters: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    query = orjson.dumps({"filters": {"conjunction": "and", "items": filters}}).decode()
+    fields = "id,data,meta,total_annotations,cancelled_annotations"
+    read, page, total = 0, 1, 1
+    while read < total:
+        asked = {"project": project.number, "page": page, "page_size": ROWS, "resolve_uri": "false", "include": fields}
+        answer = server.ask("GET", "/api/tasks", params={**asked, "query": query})
+        yield from answer["tasks"]
+        read, page, total = read + len(answer["tasks"]), page + 1, answer["total"]
+
+
+def tell_states(pictures: pd.DataFrame, tasks: pd.DataFrame, trained: pd.DataFrame) -> pd.Series:
+    """Tell of each picture how far it is. Content alone decides: names do not count.
+
+    Parameters
+    ----------
+    pictures, trained : DataFrame
+        From `helpers.label_studio.queue.read_pictures`: those of the folder, and those of the training set.
+    tasks : DataFrame
+        From `read_tasks`.
+
+    Returns
+    -------
+    Series of str
+        ``in the training set``; ``annotated``, or skipped; ``queued`` by this model; one of `OPEN`: what is ``new`` or
+        ``to be queued again`` by a newer model; or ``refused``: Label Studio does not take TIFF.
+    """
+    known = tasks.groupby("sha256")[["annotated", "queued"]].any().reindex(pictures.index, fill_value=False)
+    tests: dict[str, Any] = {
+        "in the training set": pictures.index.isin(trained.index),
+        "annotated": known["annotated"],
+        "queued": known["queued"],
+        "to be queued again": pictures.index.isin(tasks["sha256"]),
+        "refused": pictures["file"].str.lower().str.endswith(REFUSED),
+    }
+    states = np.select(list(tests.values()), list(tests), "new")
+    return pd.Series(states, pictures.index, dtype=object, name="state")
+
+
+def push(server: Server, project: Project, queue: pd.DataFrame, tasks: pd.DataFrame, folder: Path, version: str) -> str:
+    """Send pictures with their predictions, in the order of the queue; create the project if there is none.
+
+    What a task shows and which model has queued it is kept in its ``meta``. So a push that was interrupted can be
+    repeated: it sends what is missing, and each picture gets the place that it would have had.
+
+    Parameters
+    ----------
+    server : Server
+    project : Project
+    queue : DataFrame
+        From `helpers.label_studio.queue.plan_queue`, of all that wait. Those that this model has queued stay where they are.
+    tasks : DataFrame
+        From `read_tasks`.
+    folder : Path
+        Where the files of `queue` are.
+    version : str
+        Of the model that predicted.
+
+    Returns
+    -------
+    str
+        The address of the tab that shows the queue.
+    """
+    if not project.number:
+        wanted = {"title": project.title, "label_config": project.config}
+        project = project._replace(number=server.ask("POST", "/api/projects/", json=wanted)["id"])
+    _requeue(server, project, queue, tasks, version)
+    new = queue[~queue.index.isin(tasks["sha256"])]
+    with progress_bar(len(new), "Sending pictures") as bar:
+        for batch in _batches(new, folder):
+            _create_tasks(server, project, batch, folder, version)
+            bar.update(len(batch))
+    _show_predictions(server, project, version)
+    return f"{server.url}/projects/{project.number}/data?tab={_find_tab(server, project)}"
+
+
+def _requeue(server: Server, project: Project, queue: pd.DataFrame, tasks: pd.DataFrame, version: str) -> None:
+    """Give tasks that are there a prediction and a new place in the queue, and note the content of their images."""
+    open_ = tasks[~tasks["annotated"] & ~tasks["queued"]].join(queue, on="sha256", how="inner")
+    predictions = [
+        {"task": row.Index, **prediction}
+        for row in open_[~open_["predicted"]].itertuples()
+        for prediction in _predictions(project.control, row, version)
+    ]
+    for start in range(0, len(predictions), ROWS):
+        batch = predictions[start : start + ROWS]
+        answer = server.ask("POST", f"/api/projects/{project.number}/import/predictions", json=batch)
+        if answer["created"] != len(batch):  # it leaves out what it does not like, and says nothing
+            raise Problem(f"Label Studio took {answer['created']} of {len(batch)} predictions.")
+    noted = tasks["meta"].map(lambda meta: meta.get("sha256", "")) == tasks["sha256"]
+    changes = {task: {"meta": {**row["meta"], "sha256": row["sha256"]}} for task, row in tasks[~noted].iterrows()}
+    for task, row in open_.iterrows():
+        meta = {**row["meta"], "sha256": row["sha256"], "queued_by": version}
+        changes[task] = {"meta": meta, "data": {**row["data"], "queue": row["queue"]}}
+    with progress_bar(len(changes), "Updating tasks", "tasks") as bar:
+        for task, change in changes.items():
+            server.ask("PATCH", f"/api/tasks/{task}/", json=change)
+            bar.update()
+
+
+def _create_tasks(server: Server, project: Project, batch: pd.DataFrame, folder: Path, version: str) -> None:
+    """Upload pictures and create their tasks: all of them or, if that fails, none."""
+    files = {str(n): (Path(file).name, (folder / file).read_bytes()) for n, file in enumerate(batch["file"])}
+    contents = [hashlib.sha256(content).hexdigest() for _, content in files.values()]
+    if changed := batch["file"][batch.index != contents].tolist():
+        raise Problem(f"Pictures in {folder} have changed since they were read.", changed, "Run everything again.")
+    address = f"/api/projects/{project.number}/import"
+    numbers = server.ask("POST", address, params={"commit_to_project": "false"}, files=files)["file_upload_ids"]
+    wanted = {"ids": orjson.dumps(numbers).decode()}
+    uploads = server.ask("GET", f"/api/projects/{project.number}/file-uploads", params=wanted)
+    stored = {
+        upload["id"]: f"{httpx.URL(server.url).path.rstrip('/')}/data/{quote(upload['file'])}" for upload in uploads
+    }
+    new = [
+        {
+            "data": {project.control.image_key: stored[number], "queue": row.queue},
+            "meta": {"sha256": row.Index, "queued_by": version},
+            "file_upload_id": number,
+            "predictions": _predictions(project.control, row, version),
+        }
+        for number, row in zip(numbers, batch.itertuples(), strict=True)
+    ]
+    server.ask("POST", address, json=new)
+
+
+def _show_predictions(server: Server, project: Project, version: str) -> None:
+    """Let people see the predictions of this model version, if there are any."""
+    address = f"/api/projects/{project.number}/"
+    shown = server.ask("GET", address)["model_version"]
+    if shown != version and version in server.ask("GET", f"{address}model-versions/"):
+        server.ask("PATCH", address, json={"model_version": version})
+
+
+def _predictions(control: Control, row: Any, version: str) -> list[dict[str, Any]]:
+    """The model's prediction, or none if the labelling configuration has no such class: nobody could choose it."""
+    if row.label not in control.classes:
+        return []
+    return [{"result": control.result(row.label, row.confidence), "score": row.confidence, "model_version": version}]
+
+
+def _batches(queue: pd.DataFrame, folder: Path) -> Iterator[pd.DataFrame]:
+    """Cut the queue into what fits into a request."""
+    start, size = 0, 0
+    for end, file in enumerate(queue["file"]):
+        length = size_of(f"{folder}/{file}")
+        if end > start and (end - start == FILES or size + length > BYTES):
+            yield queue.iloc[start:end]
+            start, size = end, 0
+        size += length
+    if start < len(queue):
+        yield queue.iloc[start:]
+
+
+def _find_tab(server: Server, project: Project) -> int:
+    """The tab of the Data Manager that is sorted by the queue; created if there is none."""
+    for tab in server.ask("GET", "/api/dm/views/", params={"project": project.number}):
+        if tab["data"].get("title") == TAB:
+            return tab["id"]
+    columns = server.ask("GET", "/api/dm/columns", params={"project": project.number})["columns"]
+    hidden = {  # what a tab that somebody opens by hand hides, too
+        place: [f"tasks:{name['id']}" for name in columns if not name.get("visibility_defaults", {}).get(place, True)]
+        for place in ("explore", "labeling")
+    }
+    field = "tasks:data.queue"
+    data = {"title": TAB, "ordering": [field], "columnsDisplayType": {field: "Number"}, "hiddenColumns": hidden}
+    return server.ask("POST", "/api/dm/views/", json={"project": project.number, "data": data})["id"]

@@ -1,0 +1,197 @@
+"""Names of files: which of them an image of an export may have, which are safe, which are free."""
+
+import html
+import os
+import re
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Mapping
+from functools import cached_property
+from itertools import takewhile
+from pathlib import Path
+from unicodedata import normalize
+from urllib.parse import unquote
+
+UPLOAD = re.compile(r"/data/upload/(?:(\d+)/)?[^/]+$")
+PREFIX = re.compile(r"^[0-9a-f]{8}-")
+# Django cuts the path of an upload to 100 characters, and lets its stem end with `_` and seven random ones.
+LONGEST_UPLOAD = 100
+CUT_NAME = re.compile(r"(.+)_[A-Za-z0-9]{7}(\.\w+)")
+PLAIN = re.compile(r"[-.A-Za-z0-9_]+")
+
+LONGEST_NAME = 255  # bytes: what file systems take
+# What Windows or macOS refuse as a name or take for another one: data sets travel.
+UNSAFE_NAME = re.compile(r'^[\s.]|[\s.]$|[<>:"/\\|?*]|^(con|prn|aux|nul|com[\d¹²³]|lpt[\d¹²³])(\.|$)', re.IGNORECASE)
+
+
+class ImageFiles:
+    """The files below a folder, by the names that an export may give them.
+
+    Parameters
+    ----------
+    folder : Path
+        Searched at any depth. Links to folders are not followed.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        root = folder.absolute()
+        self._files = [(path, f"{root}/{path}") for path in list_files(root)]
+        self._stored: dict[str, list[str]] = defaultdict(list)  # by the name that Label Studio stores an upload under
+        self._respelled: dict[str, list[str]] = defaultdict(list)  # the same, had the accents been written differently
+        for path, file in self._files:
+            name = path.rpartition("/")[2]
+            self._stored[stored_name(name)].append(file)
+            if not name.isascii():
+                for spelling in {normalize("NFC", name), normalize("NFD", name)}:
+                    self._respelled[stored_name(spelling)].append(file)
+
+    def find(self, image: str, file: str) -> list[str]:
+        """Find the files that an image may be.
+
+        Parameters
+        ----------
+        image : str
+            The image as exported.
+        file : str
+            What to look for, as `helpers.labels.consensus.read_export` gives it.
+
+        Returns
+        -------
+        list of str
+            Absolute paths. Names cannot tell several files apart: their content has to.
+        """
+        upload = UPLOAD.search(image)
+        if not upload:
+            return self._find_path(file)
+        name = stored_name(PREFIX.sub("", file))
+        for names, key in ((self._stored, file), (self._stored, name), (self._respelled, name)):
+            if key in names:
+                return names[key]
+        return self._find_cut(name) if len(f"upload/{upload[1]}/{file}") == LONGEST_UPLOAD else []
+
+    def _find_path(self, path: str) -> list[str]:
+        """Find a storage path. It or the path on disk may have leading folders that the other one lacks."""
+        path = normalize("NFC", path.replace("\\", "/").strip("/"))
+        for paths in (self._paths, self._tails):
+            if path in paths:
+                return paths[path]
+        while path and path not in self._paths:
+            path = path.partition("/")[2]
+        return self._paths.get(path, [])
+
+    def _find_cut(self, name: str) -> list[str]:
+        """Find an upload whose name was cut: every longer name that begins and ends like it."""
+        cut = CUT_NAME.fullmatch(name)
+        if not cut:
+            return []
+        start, suffix = cut.groups()
+        following = map(self._sorted.__getitem__, range(bisect_left(self._sorted, start), len(self._sorted)))
+        keys = [key for key in takewhile(lambda key: key.startswith(start), following) if key.endswith(suffix)]
+        return [file for key in keys if len(key) > len(name) for file in self._stored.get(key) or self._respelled[key]]
+
+    @cached_property
+    def _paths(self) -> dict[str, list[str]]:
+        """By the path relative to the folder."""
+        paths = defaultdict(list)
+        for path, file in self._files:
+            paths[normalize("NFC", path)].append(file)
+        return dict(paths)
+
+    @cached_property
+    def _tails(self) -> dict[str, list[str]]:
+        """By the same path, with one or more leading folders taken off."""
+        tails: dict[str, list[str]] = defaultdict(list)
+        for path, files in self._paths.items():
+            while path := path.partition("/")[2]:
+                tails[path] += files
+        return dict(tails)
+
+    @cached_property
+    def _sorted(self) -> list[str]:
+        return sorted({*self._stored, *self._respelled})
+
+
+def file_of(image: str) -> str:
+    """What to look for on disk, percent-decoded, for an image as Label Studio names it.
+
+    That is the stored name of an upload, else the path below the bucket, host or document root; empty for ``data:``.
+    """
+    if "/data/upload/" in image:
+        return unquote(image.partition("?")[0].partition("#")[0].rpartition("/")[2])
+    if "/data/local-files/?d=" in image:
+        return unquote(image.partition("?d=")[2].partition("&")[0])
+    if image.startswith("data:"):
+        return ""
+    path = image.partition("?")[0]
+    if image.startswith(("http", "/")):
+        # Elsewhere a # is part of the name: Label Studio takes the keys of a bucket as they are.
+        path = path.partition("#")[0]
+    _, absolute, below_scheme = path.partition("://")
+    return unquote(below_scheme.partition("/")[2] if absolute else path.lstrip("/"))
+
+
+def stored_name(name: str) -> str:
+    """Give a file name the form that Label Studio stores an upload under, without the prefix.
+
+    That is what Django 5 does in ``MultiPartParser.sanitize_file_name`` and then in ``get_valid_filename``.
+    """
+    if PLAIN.fullmatch(name):  # nearly all are; the rest takes ten times as long
+        return name
+    basename = html.unescape(name).replace("\\", "/").rpartition("/")[2]
+    return re.sub(r"[^-\w.]", "", basename.rstrip().replace(" ", "_"))
+
+
+def is_safe(name: str) -> bool:
+    """Tell whether a file or folder can have this name on every system."""
+    return name.isprintable() and 0 < len(name.encode()) <= LONGEST_NAME and not UNSAFE_NAME.search(name)
+
+
+def fold(name: str) -> str:
+    """What names have in common that some file systems take for the same."""
+    return name.lower() if name.isascii() else normalize("NFC", name).casefold()
+
+
+def free_name(folder: str, file: str, sha256: str, taken: Mapping[str, str]) -> str:
+    """Find a name in a folder for an image, as near to that of its file as is safe and free.
+
+    Parameters
+    ----------
+    folder : str
+    file : str
+        The file's path or name.
+    sha256 : str
+        Of the image; tells it from others of the same name.
+    taken : mapping of str to str
+        Names as `fold` writes them, and the SHA-256 of the image that each is for.
+
+    Returns
+    -------
+    str
+        ``folder/name``.
+    """
+    stem, _, suffix = stored_name(normalize("NFC", file.rpartition("/")[2])).rpartition(".")
+    stem = stem.strip(".").encode()[: LONGEST_NAME - 50].decode(errors="ignore")
+    stem = stem if is_safe(stem) else sha256[:8]
+    name, number = f"{folder}/{stem}.{suffix}", 1
+    while taken.get(fold(name), sha256) != sha256:
+        name = f"{folder}/{stem}-{sha256[:8]}{f'-{number}' if number > 1 else ''}.{suffix}"
+        number += 1
+    return name
+
+
+def class_of(name: str) -> str:
+    """The class of an image by its path relative to the training set."""
+    return name.partition("/")[0]
+
+
+def shorten(image: str) -> str:
+    """An image's name for a message: it can be a ``data:`` URI."""
+    return image if len(image) <= 200 else f"{image[:200]}…"
+
+
+def list_files(folder: Path) -> list[str]:
+    """Paths of all files below a folder, relative to it, sorted. Links to folders are not followed."""
+    start = len(f"{folder}/")
+    return sorted(
+        f"{place}/{name}"[start:].replace(os.sep, "/") for place, _, names in os.walk(folder) for name in names
+    )

@@ -1,0 +1,95 @@
+"""Where the images of the training set come from: ``data/labels.csv``."""
+
+from collections.abc import Iterable, Sequence
+from io import BytesIO
+from pathlib import Path
+
+import pandas as pd
+
+from helpers.problems import Problem
+
+COLUMNS = ["file", "label", "sha256", "task", "annotators", "updated_at", "export_sha256", "by_model"]
+HEADER = ",".join(COLUMNS).encode()
+
+
+def read_lineage(file: Path | None) -> pd.DataFrame:
+    """Read what merges recorded of the images that came from labelling.
+
+    Parameters
+    ----------
+    file : Path or None
+        ``data/labels.csv``. If there is none, nothing was merged yet.
+
+    Returns
+    -------
+    DataFrame
+        A row per image, sorted by ``file``, its path relative to data/raw: ``label``, ``sha256``, the ``task`` and the
+        ``annotators`` who chose the label, separated by spaces, ``updated_at`` (UTC), ``export_sha256`` and
+        ``by_model`` (bool). All others are str.
+
+    Raises
+    ------
+    Problem
+        The file is damaged.
+    """
+    try:
+        return parse_lineage(file.read_bytes() if file is not None and file.exists() else None)
+    except (ValueError, KeyError) as error:
+        raise Problem(f"{file} is damaged: {error}.", advice=f"`dvc checkout {file}` brings it back.") from None
+
+
+def parse_lineage(content: bytes | None) -> pd.DataFrame:
+    """What `read_lineage` returns, from what the file holds; None is no file."""
+    table = pd.read_csv(BytesIO(content or HEADER), dtype=str, keep_default_na=False)[COLUMNS]
+    dates = pd.to_datetime(table["updated_at"], utc=True, format="ISO8601")
+    return table.assign(updated_at=dates, by_model=table["by_model"] == "True")
+
+
+def count_changes(before: pd.DataFrame, after: pd.DataFrame) -> tuple[int, int]:
+    """How many images the later of two lineages has besides, and for how many the label is another."""
+    known, labels = (lineage.drop_duplicates("sha256").set_index("sha256")["label"] for lineage in (before, after))
+    common = labels.index.intersection(known.index)
+    return len(labels) - len(common), int(labels[common].ne(known[common]).sum())
+
+
+def extend_lineage(lineage: pd.DataFrame, plan: pd.DataFrame, export_sha256: str) -> pd.DataFrame:
+    """Record a merge, in place of what the lineage says of the same content.
+
+    Recorded is what the plan adds or moves, and what it keeps if the label was confirmed since: exports from before
+    that must not correct it any more.
+
+    Parameters
+    ----------
+    lineage : DataFrame
+        From `read_lineage`.
+    plan : DataFrame
+        From `helpers.merge.plan.plan_merge`.
+    export_sha256 : str
+        Of the export that the plan was made from.
+    """
+    known_since = lineage.drop_duplicates("sha256").set_index("sha256")["updated_at"].reindex(plan["sha256"])
+    confirmed = plan["action"].eq("keep") & plan["updated_at"].gt(known_since.array)
+    fresh = plan[plan["action"].isin(["add", "move"]) | confirmed]
+    fresh = fresh.sort_values("updated_at", ascending=False, kind="stable").drop_duplicates("sha256")
+    fresh = fresh.assign(
+        file=fresh["destination"],
+        task=fresh["tasks"].map(_join),
+        annotators=list(map(_join_who_chose, fresh["label"], fresh["labels"], fresh["annotators"])),
+        export_sha256=export_sha256,
+    )[COLUMNS]
+    older = lineage[~lineage["sha256"].isin(fresh["sha256"]) & ~lineage["file"].isin(fresh["file"])]
+    return pd.concat([older, fresh]).sort_values("file", ignore_index=True)
+
+
+def format_lineage(lineage: pd.DataFrame) -> str:
+    """The text of the file that `read_lineage` reads. The same rows give the same text."""
+    dates = lineage["updated_at"].dt.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return lineage.assign(updated_at=dates).to_csv(index=False, lineterminator="\n")
+
+
+def _join_who_chose(label: str, choices: Sequence[str], annotators: Sequence[str]) -> str:
+    return _join(who for who, choice in zip(annotators, choices, strict=True) if choice == label)
+
+
+def _join(values: Iterable[object]) -> str:
+    return " ".join(dict.fromkeys(map(str, values)))

@@ -1,0 +1,338 @@
+"""Bring labelled images into the training set: plan the merge, then carry it out.
+
+Content alone decides what an image is: files of the same bytes are one image, whatever they are called.
+"""
+
+# ruff: noqa: PTH105, PTH113
+# With 100,000 small files, making a Path of each name takes as long as reading them.
+
+import difflib
+import hashlib
+import os
+import shutil
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from helpers.merge.content import examine_image, read_file, sha256_of, status_of, write_file
+from helpers.merge.files import UPLOAD, ImageFiles, class_of, fold, is_safe, list_files, shorten
+from helpers.merge.hashes import HashCache, hash_files
+from helpers.merge.lineage import extend_lineage, format_lineage, read_lineage
+from helpers.merge.rules import CHANGES, place_images
+from helpers.problems import Problem, require_choice
+from helpers.progress import progress_bar
+
+ON_PROBLEM = ("stop", "skip")
+
+
+def plan_merge(
+    labels: pd.DataFrame,
+    images: Path,
+    raw: Path,
+    *,
+    lineage: Path | None = None,
+    hashes: Path | None = None,
+    new_classes: Collection[str] = (),
+    on_problem: str = "stop",
+) -> pd.DataFrame:
+    """Plan what becomes of each image of an export. Nothing on disk is changed but `hashes`.
+
+    Parameters
+    ----------
+    labels : DataFrame
+        What `helpers.labels.consensus.read_export` returned.
+    images : Path
+        The folder that holds the images that were labelled, at any depth.
+    raw : Path
+        The training set, a folder per class.
+    lineage : Path, optional
+        What earlier merges recorded, see `helpers.merge.lineage`.
+    hashes : Path, optional
+        Where to keep what files hash to, see `helpers.merge.hashes`: the next plan reads only those that changed.
+    new_classes : collection of str
+        Labels that are welcome although `raw` has no such class yet.
+    on_problem : {'stop', 'skip'}
+        Whether a problem ends the run, or the images concerned are left out.
+
+    Returns
+    -------
+    DataFrame
+        The rows of `labels` and, all of them str:
+
+        ``source``
+            Absolute path of the image; empty where there is none, or no telling which.
+        ``sha256``
+            Of its content.
+        ``action``
+            ``add`` copies it into its class. ``move``: its label was corrected, the copy in the old class goes to the
+            new one. ``keep``: the training set stays as it is. ``leave out``: the same, for the reason given.
+        ``destination``
+            Where the image lies after the merge, relative to `raw`; empty where it is left out.
+        ``previous``
+            Where an image that moves lies before, relative to `raw`.
+        ``reason``
+            A person's sentence.
+
+    Raises
+    ------
+    Problem
+        A folder does not exist. Unless they are skipped, also: labelled images without a file, with several different
+        ones, or with one that is no picture; labels that cannot name a folder, that differ from another one in nothing
+        but case, or that are no class yet.
+    """
+    require_choice("on_problem", on_problem, ON_PROBLEM)
+    if missing := [str(folder) for folder in (images, raw) if not folder.is_dir()]:
+        raise Problem(
+            "There is no such folder.",
+            missing,
+            "`images` is where the labelled images are. `dvc pull` fetches data/raw; for a first round make it, empty.",
+        )
+    known = ImageFiles(images)
+    found = [known.find(image, file) for image, file in zip(labels["image"], labels["file"], strict=True)]
+    files = {file: status_of(file) for file in chain.from_iterable(found)}
+    cache = HashCache(hashes)
+    names, held = _read_training_set(raw, {status.st_size for status in files.values() if status}, cache)
+    examined = hash_files(files, examine_image, cache, "Reading images")
+    cache.save()
+
+    plan = _choose_files(labels.reset_index(drop=True), found, examined)
+    refused, advice = _refuse_labels(set(plan["label"].dropna()), raw, new_classes)
+    if on_problem == "stop":
+        _stop_on_problems(plan, refused, advice)
+    plan["problem"] = [
+        refused.get(label, problem) for label, problem in zip(plan["label"], plan["problem"], strict=True)
+    ]
+    placements = place_images(plan, names, held, read_lineage(lineage))
+    return plan.drop(columns=["problem", "reason"]).join(placements)
+
+
+def apply_merge(
+    plan: pd.DataFrame, raw: Path, lineage: Path, export_sha256: str, *, hashes: Path | None = None
+) -> None:
+    """Carry out a plan: copy and move the images, and record where they came from.
+
+    What can go wrong goes wrong first: every copy is made and checked in ``.merge`` beside `raw`. What follows are
+    renames: images move, `lineage` is replaced, the copies come in. Killed at any instant, the same call reaches the
+    same end, and so does a plan made anew: it finds moves that `lineage` does not know, and images that only `lineage`
+    knows. No image is ever half written or gone.
+
+    Parameters
+    ----------
+    plan : DataFrame
+        What `plan_merge` returned.
+    raw : Path
+        The training set. A class that loses its last image loses its folder.
+    lineage : Path
+        The file to record the merge in, see `helpers.merge.lineage`; made if it does not exist.
+    export_sha256 : str
+        Of the export that the plan was made from.
+    hashes : Path, optional
+        As for `plan_merge`.
+
+    Raises
+    ------
+    Problem
+        The disk is full, or images changed since the plan was made.
+    """
+    raw = raw.resolve()
+    steps = _open_steps(plan, raw)
+    adds, moves = ([step for step in steps if step.action == action] for action in CHANGES)
+    cache = HashCache(hashes)
+    record = extend_lineage(read_lineage(lineage), plan, export_sha256)
+    part = lineage.with_name(f".{lineage.name}.part")
+    # Renames need one file system, and `raw` may be a mount of its own.
+    staging = (raw.parent if raw.parent.stat().st_dev == raw.stat().st_dev else raw) / ".merge"
+    try:
+        _stage(adds, staging, cache)
+        part.write_text(format_lineage(record), encoding="utf-8", newline="\n")
+        # From here on all is renaming: it takes no room, and never writes through a link into DVC's cache.
+        for folder in {class_of(step.destination) for step in moves}:
+            (raw / folder).mkdir(exist_ok=True)
+        for step in moves:
+            os.replace(f"{raw}/{step.previous}", f"{raw}/{step.destination}")
+        _remove_empty_folders(raw)
+        part.replace(lineage)
+        new = {entry.name for entry in staging.iterdir() if not (raw / entry.name).exists()}
+        for folder in new:
+            os.replace(staging / folder, raw / folder)
+        for step in adds:
+            if class_of(step.destination) not in new:
+                os.replace(f"{staging}/{step.destination}", f"{raw}/{step.destination}")
+        cache.save()
+    except OSError as error:
+        raise Problem(
+            f"The merge did not finish: {error}.", advice="Put that right and run the same again: it reaches the end."
+        ) from error
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+        part.unlink(missing_ok=True)
+
+
+def class_balance(plan: pd.DataFrame, raw: Path) -> pd.DataFrame:
+    """Count the images of each class before and after a merge.
+
+    Parameters
+    ----------
+    plan : DataFrame
+        What `plan_merge` returned.
+    raw : Path
+        The training set, to which the plan was not applied yet.
+
+    Returns
+    -------
+    DataFrame
+        Index ``label``, sorted; columns ``before`` and ``after`` (int).
+    """
+    images = pd.Series(_list_images(raw), dtype=object)
+    changes = plan[plan["action"].isin(CHANGES) & ~plan["destination"].isin(images)]
+    counts = {
+        "before": images.map(class_of).value_counts(),
+        "gained": changes["label"].value_counts(),
+        "lost": changes.loc[changes["action"] == "move", "previous"].map(class_of).value_counts(),
+    }
+    table = pd.DataFrame(counts).fillna(0).astype(int).rename_axis("label").sort_index()
+    return table.assign(after=table["before"] + table["gained"] - table["lost"])[["before", "after"]]
+
+
+def _read_training_set(raw: Path, sizes: Collection[int], cache: HashCache) -> tuple[list[str], dict[str, list[str]]]:
+    """The names of all images, and the images that have one of these sizes by their SHA-256."""
+    files = {name: status_of(f"{raw}/{name}") for name in _list_images(raw)}
+    if broken := [name for name, status in files.items() if not status]:
+        raise Problem(f"Files in {raw} cannot be read.", broken, "They are links to nothing: try `dvc checkout`.")
+    # Files of different sizes differ: most need not be read.
+    similar = {f"{raw}/{name}": status for name, status in files.items() if status and status.st_size in sizes}
+    hashes = hash_files(similar, lambda file, _: (sha256_of(file), ""), cache, "Reading the training set")
+    held = defaultdict(list)
+    for file, (sha256, _) in hashes.items():
+        held[sha256].append(file[len(f"{raw}/") :])
+    return list(files), dict(held)
+
+
+def _choose_files(
+    labels: pd.DataFrame, found: Sequence[Sequence[str]], examined: Mapping[str, tuple[str, str]]
+) -> pd.DataFrame:
+    """Add to each row its ``source`` and ``sha256`` and, where there is a label, the ``problem`` with them."""
+    # Two paths in a storage are two files. On disk, one of them may have overwritten the other.
+    claims = defaultdict(set)
+    for image, file, files in zip(labels["image"], labels["file"], found, strict=True):
+        for path in () if UPLOAD.search(image) else files:
+            claims[path].add(file)
+
+    def choose(file: str, files: Sequence[str]) -> tuple[str, str, str]:
+        if not files:
+            return "", "", f"there is no file {shorten(file)!r}"
+        if len({examined[path][0] for path in files}) > 1:
+            return "", "", f"it could be any of these, which differ: {', '.join(files[:5])}"
+        if len(claims.get(files[0], ())) > 1:
+            return "", "", f"{files[0]} could be any of these: {', '.join(sorted(claims[files[0]])[:5])}"
+        return files[0], *examined[files[0]]
+
+    chosen = [choose(file, files) for file, files in zip(labels["file"], found, strict=True)]
+    plan = labels.join(pd.DataFrame(chosen, columns=["source", "sha256", "problem"], dtype=object))
+    plan.loc[plan["label"].isna(), "problem"] = ""
+    return plan
+
+
+def _refuse_labels(labels: set[str], raw: Path, new_classes: Collection[str]) -> tuple[dict[str, str], str]:
+    """The labels that cannot be merged, each with the reason, and what to do about those that are new."""
+    classes = {entry.name for entry in os.scandir(raw) if entry.is_dir(follow_symlinks=False) and entry.name[0] != "."}
+    spellings = defaultdict(set)
+    for label in labels | classes:
+        spellings[fold(label)].add(label)
+    refused, unknown = {}, set()
+    for label in sorted(labels - classes):
+        twins = sorted(spellings[fold(label)] - {label})
+        if not is_safe(label):
+            refused[label] = "cannot be the name of a folder everywhere"
+        elif twins:
+            refused[label] = f"differs in nothing but case from {' and '.join(map(repr, twins))}"
+        elif os.path.lexists(raw / label):
+            refused[label] = f"{raw / label} is a link or a file, not a folder"
+        elif label not in new_classes:
+            nearest = difflib.get_close_matches(label, classes, n=1, cutoff=0)
+            refused[label] = f"{raw} has no such class" + "".join(f", the nearest is {name!r}" for name in nearest)
+            unknown.add(label)
+    return refused, f"To welcome new classes: new_classes = {sorted(unknown.union(new_classes))}. " if unknown else ""
+
+
+def _stop_on_problems(plan: pd.DataFrame, refused: Mapping[str, str], advice: str) -> None:
+    details = []
+    for label, why in refused.items():
+        rows = plan[plan["label"] == label]
+        tasks = list(map(str, chain.from_iterable(rows["tasks"])))
+        shown = ", ".join(tasks[:5]) + f" and {len(tasks) - 5} more" * (len(tasks) > 5)
+        details.append(f"label {label!r} ({len(rows)} images, task {shown}): {why}")
+    broken = plan[plan["problem"] != ""]
+    for image, tasks, problem in zip(broken["image"], broken["tasks"], broken["problem"], strict=True):
+        details.append(f"{shorten(image)} (task {', '.join(map(str, tasks))}): {problem}")
+    if details:
+        raise Problem(
+            "The labels cannot be merged as they are.",
+            details,
+            f"{advice}Rename labels in Label Studio. Put missing images into `images`; a file with exactly the name "
+            "in the export settles which of several is meant. "
+            "on_problem = 'skip' merges without these images.",
+        )
+
+
+def _open_steps(plan: pd.DataFrame, raw: Path) -> list[Any]:
+    """The rows of a plan that are still to be carried out, if they can be."""
+    columns = ["action", "source", "sha256", "destination", "previous"]
+    steps: list[Any] = list(plan.loc[plan["action"].isin(CHANGES), columns].itertuples())
+    folders = {name.rpartition("/")[0] for step in steps for name in (step.destination, step.previous) if name}
+    stale = [f"{name} is a link, or outside" for name in folders if Path(f"{raw}/{name}").resolve() != raw / name]
+    present = set(list_files(raw))
+
+    def is_open(step: Any) -> bool:
+        target, origin = f"{raw}/{step.destination}", f"{raw}/{step.previous}"
+        moves = step.action == "move"
+        if step.destination in present:
+            left = moves and os.path.isfile(origin) and sha256_of(origin) == step.sha256
+            if left or sha256_of(target) != step.sha256:
+                stale.append(f"{step.destination} is there already")
+            return False
+        if moves and not (os.path.isfile(origin) and sha256_of(origin) == step.sha256):
+            stale.append(f"{step.previous} is gone or has changed")
+        return True
+
+    remaining = [step for step in steps if is_open(step)] if not stale else []
+    if stale:
+        raise Problem(f"{raw} changed since the plan was made; nothing was merged.", stale, "Plan again.")
+    return remaining
+
+
+def _stage(steps: Sequence[Any], staging: Path, cache: HashCache) -> None:
+    """Copy the images to be added into a fresh folder, where they lie as they will in the training set."""
+    if staging.exists():
+        shutil.rmtree(staging)
+    staging.mkdir()
+    for folder in {class_of(step.destination) for step in steps}:
+        (staging / folder).mkdir()
+    changed = []
+    with progress_bar(len(steps), "Copying images") as bar:
+        for step in steps:
+            content = read_file(step.source)
+            if hashlib.sha256(content).hexdigest() == step.sha256:
+                cache.put(write_file(f"{staging}/{step.destination}", content), step.sha256)
+            else:
+                changed.append(step.source)
+            bar.update()
+    if changed:
+        raise Problem("Images changed since the plan was made; nothing was merged.", changed, "Plan again.")
+
+
+def _remove_empty_folders(raw: Path) -> None:
+    for place, _, files in os.walk(raw, topdown=False):
+        if not files and place != str(raw):
+            with suppress(OSError):  # there are folders in it
+                Path(place).rmdir()
+
+
+def _list_images(raw: Path) -> list[str]:
+    """Paths relative to the training set of what counts as an image: every file in a class that is not hidden."""
+    return [name for name in list_files(raw) if "/" in name and "/." not in f"/{name}"]

@@ -1,0 +1,106 @@
+"""What a notebook is told from outside: its parameters, and the files that they name."""
+
+import ast
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from helpers.label_studio import pull as pulling
+from helpers.label_studio.client import connect, parse_project_url
+from helpers.label_studio.settings import read_settings
+from helpers.problems import Problem
+from helpers.workspace import EXTRA
+
+INJECTED = "# Parameters\n"  # how papermill begins the cell that it adds
+
+
+def check_parameters(namespace: Mapping[str, Any]) -> None:
+    """See that each parameter exists and has its type: papermill only warns of unknown names, and guesses types.
+
+    Parameters
+    ----------
+    namespace : mapping
+        ``globals()`` of the notebook. A parameter is what a cell run so far declared as ``name: type = value``.
+
+    Raises
+    ------
+    Problem
+        Every parameter that does not exist or has the wrong type, with its name.
+    """
+    declared, injected = {}, []
+    for source in namespace["In"]:
+        try:
+            statements = ast.parse(source).body
+        except SyntaxError:  # somebody tried something out in another cell
+            continue
+        for statement in statements:
+            if isinstance(statement, ast.AnnAssign):
+                declared[ast.unparse(statement.target)] = ast.unparse(statement.annotation)
+            elif isinstance(statement, ast.Assign) and source.startswith(INJECTED):
+                injected += [ast.unparse(target) for target in statement.targets]
+
+    wrong = [f"there is no parameter `{name}`" for name in injected if name not in declared]
+    for name, kind in declared.items():
+        value = namespace.get(name)
+        found = type(value).__name__
+        if found != kind and (found, kind) != ("int", "float"):
+            wrong.append(f"`{name}` must be {kind}, not {found} {value!r}")
+    if wrong:
+        raise Problem(
+            "The notebook does not take these parameters.",
+            wrong,
+            f"It takes {', '.join(declared)}. papermill guesses types: give text as -r name value, "
+            "and a list as -y 'name: [a, b]'.",
+        )
+
+
+def fetch_export(export: str, root: Path) -> Path:
+    """Find the file that the parameter `export` means, or pull it from Label Studio.
+
+    A file is looked for where the command was typed, then at the root of the workspace, then in its ``extra-data``.
+    Of the address of a project, the labels are pulled into ``extra-data``.
+
+    Raises
+    ------
+    Problem
+        It is in none of these places; all are named. Or as `label_studio.connect` and `pulling.pull_export` raise.
+    """
+    if project := parse_project_url(export):
+        return pulling.pull_export(connect(read_settings(root), project[0]), project[1], root / EXTRA)
+    folders = [Path.cwd(), root, root / EXTRA]
+    advice = "Export the labels from Label Studio, for example as JSON-MIN, or give the address of the project."
+    return _find(export, folders, Path.is_file, advice)
+
+
+def find_images(images: str, root: Path) -> Path:
+    """Find the folder that the parameter `images` means: where the command was typed, then at the root.
+
+    Raises
+    ------
+    Problem
+        It is in neither place; both are named.
+    """
+    return _find(images, [Path.cwd(), root], Path.is_dir, "`images` is the folder of the labelled pictures.")
+
+
+def fetch_images(images: str, root: Path, export: str, labels: pd.DataFrame) -> Path:
+    """Find that folder and, if `export` is the address of a project, fetch the labelled images that it lacks.
+
+    Raises
+    ------
+    Problem
+        As `find_images` and `label_studio.connect` do.
+    """
+    folder = find_images(images, root)
+    if project := parse_project_url(export):
+        pulling.fetch_images(connect(read_settings(root), project[0]), labels, folder)
+    return folder
+
+
+def _find(name: str, folders: list[Path], fits: Callable[[Path], bool], advice: str) -> Path:
+    places = [folder / name for folder in folders]
+    for place in filter(fits, places):
+        return place
+    raise Problem(f"There is no {name!r}.", map(str, places), advice)

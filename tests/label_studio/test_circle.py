@@ -1,0 +1,105 @@
+"""The whole circle with a real Label Studio: pictures go out pre-labelled, labels come back, a new model answers."""
+
+from typing import Any
+
+import pytest
+from headless import run_notebook
+from servers import serving
+from sklearn.datasets import load_digits
+
+from helpers.label_studio.backend import make_app
+from helpers.label_studio.client import Server, connect, list_projects
+from helpers.label_studio.settings import Settings, read_settings
+from helpers.workspace import MODEL, Workspace
+
+TITLE, PASSWORD = "Digits of the circle", "s3cret"
+PICTURES, LABELLED, SHARED, DISPUTED = 60, 50, 10, 3  # two people see some of the labelled ones, and dispute a few
+
+
+@pytest.fixture
+def workspace(sample, label_studio, monkeypatch) -> Workspace:
+    """A sample with sixty pictures that nobody labelled, and with the settings of the server."""
+    monkeypatch.setenv("LABEL_STUDIO_URL", label_studio.url)
+    monkeypatch.setenv("LABEL_STUDIO_API_KEY", label_studio.personal_access_token)
+    (sample.root / "extra-data/annotations.json").unlink()
+    for picture in sorted((sample.root / "extra-data").glob("*.png"))[PICTURES:]:
+        picture.unlink()
+    return sample
+
+
+def truth(task: dict[str, Any]) -> str:
+    """What the picture of a task shows: its name has the number of the digit in scikit-learn's set."""
+    return str(load_digits().target[int(picture_of(task)[-8:-4])])
+
+
+def run_whole(workspace: Workspace, name: str, *options: str) -> None:
+    result = run_notebook(workspace, name, *options)
+    assert result.returncode == 0, result.stderr[-3000:]
+
+
+def tasks_of(server: Server, project: int) -> list[dict[str, Any]]:
+    fields = {"project": project, "fields": "all", "page_size": PICTURES}
+    return server.ask("GET", "/api/tasks", params=fields)["tasks"]
+
+
+def picture_of(task: dict[str, Any]) -> str:
+    return str(task["data"]["image"].rpartition("/")[2].partition("-")[2])
+
+
+def annotate(server: Server, task: dict[str, Any], label: str, person: int) -> None:
+    region = {"from_name": "label", "to_name": "image", "type": "choices", "value": {"choices": [label]}}
+    answer = {"result": [region], "lead_time": 2.5, "completed_by": person}
+    server.ask("POST", f"/api/tasks/{task['id']}/annotations/", json=answer)
+
+
+@pytest.mark.label_studio
+def test_labels_come_back_as_a_model_that_prelabels_the_next_pictures(workspace):
+    server = connect(read_settings(workspace.root))
+    old_model = (workspace.root / MODEL).read_bytes()
+
+    run_whole(workspace, "label.ipynb", "-p", "title", TITLE, "-p", "send", "True")
+    (project,) = (number for number, title in list_projects(server).items() if title == TITLE)
+    tasks = tasks_of(server, project)
+    assert len(tasks) == PICTURES
+    assert all(len(task["predictions"]) == 1 and 0 <= task["predictions"][0]["score"] <= 1 for task in tasks)
+
+    people = [
+        server.ask("POST", "/api/users/", json={"email": f"{name}@example.com", "username": name, "password": name * 3})
+        for name in ("ann", "bob")
+    ]
+    for number, task in enumerate(tasks[:LABELLED]):
+        label = truth(task)
+        annotate(server, task, label, people[0]["id"])
+        if number < SHARED:
+            annotate(server, task, str((int(label) + 1) % 10) if number < DISPUTED else label, people[1]["id"])
+
+    connected = Settings(backend_password=PASSWORD)
+    with serving(make_app(workspace.root, connected)) as url:
+        connection = {"project": project, "url": url, "title": "model", "auth_method": "BASIC_AUTH"}
+        connection |= {"basic_auth_user": connected.backend_user, "basic_auth_pass": PASSWORD}
+        backend = server.ask("POST", "/api/ml", json=connection)["id"]
+        old_version = served_version(server, backend)
+
+        export = f"{server.url}/projects/{project}"
+        options = ["-r", "export", export, "-p", "publish", "True", "-r", "publish_anyway", "sixty are few"]
+        run_whole(workspace, "retrain.ipynb", *options)
+        merged = {path.name: path.parent.name for path in (workspace.root / "data/raw").glob("*/*.png")}
+        assert all(merged.get(picture_of(task)) == truth(task) for task in tasks[DISPUTED:LABELLED])
+        assert not any(picture_of(task) in merged for task in [*tasks[:DISPUTED], *tasks[LABELLED:]])
+        assert (
+            f"images {LABELLED - DISPUTED} added, 0 moved, {PICTURES - LABELLED + DISPUTED} left out"
+            in workspace.git("log", "-1", "--format=%s", "origin/main")
+        )
+        assert (workspace.root / MODEL).read_bytes() != old_model
+
+        new_version = served_version(server, backend)
+        assert new_version != old_version
+        everything = {"selectedItems": {"all": True, "excluded": []}}
+        action = {"id": "retrieve_tasks_predictions", "project": project}
+        server.ask("POST", "/api/dm/actions", params=action, json=everything)
+        for task in tasks_of(server, project)[LABELLED:]:
+            assert new_version in {prediction["model_version"] for prediction in task["predictions"]}
+
+
+def served_version(server: Server, backend: int) -> str:
+    return str(server.ask("GET", f"/api/ml/{backend}/versions")["versions"][0])

@@ -1,0 +1,203 @@
+"""Pulling an export and images from Label Studio: a real one, and one that means no good."""
+
+import json
+from io import BytesIO
+from itertools import repeat
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from label_studio_server import Answer
+from PIL import Image
+
+from helpers.label_studio.client import Server, connect
+from helpers.label_studio.label_config import make_config
+from helpers.label_studio.pull import fetch_images, pull_export
+from helpers.label_studio.settings import Settings
+from helpers.labels.consensus import read_export
+from helpers.merge.files import ImageFiles
+from helpers.problems import Problem
+
+CLASSES = ["cat", "dog"]
+CHOSEN = {"from_name": "label", "to_name": "image", "type": "choices", "value": {"choices": ["cat"]}}
+
+
+def picture(number: int) -> bytes:
+    pixels = np.random.default_rng(number).integers(0, 256, (16, 16, 3), dtype=np.uint8)
+    file = BytesIO()
+    Image.fromarray(pixels).save(file, format="PNG")
+    return file.getvalue()
+
+
+@pytest.fixture
+def server(label_studio):
+    return connect(Settings(_env_file=None, label_studio_url=label_studio.url, label_studio_api_key=label_studio.key))
+
+
+@pytest.fixture
+def hostile(pretended):
+    settings = Settings(_env_file=None, label_studio_url=pretended.url, label_studio_api_key="key")
+    pretended.answers["/api/projects"] = lambda _: Answer(body=b'{"results": [{"id": 1, "title": "Cats"}]}')
+    return connect(settings)
+
+
+def make_project(server: Server, title: str, files: dict[str, bytes]) -> int:
+    """A project with one task for each file, as somebody makes it who uploads by hand."""
+    wanted = {"title": title, "label_config": make_config(CLASSES)}
+    number = server.ask("POST", "/api/projects/", json=wanted)["id"]
+    uploads = {str(n): item for n, item in enumerate(files.items())}
+    server.ask("POST", f"/api/projects/{number}/import", files=uploads)
+    return number
+
+
+def annotate(server: Server, project: int, label: str) -> None:
+    """Label the next task."""
+    task = server.ask("GET", f"/api/projects/{project}/next")["id"]
+    chosen = {"from_name": "label", "to_name": "image", "type": "choices", "value": {"choices": [label]}}
+    server.ask("POST", f"/api/tasks/{task}/annotations/", json={"result": [chosen], "lead_time": 1})
+
+
+def exported(*images: str) -> pd.DataFrame:
+    """What an export says of images that are all labelled."""
+    return pd.DataFrame({"image": images, "file": [image.rpartition("/")[2] for image in images], "label": "cat"})
+
+
+@pytest.mark.label_studio
+def test_each_state_of_a_project_is_kept_once(server, tmp_path):
+    project = make_project(server, "States", {"a.png": picture(1), "b.png": picture(2)})
+    annotate(server, project, "cat")
+
+    first = pull_export(server, project, tmp_path / "exports")
+    again = pull_export(server, project, tmp_path / "exports")
+    annotate(server, project, "dog")
+    second = pull_export(server, project, tmp_path / "exports")
+
+    assert first == again
+    assert sorted((tmp_path / "exports").iterdir()) == sorted([first, second])
+    assert first.name.startswith(f"project-{project}-")
+    assert read_export(first)["label"].tolist() == ["cat", None]
+    assert read_export(second)["label"].tolist() == ["cat", "dog"]
+
+
+@pytest.mark.label_studio
+def test_a_project_that_is_not_there_is_a_problem_that_lists_those_that_are(server, tmp_path):
+    project = make_project(server, "The only one of this name", {"a.png": picture(1)})
+
+    with pytest.raises(Problem, match="has no project 999") as problem:
+        pull_export(server, 999, tmp_path)
+
+    assert f"{project}: The only one of this name" in problem.value.details
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.label_studio
+def test_images_that_are_not_on_disk_are_fetched(server, tmp_path):
+    files = {"a.png": picture(1), "mars rover (1).png": picture(2), "übermut.png": picture(3)}
+    project = make_project(server, "Images", files)
+    for _ in files:
+        annotate(server, project, "cat")
+    images = tmp_path / "images"
+    images.mkdir()
+    (images / "a.png").write_bytes(files["a.png"])
+    labels = read_export(pull_export(server, project, tmp_path))
+
+    assert fetch_images(server, labels, images) == 2
+    assert fetch_images(server, labels, images) == 0
+
+    known = ImageFiles(images)
+    for image, file, name in zip(labels["image"], labels["file"], files, strict=True):
+        (found,) = known.find(image, file)
+        assert Path(found).read_bytes() == files[name]
+
+
+@pytest.mark.label_studio
+def test_an_image_that_several_files_could_be_is_fetched(server, tmp_path):
+    project = make_project(server, "Ambiguous", {"a.png": picture(1)})
+    annotate(server, project, "cat")
+    for number, folder in enumerate(("one", "two"), start=4):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "a.png").write_bytes(picture(number))
+    labels = read_export(pull_export(server, project, tmp_path / "exports"))
+
+    fetch_images(server, labels, tmp_path)
+
+    (found,) = ImageFiles(tmp_path).find(labels["image"][0], labels["file"][0])
+    assert Path(found).read_bytes() == picture(1)
+
+
+@pytest.mark.parametrize(
+    ("answer", "problem"),
+    [
+        (Answer(body=b'{"data": []}'), "is none"),
+        (Answer(body=b'[{"data": {}}]'), "is none"),
+        (Answer(body=b'[{"data": {'), "damaged"),
+        (Answer(body=b"[", headers={"Content-Length": "100"}), "does not answer"),
+        (Answer(500, b'{"detail": "out of memory"}'), "out of memory"),
+    ],
+)
+def test_what_is_no_export_is_not_kept(hostile, pretended, tmp_path, answer, problem):
+    pretended.answers["/api/projects/1/export"] = lambda _: answer
+
+    with pytest.raises(Problem, match=problem):
+        pull_export(hostile, 1, tmp_path)
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_local_file_of_the_server_keeps_its_path(hostile, pretended, tmp_path):
+    pretended.answers["/data/local-files/"] = lambda _: Answer(body=picture(1))
+    labels = exported("/data/local-files/?d=photos/2026/mars%201.png")
+    labels["file"] = ["photos/2026/mars 1.png"]
+
+    assert fetch_images(hostile, labels, tmp_path) == 1
+
+    found = ImageFiles(tmp_path).find(labels["image"][0], labels["file"][0])
+    assert found == [str(tmp_path / "photos" / "2026" / "mars 1.png")]
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        "/data/upload/1/..%2f..%2fevil.png",
+        "/data/upload/1/../../evil.png",
+        "/data/local-files/?d=../evil.png",
+        "/data/local-files/?d=/etc/evil.png",
+        "/data/upload/1/evil.py",
+        "http://example.com/evil.png",
+        "s3://bucket/evil.png",
+        "data:image/png;base64,AAAA",
+    ],
+)
+def test_a_hostile_reference_writes_nothing(hostile, pretended, tmp_path, image):
+    pretended.answers["/data/local-files/"] = lambda _: Answer(body=picture(1))
+    (tmp_path / "export.json").write_text(
+        json.dumps([{"id": 1, "data": {"image": image}, "annotations": [{"result": [CHOSEN], "completed_by": 1}]}])
+    )
+    labels = read_export(tmp_path / "export.json")
+    assert labels["label"].tolist() == ["cat"]
+    images = tmp_path / "below" / "images"
+
+    assert fetch_images(hostile, labels, images) == 0
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [tmp_path / "export.json"]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Answer(body=b"<html>"),
+        Answer(body=picture(1)[:200]),
+        Answer(body=picture(1), headers={"Content-Length": "100000"}),
+        Answer(body=repeat(b" " * (1 << 20))),
+        Answer(302, headers={"Location": "http://example.com/evil.png"}),
+        Answer(404),
+    ],
+)
+def test_what_is_no_picture_is_not_kept(hostile, pretended, tmp_path, caplog, answer):
+    pretended.answers["/data/upload/1/0a1b2c3d-cat.png"] = lambda _: answer
+    pretended.answers["/data/upload/1/0a1b2c3e-dog.png"] = lambda _: Answer(body=picture(2))
+    labels = exported("/data/upload/1/0a1b2c3d-cat.png", "/data/upload/1/0a1b2c3e-dog.png")
+
+    assert fetch_images(hostile, labels, tmp_path) == 1
+    assert [path.name for path in (tmp_path / "1").iterdir()] == ["0a1b2c3e-dog.png"]
+    assert "0a1b2c3d-cat.png was not fetched" in caplog.text

@@ -1,0 +1,115 @@
+"""What files hash to is remembered for as long as they stay as they are, and no longer."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from helpers.merge import hashes
+from helpers.merge.content import sha256_of, status_of
+from helpers.merge.hashes import HashCache, hash_files
+
+LONG_AGO, YESTERDAY = 1_600_000_000_000_000_000, 1_700_000_000_000_000_000  # nanoseconds
+
+
+@pytest.fixture
+def cache(tmp_path) -> Path:
+    return tmp_path / "hashes.json"
+
+
+@pytest.fixture
+def files(tmp_path) -> list[str]:
+    """Two files that nobody has touched for years."""
+    names = [str(tmp_path / "a"), str(tmp_path / "b")]
+    for name in names:
+        write(name, name)
+    return names
+
+
+def write(name: str, text: str, modified: int = LONG_AGO) -> None:
+    Path(name).write_text(text)
+    os.utime(name, ns=(modified, modified))
+
+
+def hash_and_save(files: list[str], cache: Path | None) -> tuple[dict[str, str], list[str]]:
+    """The hashes of files, and which of them were read for that."""
+    read = []
+
+    def note(file: str, size: int) -> tuple[str, str]:
+        read.append(file)
+        return (sha256_of(file), "") if size >= 0 else ("", "no file")
+
+    known = HashCache(cache)
+    results = hash_files({file: status_of(file) for file in files}, note, known, "Reading")
+    known.save()
+    return {file: sha256 for file, (sha256, _) in results.items()}, read
+
+
+def truth(files: list[str]) -> dict[str, str]:
+    return {file: sha256_of(file) for file in files}
+
+
+def test_files_are_read_once(files, cache):
+    assert hash_and_save(files, cache) == (truth(files), files)
+    assert hash_and_save(files, cache) == (truth(files), [])
+
+
+def test_wherever_they_are_moved(files, cache, tmp_path):
+    hash_and_save(files, cache)
+    moved = str(tmp_path / "moved")
+    Path(files[0]).rename(moved)
+    assert hash_and_save([moved], cache) == (truth([moved]), [])
+
+
+@pytest.mark.parametrize(("length", "modified"), [(0, YESTERDAY), (1, LONG_AGO)], ids=["later", "longer"])
+def test_what_changed_is_read_again(files, cache, length, modified):
+    hash_and_save(files, cache)
+    write(files[0], files[0].upper() + length * "!", modified)
+    assert hash_and_save(files, cache) == (truth(files), files[:1])
+
+
+def test_another_file_in_its_place_is_read(files, cache, tmp_path):
+    hash_and_save(files, cache)
+    write(str(tmp_path / "other"), files[0].upper())
+    (tmp_path / "other").replace(files[0])
+    assert hash_and_save(files, cache) == (truth(files), files[:1])
+
+
+def test_what_may_have_changed_within_one_tick_of_the_clock_is_read_again(files, cache):
+    hash_and_save(files, cache)
+    os.utime(cache, ns=(LONG_AGO, LONG_AGO))
+    assert hash_and_save(files, cache) == (truth(files), files)
+    assert hash_and_save(files, cache) == (truth(files), []), "by now the clock has gone on"
+
+
+def test_a_problem_is_not_remembered(files, cache, tmp_path):
+    missing = str(tmp_path / "missing")
+    assert hash_and_save([missing], cache) == ({missing: ""}, [missing])
+    assert hash_and_save([missing], cache) == ({missing: ""}, [missing])
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b"\xff\xfe"])
+def test_a_damaged_cache_knows_nothing_and_is_made_anew(files, cache, content):
+    cache.write_bytes(content)
+    assert hash_and_save(files, cache) == (truth(files), files)
+    assert hash_and_save(files, cache) == (truth(files), [])
+
+
+def test_a_cache_that_grew_too_large_begins_anew(files, cache, monkeypatch):
+    hash_and_save(files, cache)
+    monkeypatch.setattr(hashes, "LARGEST_CACHE", 10)
+    assert hash_and_save(files[:1], cache) == (truth(files[:1]), files[:1])
+    monkeypatch.undo()
+    assert hash_and_save(files, cache) == (truth(files), files[1:])
+
+
+@pytest.mark.parametrize("place", ["no-folder/hashes.json", "a-folder"])
+def test_without_room_for_a_cache_files_are_hashed_all_the_same(files, tmp_path, place):
+    (tmp_path / "a-folder").mkdir()
+    before = sorted(tmp_path.iterdir())
+    assert hash_and_save(files, tmp_path / place) == (truth(files), files)
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_without_a_cache_nothing_is_remembered(files):
+    assert hash_and_save(files, None) == hash_and_save(files, None) == (truth(files), files)

@@ -1,0 +1,108 @@
+"""Pictures come in every shape; the classifier sees one."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from helpers.decode import UNREADABLE, read_pixels
+
+
+def encoded(image: Image.Image, kind: str, **options: object) -> io.BytesIO:
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    file.seek(0)
+    return file
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF"])
+@pytest.mark.parametrize(("colour", "channels"), [("rgb", 3), ("grey", 1)])
+def test_every_format_becomes_a_square_of_its_colours(kind, colour, channels):
+    pixels = read_pixels(encoded(Image.new("RGB", (70, 40), (200, 100, 50)), kind), 16, colour)
+    assert pixels.shape == (16, 16, channels)
+    assert pixels.dtype == np.uint8
+    expected = [200, 100, 50] if colour == "rgb" else [124]
+    assert np.abs(pixels.reshape(-1, channels).mean(axis=0) - expected).max() < 6
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA", "CMYK", "F"])
+def test_every_colour_mode_is_read(mode):
+    source = Image.new("L", (20, 20), 255).convert(mode)
+    file = encoded(source, "TIFF" if mode in {"CMYK", "F"} else "PNG")
+    assert read_pixels(file, 8, "rgb").mean() == 255
+
+
+@pytest.mark.parametrize(
+    ("mode", "kind"),
+    [("LA", "PNG"), ("LA", "TIFF"), ("PA", "TIFF"), ("RGBA", "PNG"), ("RGBA", "TIFF"), ("RGBA", "WEBP")],
+)
+def test_what_is_transparent_shows_white_and_what_is_half_transparent_shines_through(mode, kind):
+    source = Image.new("L", (30, 10), 0).convert(mode.replace("A", ""))
+    alpha = Image.new("L", (30, 10), 0)
+    alpha.paste(128, (10, 0, 20, 10))
+    alpha.paste(255, (20, 0, 30, 10))
+    source.putalpha(alpha)
+    assert source.mode == mode
+    pixels = read_pixels(encoded(source, kind, lossless=True), 30, "grey")[..., 0]
+    assert [set(pixels[:, column].tolist()) for column in (0, 15, 29)] == [{255}, {127}, {0}]
+
+
+@pytest.mark.parametrize(
+    ("mode", "kind", "black"),
+    [
+        ("1", "PNG", 0),
+        ("L", "PNG", 0),
+        ("I;16", "PNG", 0),
+        ("RGB", "PNG", (0, 0, 0)),
+        ("P", "PNG", 0),
+        ("P", "PNG", b"\0"),
+        ("P", "GIF", 0),
+    ],
+)
+def test_the_one_colour_that_stands_for_transparent_shows_white(mode, kind, black):
+    light = 255 if mode == "1" else 102
+    source = Image.new("L", (20, 20), 0)
+    source.paste(light, (10, 0, 20, 20))
+    if mode == "I;16":
+        source = Image.fromarray(np.asarray(source).astype(np.uint16) << 8)
+    pixels = read_pixels(encoded(source.convert(mode), kind, transparency=black), 20, "grey")[..., 0]
+    assert (pixels[:, :10] == 255).all()
+    assert (pixels[:, 10:] == light).all()
+
+
+def test_sixteen_bit_pictures_keep_their_greys():
+    ramp = Image.fromarray(np.linspace(0, 65535, 64).astype(np.uint16).reshape(8, 8))
+    pixels = read_pixels(encoded(ramp, "PNG"), 8, "grey")
+    assert pixels.min() < 10
+    assert pixels.max() > 245
+    assert 110 < pixels.mean() < 145
+
+
+def test_photographs_are_turned_upright():
+    sideways = Image.new("RGB", (40, 40))
+    sideways.paste((255, 255, 255), (0, 0, 20, 40))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was turned: what lies left belongs on top
+    pixels = read_pixels(encoded(sideways, "JPEG", exif=exif.tobytes()), 8, "grey")[..., 0]
+    assert pixels[:3].mean() > 240
+    assert pixels[-3:].mean() < 15
+
+
+@pytest.mark.parametrize("data", [b"", b"no picture", b"\x89PNG\r\n\x1a\n", b"%PDF-1.4", b"<svg/>"])
+def test_what_is_no_picture_is_refused(data):
+    with pytest.raises(UNREADABLE):
+        read_pixels(io.BytesIO(data), 8, "rgb")
+
+
+def test_a_picture_cut_short_is_refused():
+    whole = encoded(Image.effect_noise((64, 64), 50), "JPEG").getvalue()
+    with pytest.raises(UNREADABLE):
+        read_pixels(io.BytesIO(whole[: len(whole) // 2]), 8, "rgb")
+
+
+def test_a_decompression_bomb_is_refused():
+    bomb = encoded(Image.new("1", (12_000, 12_000)), "PNG")
+    assert len(bomb.getvalue()) < 100_000
+    with pytest.raises(Image.DecompressionBombError):
+        read_pixels(bomb, 8, "rgb")

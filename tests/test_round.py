@@ -1,0 +1,172 @@
+"""A round in a real workspace: what can be known is said at its start, and its decision says what was compared."""
+
+import json
+from typing import Any
+
+import pandas as pd
+import pytest
+from PIL import Image
+
+from helpers import round as rounds
+from helpers.merge import plan as dataset
+from helpers.merge.lineage import read_lineage
+from helpers.problems import EndOfRun, Problem
+from helpers.publishing import decline_round, publish_round
+from helpers.workspace import LINEAGE, RAW, Workspace
+
+PARAMETERS: dict[str, Any] = {
+    "baseline": "HEAD",
+    "on_problem": "stop",
+    "on_disagreement": "leave out",
+    "publish": False,
+    "decline": False,
+}
+PLAN = pd.DataFrame({"action": ["add"]})
+
+
+def train(workspace: Workspace, epochs: int) -> None:
+    params = workspace.root / "params.yaml"
+    lines = params.read_text().splitlines(keepends=True)
+    params.write_text("".join(f"  epochs: {epochs}\n" if line.startswith("  epochs:") else line for line in lines))
+    workspace.reproduce()
+
+
+def decide(workspace: Workspace, baseline: str = "HEAD") -> dict[str, Any]:
+    commit = rounds.find_baseline(workspace, baseline)
+    export = workspace.root / "extra-data/annotations.json"
+    return rounds.record_decision(workspace, rounds.score_held_out(workspace, commit), commit, export)
+
+
+def version_at(workspace: Workspace, revision: str) -> str:
+    return rounds.load_classifier(workspace.read_at(revision, rounds.MODEL) or b"").version
+
+
+def test_everything_that_will_fail_later_is_said_at_the_start(sample):
+    (sample.root / "params.yaml").write_text("prepare: {}\ntrain: {}\n")
+    sample.git("checkout", "--quiet", "--detach")
+    before = sample.git("status", "--porcelain")
+    wrong = {"baseline": "nowhere", "on_problem": "stp", "on_disagreement": "ask", "publish": True}
+    with pytest.raises(Problem) as problem:
+        rounds.start_round(sample, **PARAMETERS | wrong)
+    for named in ("`nowhere`", "'stp'", "'ask'", "no branch", "prepare.seed", "train.epochs"):
+        assert named in str(problem.value)
+    assert sample.git("status", "--porcelain") == before
+
+
+def test_a_baseline_whose_model_is_lost_is_said_at_the_start(sample):
+    train(sample, epochs=1)
+    for cached in (sample.root / ".dvc/cache").rglob("*"):
+        if cached.is_file():
+            cached.unlink()
+    sample.root.with_name("demo-storage").rename(sample.root.with_name("lost"))
+    with pytest.raises(Problem, match="neither in DVC's cache nor in its remote"):
+        rounds.start_round(sample, **PARAMETERS)
+
+
+def test_publishing_and_declining_at_once_is_refused(sample):
+    with pytest.raises(Problem, match="not both"):
+        rounds.start_round(sample, **PARAMETERS | {"publish": True, "decline": True})
+
+
+def test_declining_needs_no_other_parameter_to_be_right(sample):
+    rounds.remember_workspace(sample)
+    (sample.root / "evaluation/metrics.json").write_text("{}")
+    with pytest.raises(EndOfRun) as end:
+        rounds.start_round(sample, **PARAMETERS | {"decline": True, "baseline": "nowhere"})
+    assert "Declined" in end.value.sentence
+    assert sample.git("status", "--porcelain") == ""
+
+
+def test_a_model_that_head_refuses_cannot_be_published_against_an_older_one(sample):
+    train(sample, epochs=2)
+    sample.git("commit", "--quiet", "--all", "--message", "A poor model")
+    poor = version_at(sample, "HEAD")
+    train(sample, epochs=8)
+    sample.git("commit", "--quiet", "--all", "--message", "A good model")
+    good = version_at(sample, "HEAD")
+    train(sample, epochs=4)
+    assert not decide(sample)["accepted"]
+
+    decision = decide(sample, "HEAD~1")
+    assert decision["verdict"] == "better"
+    assert not decision["accepted"]
+    (rule,) = [rule for rule in decision["rules"] if not rule["passed"]]
+    assert poor in rule["explanation"]
+    assert good in rule["explanation"]
+    with pytest.raises(Problem, match="not accepted"):
+        publish_round(sample, PLAN, decision)
+
+    publish_round(sample, PLAN, decision, anyway="only to show it")
+    message = sample.git("log", "-1", "--format=%B")
+    names = [decision["model"], poor, sample.git("rev-parse", "--short", "HEAD~2").strip()]
+    assert all(name in message and name in decision["sentence"] for name in names)
+    again = decide(sample)
+    assert again["replaces_commit"] == again["baseline_commit"] == sample.git("rev-parse", "HEAD~1").strip()
+    assert not again["accepted"]
+
+
+def test_another_baseline_with_the_same_model_is_as_good_as_head(sample):
+    sample.git("commit", "--quiet", "--allow-empty", "--message", "Something else")
+    train(sample, epochs=9)
+    assert "baseline" not in [rule["rule"] for rule in decide(sample, "HEAD~1")["rules"] if not rule["passed"]]
+
+
+def test_models_that_were_declined_count_among_those_that_the_held_out_images_judged(sample):
+    versions = []
+    for epochs in (1, 2, 3):
+        rounds.remember_workspace(sample)
+        train(sample, epochs)
+        versions.append(decide(sample)["model"])
+        assert decide(sample)["judged"] == versions
+        decline_round(sample)
+    train(sample, epochs=4)
+    decision = decide(sample)
+    assert decision["judged"] == [*versions, decision["model"]]
+    assert any("4 models" in note for note in decision["notes"])
+    publish_round(sample, PLAN, decision, anyway="a test")
+    sample.git("clone", "--quiet", str(sample.root.with_name("demo.git")), str(sample.root.with_name("colleague")))
+    colleague = json.loads((sample.root.with_name("colleague") / "evaluation/decision.json").read_text())
+    assert colleague["judged"] == decision["judged"]
+
+
+def plan_label(workspace: Workspace, label: str, day: int) -> pd.DataFrame:
+    """The plan for an export in which somebody gave one picture this label on that day of January."""
+    labels = pd.DataFrame(
+        {
+            "image": ["/data/upload/1/12345678-picture.png"],
+            "file": ["12345678-picture.png"],
+            "label": [label],
+            "status": ["labelled"],
+            "reason": [None],
+            "tasks": [(1,)],
+            "annotators": [("1",)],
+            "labels": [(label,)],
+            "updated_at": [pd.Timestamp(2026, 1, day, tz="UTC")],
+            "lead_time": [1.0],
+            "by_model": [False],
+        }
+    )
+    raw = workspace.root / RAW
+    return dataset.plan_merge(labels, workspace.root / "extra-data", raw, lineage=workspace.root / LINEAGE)
+
+
+def test_the_newest_statement_about_a_label_counts_also_when_it_changed_nothing(sample):
+    Image.new("L", (8, 8), 77).save(sample.root / "extra-data/picture.png")
+    monday, tuesday, wednesday = 5, 6, 7
+    export = sample.root / "extra-data/annotations.json"
+    rounds.merge_round(sample, plan_label(sample, "3", monday), export)
+    rounds.merge_round(sample, plan_label(sample, "3", wednesday), export)
+    assert read_lineage(sample.root / LINEAGE)["updated_at"].tolist() == [pd.Timestamp(2026, 1, wednesday, tz="UTC")]
+    stale = plan_label(sample, "8", tuesday)
+    assert stale["action"].tolist() == ["keep"]
+    rounds.merge_round(sample, stale, export)
+    assert (sample.root / RAW / "3/picture.png").exists()
+
+
+def test_a_round_that_states_nothing_new_touches_nothing(sample):
+    Image.new("L", (8, 8), 77).save(sample.root / "extra-data/picture.png")
+    export = sample.root / "extra-data/annotations.json"
+    rounds.merge_round(sample, plan_label(sample, "3", 5), export)
+    before = (sample.root / LINEAGE).stat().st_mtime_ns
+    rounds.merge_round(sample, plan_label(sample, "3", 5), export)
+    assert (sample.root / LINEAGE).stat().st_mtime_ns == before
