@@ -39,7 +39,17 @@ class TrainParams(Params):
     flip: bool
 
 
-Section = TypeVar("Section", PrepareParams, TrainParams)
+class DecideParams(Params):
+    """Section ``decide``: the policy by which a new model is accepted."""
+
+    margin: float = Field(ge=0, le=1)
+    max_negative_flips: float = Field(ge=0, le=1)
+    min_class_support: int = Field(ge=1)
+    max_class_drop: float = Field(ge=0, le=1)
+    max_label_doubt: float = Field(ge=0, le=1)
+
+
+Section = TypeVar("Section", PrepareParams, TrainParams, DecideParams)
 
 
 def read_params(section: type[Section], path: Path = Path("params.yaml")) -> Section:
@@ -48,7 +58,7 @@ def read_params(section: type[Section], path: Path = Path("params.yaml")) -> Sec
     Parameters
     ----------
     section : type
-        `PrepareParams` or `TrainParams`.
+        `PrepareParams`, `TrainParams` or `DecideParams`.
     path : Path
         The settings file.
 
