@@ -16,8 +16,9 @@ import orjson
 from PIL import Image
 
 from helpers.labels.consensus import read_export
-from helpers.merge.content import sha256_of
-from helpers.merge.plan import apply_merge, plan_merge
+from helpers.merge.apply import apply_merge
+from helpers.merge.hashing import sha256_of
+from helpers.merge.plan import plan_merge
 from helpers.merge.rules import CHANGES
 
 IMAGES, RUNS = 100_000, 3

@@ -17,7 +17,8 @@ from helpers.comparison import decision
 from helpers.comparison import scores as comparison
 from helpers.labels import consensus as annotations
 from helpers.merge import plan as dataset
-from helpers.merge.content import sha256_of
+from helpers.merge.apply import apply_merge
+from helpers.merge.hashing import sha256_of
 from helpers.merge.lineage import extend_lineage, format_lineage, read_lineage
 from helpers.merge.rules import CHANGES
 from helpers.pipeline.model import load_classifier
@@ -110,7 +111,7 @@ def merge_round(workspace: Workspace, plan: pd.DataFrame, export: Path) -> None:
     # A round that only confirms labels is recorded too: what was exported before it must not correct them any more.
     if plan["action"].isin(CHANGES).any() or format_lineage(record) != format_lineage(known):
         remember_workspace(workspace)
-        dataset.apply_merge(plan, raw, lineage, export_sha256, hashes=hashes)
+        apply_merge(plan, raw, lineage, export_sha256, hashes=hashes)
     # Also where nothing is left to merge: an earlier run may have ended before this line.
     if not _is_tracked(workspace.root / LINEAGE):
         workspace.dvc("add", RAW, LINEAGE, quiet=True)

@@ -42,7 +42,7 @@ def class_balance(balance: pd.DataFrame) -> Figure:
     Parameters
     ----------
     balance : DataFrame
-        From `helpers.merge.plan.class_balance`.
+        From `helpers.merge.plan.count_classes`.
     """
     before, after = balance["before"], balance["after"]
     title = (

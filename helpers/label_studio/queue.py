@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 
 from helpers.decode import SUFFIXES, UNREADABLE, read_upright
-from helpers.merge.content import LARGEST_FILE, map_files, read_file, size_of
 from helpers.merge.files import list_files
+from helpers.merge.hashing import LARGEST_FILE, map_files, read_file, size_of
 from helpers.pipeline.model import Classifier
 from helpers.pipeline.near_duplicates import near_duplicates, perceptual_hash
 from helpers.problems import Problem

@@ -19,7 +19,7 @@ import pandas as pd
 
 from helpers.label_studio.client import NotFound, Server, list_projects
 from helpers.label_studio.label_config import Control, find_control, make_config
-from helpers.merge.content import size_of
+from helpers.merge.hashing import size_of
 from helpers.problems import Problem
 from helpers.progress import progress_bar
 

@@ -28,7 +28,7 @@ def place_images(
     Parameters
     ----------
     plan : DataFrame
-        The rows of `helpers.labels.consensus.read_export` and, all of them str: ``source``, ``sha256``, and the ``problem``
+        The rows of `helpers.labels.read_export` and, all of them str: ``source``, ``sha256``, and the ``problem``
         for which an image with a label cannot be merged.
     names : sequence of str
         All images of the training set, relative to it.

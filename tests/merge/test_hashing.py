@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from helpers.merge import hashes
-from helpers.merge.content import sha256_of, status_of
-from helpers.merge.hashes import HashCache, hash_files
+from helpers.merge import hashing
+from helpers.merge.hashing import HashCache, hash_files, sha256_of, status_of
 
 LONG_AGO, YESTERDAY = 1_600_000_000_000_000_000, 1_700_000_000_000_000_000  # nanoseconds
 
@@ -97,7 +96,7 @@ def test_a_damaged_cache_knows_nothing_and_is_made_anew(files, cache, content):
 
 def test_a_cache_that_grew_too_large_begins_anew(files, cache, monkeypatch):
     hash_and_save(files, cache)
-    monkeypatch.setattr(hashes, "LARGEST_CACHE", 10)
+    monkeypatch.setattr(hashing, "LARGEST_CACHE", 10)
     assert hash_and_save(files[:1], cache) == (truth(files[:1]), files[:1])
     monkeypatch.undo()
     assert hash_and_save(files, cache) == (truth(files), files[1:])

@@ -24,9 +24,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from helpers.labels.consensus import read_export
-from helpers.merge.content import sha256_of
+from helpers.merge.apply import apply_merge
+from helpers.merge.hashing import sha256_of
 from helpers.merge.lineage import read_lineage
-from helpers.merge.plan import apply_merge, class_balance, plan_merge
+from helpers.merge.plan import count_classes, plan_merge
 from helpers.merge.rules import CHANGES
 from helpers.problems import Problem
 
@@ -448,7 +449,7 @@ class TestApply:
         with pytest.raises(Problem, match=r"labels\.csv is damaged"):
             project.plan(labelled("a.png", "Mars"))
 
-    def test_class_balance_foretells_the_counts(self, project):
+    def test_count_classes_foretells_the_counts(self, project):
         project.merge(labelled("a.png", "Mars"), labelled("b.png", "Mars"))
         plan = project.plan(
             labelled("a.png", "Moon", TUESDAY),
@@ -456,7 +457,7 @@ class TestApply:
             labelled("c.png", "Venus"),
             new_classes=["Venus"],
         )
-        balance = class_balance(plan, project.raw)
+        balance = count_classes(plan, project.raw)
         assert balance["before"].to_dict() == {"Mars": 3, "Moon": 1, "Venus": 0}
         project.apply(plan)
         after = {folder.name: len(list(folder.iterdir())) for folder in project.raw.iterdir()}
