@@ -24,6 +24,7 @@ test: $(VENV)/installed ## Run the tests that take minutes together
 
 slow: $(VENV)/installed ## Run the tests that take longer
 	$(BIN)/pytest --numprocesses auto -m "slow and not kills"
+	HYPOTHESIS_PROFILE=thorough $(BIN)/pytest --numprocesses auto -m hypothesis
 
 kills: $(VENV)/installed ## Kill a hundred rounds at random instants: half an hour
 	$(BIN)/pytest --numprocesses auto -m kills
@@ -31,10 +32,11 @@ kills: $(VENV)/installed ## Kill a hundred rounds at random instants: half an ho
 circle: $(VENV)/installed ## Run the tests with a real Label Studio, which is installed once into ~/.cache
 	$(BIN)/pytest -m label_studio
 
-lint: $(VENV)/installed ## Check style and types
+lint: $(VENV)/installed ## Check style, types and which way imports point
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 
 format: $(VENV)/installed ## Put the code into shape

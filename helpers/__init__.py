@@ -1,10 +1,11 @@
-"""Retrain an image classifier from Label Studio labels: what the notebooks and the DVC stages call."""
+"""Retrain an image classifier from Label Studio labels. The folders are the steps of the way:
 
-import sys
-from importlib.util import find_spec
+labels        an export → one row per annotation → one label per image
+merge         labels and image files → a plan → data/raw
+pipeline      the stages of dvc.yaml: prepare, train, evaluate; with the network and the model file
+comparison    the old and the new model on the same images: tables, intervals, decision, figures
+round         one labelling round: all of these in turn, then publishing or declining the new model
+label_studio  the loop with a server: pull labels, queue images, answer with predictions
 
-if _missing := [name for name in ("bentoml", "dvc", "matplotlib", "pandas", "sklearn", "torch") if not find_spec(name)]:
-    raise ImportError(
-        f"{sys.executable} lacks {', '.join(_missing)}. Activate the environment (`source .venv/bin/activate`), "
-        "choose its kernel, or install what is missing (`pip install -r requirements.txt`)."
-    )
+A folder uses those above it at most; pyproject.toml has the rules, and `make lint` checks them.
+"""

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
+from hypothesis import settings
 from label_studio_server import LabelStudio, Pretended, pretend_label_studio, run_label_studio
 from PIL import Image
 
@@ -17,6 +18,10 @@ from examples.sample import make_sample, make_workspace
 from helpers.workspace import Workspace
 
 BIN = Path(sys.executable).parent
+
+settings.register_profile("quick", max_examples=20, deadline=None)
+settings.register_profile("thorough", max_examples=1000, deadline=None)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 
 @pytest.fixture(scope="session", autouse=True)

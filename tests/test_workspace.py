@@ -9,7 +9,6 @@ from threading import Timer
 
 import pytest
 
-from examples.sample import PROJECT
 from helpers.problems import Problem
 from helpers.workspace import INDEX, MODEL, Workspace, open_workspace
 
@@ -161,11 +160,3 @@ def test_dvc_is_found_without_an_activated_environment(sample, monkeypatch):
     params = sample.root / "params.yaml"
     params.write_text(params.read_text().replace("epochs: 8", "epochs: 1"))
     assert sample.reproduce() == "trained"
-
-
-def test_a_python_without_the_requirements_says_what_to_do():
-    command = [sys.executable, "-S", "-c", "import helpers"]  # -S: without what is installed
-    result = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True)
-    assert result.returncode == 1
-    assert "lacks bentoml, dvc" in result.stderr
-    assert "source .venv/bin/activate" in result.stderr

@@ -12,7 +12,7 @@ import pandas as pd
 from scipy.stats import bootstrap, hypergeom
 
 from helpers.comparison.statistics import bonett_price, mcnemar, wilson
-from helpers.pipeline.model import SMALLEST, cross_fit
+from helpers.pipeline.calibration import SMALLEST, cross_fit
 from helpers.problems import Problem
 
 METRICS = ["accuracy", "macro F1", "loss", "calibration error"]
@@ -55,7 +55,7 @@ def score_images(
     """Put what both models say of each held-out image side by side.
 
     Predictions are the models' own. How sure they are is judged on images that had no say in it: confidences and
-    probabilities of both are cross-fitted on the scored images (`helpers.pipeline.model.cross_fit`).
+    probabilities of both are cross-fitted on the scored images (`helpers.pipeline.calibration.cross_fit`).
 
     Parameters
     ----------

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from helpers.pipeline.model import cross_fit, load_classifier, score
+from helpers.pipeline.calibration import cross_fit, score
+from helpers.pipeline.model import load_classifier
 from helpers.problems import exit_on_problem
 
 PREPARED, MODEL, EVALUATION = Path("data/prepared"), Path("model/classifier.bentomodel"), Path("evaluation")
@@ -15,8 +16,7 @@ PREPARED, MODEL, EVALUATION = Path("data/prepared"), Path("model/classifier.bent
 def main() -> None:
     """Predict every held-out image and sum up, over all classes and class by class.
 
-    Confidences and loss are cross-fitted (`helpers.pipeline.model.cross_fit`): the model's own temperature was fitted on
-    these images.
+    Confidences and loss are cross-fitted: the model's own temperature was fitted on these images.
     """
     classifier = load_classifier(MODEL.read_bytes(), str(MODEL))
     classes = np.array(classifier.description.classes)

@@ -14,15 +14,9 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from helpers.pipeline.model import (
-    Classifier,
-    Description,
-    build_network,
-    fit_temperature,
-    save_classifier,
-    score,
-    to_tensor,
-)
+from helpers.pipeline.calibration import fit_temperature, score
+from helpers.pipeline.model import Classifier, Description, save_classifier
+from helpers.pipeline.network import build_network, to_tensor
 from helpers.pipeline.params import PrepareParams, TrainParams, read_params
 from helpers.problems import exit_on_problem
 
@@ -80,7 +74,7 @@ def train(
     held_out = np.flatnonzero(index["split"] == "held-out")
     steps = max(1, round(len(training) / params.batch_size))
 
-    network = build_network(description).to(device)
+    network = build_network(images.shape[3], len(description.classes), description.width).to(device)
     shared = DistributedDataParallel(network) if workers > 1 else network
     optimizer = torch.optim.AdamW(network.parameters(), params.learning_rate, weight_decay=params.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, params.learning_rate, total_steps=params.epochs * steps)

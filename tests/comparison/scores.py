@@ -10,7 +10,7 @@ from helpers.comparison.scores import score_images, summary
 def images(labels, start=0):
     """Held-out images with the given labels, each of another content.
 
-    All contents are in one half of `helpers.pipeline.model.cross_fit`: scores hold the confidences that a test gives.
+    All contents are in one half of `helpers.pipeline.calibration.cross_fit`: scores hold the confidences that a test gives.
     """
     numbers = range(start, start + len(labels))
     return pd.DataFrame(

@@ -13,7 +13,7 @@ from statsmodels.stats.proportion import proportion_confint
 from helpers.comparison.decision import decide
 from helpers.comparison.scores import flips, per_class, populations, score_images, slices, summary, tally
 from helpers.comparison.statistics import bonett_price, mcnemar
-from helpers.pipeline.model import fit_temperature, temper
+from helpers.pipeline.calibration import fit_temperature, temper
 from helpers.problems import Problem
 
 CLASSES = list("abcde")

@@ -30,7 +30,8 @@ from helpers.label_studio import task_images as pictures
 from helpers.label_studio.backend import make_app
 from helpers.label_studio.settings import Settings
 from helpers.label_studio.trigger import Trigger
-from helpers.pipeline.model import Classifier, Description, build_network, load_classifier, save_classifier
+from helpers.pipeline.model import Classifier, Description, load_classifier, save_classifier
+from helpers.pipeline.network import build_network
 from helpers.workspace import MODEL, Workspace
 
 TRAFFIC = Path(__file__).parents[2] / "shared/exports/ml-backend-traffic.json"
@@ -126,7 +127,7 @@ def test_what_label_studio_really_sends_is_answered_as_it_expects(serve, root):
     planets = ("Earth", "Jupiter", "Mars", "Mercury", "Moon", "Neptune", "Pluto", "Saturn", "Uranus", "Venus")
     torch.manual_seed(0)
     description = Description(planets, image_size=16, colour="rgb", width=4)
-    commit_model(root, Classifier(build_network(description).eval(), description))
+    commit_model(root, Classifier(build_network(channels=3, classes=len(planets), width=4).eval(), description))
     backend = serve()
     answers = {}
     for asked, recorded in traffic.items():
@@ -318,7 +319,8 @@ def other_model(root: Path) -> Classifier:
     """A model with the same classes and other weights."""
     old = load_classifier((root / MODEL).read_bytes())
     torch.manual_seed(1)
-    return Classifier(build_network(old.description).eval(), old.description)
+    about = old.description
+    return Classifier(build_network(3, len(about.classes), about.width).eval(), about)
 
 
 def commit_model(root: Path, model: Classifier) -> None:

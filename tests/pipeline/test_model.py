@@ -13,7 +13,9 @@ from PIL import Image
 from safetensors.torch import save as save_tensors
 
 from helpers.decode import read_pixels
-from helpers.pipeline.model import Classifier, Description, build_network, load_classifier, save_classifier, score
+from helpers.pipeline.calibration import score
+from helpers.pipeline.model import Classifier, Description, load_classifier, save_classifier
+from helpers.pipeline.network import build_network
 from helpers.problems import Problem
 
 
@@ -21,7 +23,7 @@ from helpers.problems import Problem
 def classifier() -> Classifier:
     torch.manual_seed(0)
     description = Description(("Earth", "Möön", "a/b"), image_size=16, colour="rgb", width=4, trained_on={"images": 7})
-    return Classifier(build_network(description).eval(), description)
+    return Classifier(build_network(channels=3, classes=3, width=4).eval(), description)
 
 
 @pytest.fixture

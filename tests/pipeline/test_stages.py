@@ -16,7 +16,8 @@ import yaml
 from PIL import Image, ImageDraw
 from sklearn.metrics import classification_report
 
-from helpers.pipeline.model import fit_temperature, load_classifier, save_classifier, score, temper
+from helpers.pipeline.calibration import fit_temperature, score, temper
+from helpers.pipeline.model import load_classifier, save_classifier
 from helpers.pipeline.params import TrainParams
 from helpers.pipeline.prepare import is_held_out
 from helpers.pipeline.train import augment, calibrate

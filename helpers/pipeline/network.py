@@ -1,0 +1,25 @@
+"""The network, and pictures as it takes them: the place for a network of your own."""
+
+from itertools import pairwise
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+
+def build_network(channels: int, classes: int, width: int) -> nn.Sequential:
+    """Three strided convolutions and a linear layer: [N, channels, H, W] in 0..1 to logits [N, classes], any H and W.
+
+    The first layer brings pictures to zero mean and unit variance with statistics of its own training set.
+    """
+    sizes = [channels, width, 2 * width, 4 * width]
+    layers: list[nn.Module] = [nn.BatchNorm2d(channels, affine=False)]
+    for before, after in pairwise(sizes):
+        layers += [nn.Conv2d(before, after, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(after), nn.ReLU()]
+    layers += [nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(4 * sizes[-1], classes)]
+    return nn.Sequential(*layers)
+
+
+def to_tensor(pixels: np.ndarray) -> Tensor:
+    """uint8 [N, H, W, C] to float32 [N, C, H, W] in 0..1."""
+    return torch.from_numpy(np.ascontiguousarray(pixels)).permute(0, 3, 1, 2).float().div(255)
