@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from helpers.comparison.decision import failed_rules
 from helpers.merge.lineage import count_changes, parse_lineage, read_lineage
 from helpers.problems import Problem
 from helpers.workspace import DECISION, LINEAGE, RAW, Workspace
@@ -130,7 +131,7 @@ def publish_round(
     if not decision["accepted"] and not anyway:
         raise Problem(
             "Not published: the model is not accepted.",
-            [rule["explanation"] for rule in decision["rules"] if not rule["passed"]],
+            failed_rules(decision),
             "To publish it all the same, say why with the parameter `publish_anyway`.",
         )
     branch = require_branch(workspace)

@@ -15,6 +15,7 @@ import yaml
 
 from helpers.comparison import decision
 from helpers.comparison import scores as comparison
+from helpers.comparison.decision import failed_rules
 from helpers.labels import consensus as annotations
 from helpers.merge import plan as dataset
 from helpers.merge.apply import apply_merge
@@ -22,7 +23,7 @@ from helpers.merge.hashing import sha256_of
 from helpers.merge.lineage import extend_lineage, format_lineage, read_lineage
 from helpers.merge.rules import CHANGES
 from helpers.pipeline.model import load_classifier
-from helpers.pipeline.params import PrepareParams, TrainParams, read_params
+from helpers.pipeline.params import DecideParams, PrepareParams, TrainParams, read_params
 from helpers.pipeline.train import train
 from helpers.problems import EndOfRun, Problem, check_all, require_choice
 from helpers.publishing import decline_round, publish_round, remember_workspace, require_branch, tell_state
@@ -88,8 +89,7 @@ def end_round(
         `require_acceptance` is set, and the model is not accepted; or as `publish_round` raises.
     """
     if require_acceptance and not (decision["accepted"] or publish_anyway):
-        failed = [rule["explanation"] for rule in decision["rules"] if not rule["passed"]]
-        raise Problem(f"The new model is not accepted. {decision['sentence']}", failed)
+        raise Problem(f"The new model is not accepted. {decision['sentence']}", failed_rules(decision))
     done = publish_round(workspace, plan, decision, anyway=publish_anyway, tag=tag) if publish else []
     return "\n".join([*done, tell_state(workspace)])
 
@@ -285,7 +285,7 @@ def record_decision(
     export : Path
         The labels of this round.
     **rules
-        As `decision.decide` takes them.
+        Limits that differ from the section `decide` of params.yaml.
 
     Returns
     -------
@@ -302,14 +302,9 @@ def record_decision(
     other_baseline = ""
     if workspace.read_at(commit, MODEL) != workspace.read_at(replaced, MODEL):
         other_baseline = f"The comparison is with {old}, but the new model would replace {to_replace}."
-    decided = decision.decide(
-        scores,
-        comparison.summary(scores),
-        slices=slice_scores(workspace, scores),
-        changed=_changes_since(workspace, commit),
-        other_baseline=other_baseline,
-        **rules,
-    )
+    compared = comparison.Comparison(scores, read_lineage(workspace.root / LINEAGE), model, old, commit)
+    policy = read_params(DecideParams, workspace.root / "params.yaml").model_copy(update=rules)
+    decided = decision.decide(compared, policy, _changes_since(workspace, commit), other_baseline)
     seed = read_params(PrepareParams, workspace.root / "params.yaml").seed
     judged = _remember_judgement(workspace, model, seed)
     decided["sentence"] += f" New: model {model}. Old: {old}."

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 import pandas as pd
 from scipy.stats import binomtest
 
-from helpers.comparison.scores import per_class, tally
+from helpers.comparison.scores import Comparison
+from helpers.pipeline.params import DecideParams
 
 FEWEST_IMAGES = 6  # if five of five images flip the same way, the exact p is still above 0.05
 
@@ -21,17 +22,7 @@ class Rule(NamedTuple):
 
 
 def decide(
-    scores: pd.DataFrame,
-    figures: pd.DataFrame,
-    *,
-    margin: float = 0.01,
-    max_negative_flips: float = 0.05,
-    min_class_support: int = 10,
-    max_class_drop: float = 0.10,
-    max_label_doubt: float = 0.10,
-    slices: pd.DataFrame | None = None,
-    changed: Sequence[str] = (),
-    other_baseline: str = "",
+    comparison: Comparison, policy: DecideParams, changed: Sequence[str] = (), other_baseline: str = ""
 ) -> dict[str, Any]:
     """Decide whether the new model may replace the old one, with reasons.
 
@@ -42,23 +33,9 @@ def decide(
 
     Parameters
     ----------
-    scores : DataFrame
-        From `score_images`.
-    figures : DataFrame
-        From `summary` of these scores.
-    margin : float
-        Difference of accuracy that does not matter, as a share of images.
-    max_negative_flips : float
-        Share of images that may be right before and wrong now.
-    min_class_support : int
-        Classes with fewer images are too uncertain to stop a model.
-    max_class_drop : float
-        How far the recall of a class may fall.
-    max_label_doubt : float
-        How much less than overall the new model may agree with the labels of one annotator or round. Wrong labels spoil
-        training and held-out images alike, so that no comparison on these labels can find them out.
-    slices : DataFrame, optional
-        From `comparison.slices`; without it, labels are not doubted.
+    comparison : Comparison
+    policy : DecideParams
+        The limits of the rules.
     changed : sequence of str
         What else changed since the baseline: parameters, code.
     other_baseline : str
@@ -72,8 +49,8 @@ def decide(
         verdict in words. `rules`: of each its name `rule`, whether it `passed` and an `explanation`. `notes`: sentences
         on what limits the comparison. `images` (see `tally`) and `figures` (see `summary`).
     """
-    counts = tally(scores)
-    n, total = int(counts["scored"]["together"]), len(scores)
+    counts, figures = comparison.tally, comparison.summary
+    n, total = int(counts["scored"]["together"]), len(comparison.scores)
     rules = [Rule("enough images", n >= FEWEST_IMAGES, f"{n} of {total} images scored; {FEWEST_IMAGES} are needed.")]
     if n < FEWEST_IMAGES:
         verdict = "undecided"
@@ -89,7 +66,7 @@ def decide(
     else:
         overall: Any = figures.loc[("together", "accuracy")]
         low, high = overall["low"], overall["high"]
-        verdict = _verdict(low, high, margin)
+        verdict = _verdict(low, high, policy.margin)
         sentence = (
             f"{verdict.capitalize()}: {_percent(overall['new'])} of {n} held-out images right, "
             f"{_percent(overall['old'])} before (difference {_points(overall['difference'])} points, "
@@ -97,24 +74,30 @@ def decide(
             f"{', too few images to tell' if verdict == 'undecided' else ''}."
         )
         rules += [
-            _margin_rule(low, margin),
+            _margin_rule(low, policy.margin),
             _populations_rule(figures),
-            _flips_rule(int(counts["broken"]["together"]), n, max_negative_flips),
-            _classes_rule(per_class(scores), min_class_support, max_class_drop),
+            _flips_rule(int(counts["broken"]["together"]), n, policy.max_negative_flips),
+            _classes_rule(comparison.per_class, policy.min_class_support, policy.max_class_drop),
         ]
     if other_baseline:
         rules.append(Rule("baseline", False, other_baseline))
-    if slices is not None and n >= FEWEST_IMAGES:
-        rules.append(_labels_rule(slices, figures["new"]["together", "accuracy"], max_label_doubt))
+    if n >= FEWEST_IMAGES:
+        accuracy = figures["new"]["together", "accuracy"]
+        rules.append(_labels_rule(comparison.slices, accuracy, policy.max_label_doubt))
     return {
         "verdict": verdict,
         "accepted": all(rule.passed for rule in rules),
         "sentence": sentence,
         "rules": [rule._asdict() for rule in rules],
-        "notes": _notes(scores, changed),
+        "notes": _notes(comparison.scores, changed),
         "images": _records(counts),
         "figures": _records(figures),
     }
+
+
+def failed_rules(decision: dict[str, Any]) -> list[str]:
+    """Why the model is not accepted: the explanation of each rule that it did not pass."""
+    return [rule["explanation"] for rule in decision["rules"] if not rule["passed"]]
 
 
 def _verdict(low: float, high: float, margin: float) -> str:

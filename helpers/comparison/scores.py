@@ -6,6 +6,8 @@ arXiv 2103.03098).
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -18,6 +20,42 @@ from helpers.problems import Problem
 METRICS = ["accuracy", "macro F1", "loss", "calibration error"]
 BINS = 15  # of confidence, as Guo et al. 2017
 RESAMPLES = 2000
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """Two models on the same held-out images, with the tables drawn from them, each made once."""
+
+    scores: pd.DataFrame  # from score_images
+    lineage: pd.DataFrame  # from helpers.merge.lineage.read_lineage
+    new: str  # version of the new model
+    old: str  # version of the old one, empty if there is none
+    baseline: str  # the commit of the old one
+
+    @cached_property
+    def scored(self) -> pd.DataFrame:
+        """The rows of `scores` that count for both models."""
+        return self.scores[self.scores["scored"]]
+
+    @cached_property
+    def summary(self) -> pd.DataFrame:
+        return summary(self.scores)
+
+    @cached_property
+    def tally(self) -> pd.DataFrame:
+        return tally(self.scores)
+
+    @cached_property
+    def per_class(self) -> pd.DataFrame:
+        return per_class(self.scores)
+
+    @cached_property
+    def slices(self) -> pd.DataFrame:
+        return slices(self.scores, self.lineage)
+
+    @cached_property
+    def flips(self) -> pd.DataFrame:
+        return flips(self.scores)
 
 
 def populations(held_out: pd.DataFrame, old_index: pd.DataFrame | None) -> pd.Series:
@@ -304,8 +342,8 @@ def slices(scores: pd.DataFrame, lineage: pd.DataFrame) -> pd.DataFrame:
     scores : DataFrame
         From `score_images`. Only scored images are looked at.
     lineage : DataFrame
-        From `helpers.merge.lineage.read_lineage`. It counts where both content and label are those of the image; a label
-        that was changed by hand later is nobody's.
+        From `helpers.merge.lineage.read_lineage`. It counts where both content and label are those of the image; a
+        label that was changed by hand later is nobody's.
 
     Returns
     -------

@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 
 from helpers.comparison.decision import decide
-from helpers.comparison.scores import score_images, summary
+from helpers.comparison.scores import Comparison, score_images
+from helpers.pipeline.params import DecideParams
 
 
 def images(labels, start=0):
@@ -54,5 +55,15 @@ def noisy(rng, actual, accuracy, classes):
     return np.where(rng.random(len(actual)) < accuracy, actual, rng.choice(classes, len(actual)))
 
 
-def decided(scores, **settings):
-    return decide(scores, summary(scores), **settings)
+NO_LINEAGE = pd.DataFrame(columns=["sha256", "label", "annotators", "export_sha256", "by_model"], dtype=str)
+POLICY = DecideParams(
+    margin=0.01, max_negative_flips=0.05, min_class_support=10, max_class_drop=0.1, max_label_doubt=0.1
+)
+
+
+def comparison_of(scores, lineage=NO_LINEAGE):
+    return Comparison(scores, lineage, new="new", old="old", baseline="HEAD")
+
+
+def decided(scores, lineage=NO_LINEAGE, changed=(), **limits):
+    return decide(comparison_of(scores, lineage), POLICY.model_copy(update=limits), changed)

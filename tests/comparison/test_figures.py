@@ -179,7 +179,7 @@ def test_a_notebook_shows_each_figure_once_and_still_shows_the_users_own():
     cells = [
         f"import sys; sys.path.insert(0, {str(PROJECT)!r})\n"
         "import pandas as pd\n"
-        "from helpers import charts\n"
+        "from helpers.comparison import charts\n"
         "charts.class_balance(pd.DataFrame({'before': [1], 'after': [2]}, index=['月 $']))",
         "import matplotlib.pyplot as plt\nplt.plot([1, 2]);",
     ]

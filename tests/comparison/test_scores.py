@@ -10,7 +10,6 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, f1_score, log_loss, precision_recall_fscore_support
 from statsmodels.stats.proportion import proportion_confint
 
-from helpers.comparison.decision import decide
 from helpers.comparison.scores import flips, per_class, populations, score_images, slices, summary, tally
 from helpers.comparison.statistics import bonett_price, mcnemar
 from helpers.pipeline.calibration import fit_temperature, temper
@@ -342,11 +341,8 @@ class TestSlices:
         table.loc[bens, "label"] = np.random.default_rng(1).permutation(table.loc[bens, "label"])
         for labels, accepted in ((labelling_round[0], True), (table, False)):
             scores, lineage = self.scores(labels, pixels)
-            found = slices(scores, lineage)
             # The other rules keep still.
-            record = decide(
-                scores, summary(scores), slices=found, margin=0.5, max_negative_flips=1.0, max_class_drop=1.0
-            )
+            record = decided(scores, lineage, margin=0.5, max_negative_flips=1.0, max_class_drop=1.0)
             rule = next(rule for rule in record["rules"] if rule["rule"] == "labels")
             assert rule["passed"] is accepted
             assert record["accepted"] is accepted
