@@ -34,7 +34,7 @@ from helpers.pipeline.model import Classifier, Description, load_classifier, sav
 from helpers.pipeline.network import build_network
 from helpers.workspace import MODEL, Workspace
 
-TRAFFIC = Path(__file__).parents[2] / "shared/exports/ml-backend-traffic.json"
+TRAFFIC = Path(__file__).parents[3] / "shared/exports/ml-backend-traffic.json"
 KEY = "0123456789abcdef0123456789abcdef01234567"
 DIGITS = [str(digit) for digit in range(10)]
 
