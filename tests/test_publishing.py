@@ -16,8 +16,8 @@ from helpers.workspace import MODEL, Workspace
 
 PLAN = pd.DataFrame({"action": ["add", "add", "leave out"]})
 LINEAGE = """file,label,sha256,task,annotators,updated_at,export_sha256,by_model
-0/new.png,0,aa,1,1,2026-01-05T09:00:00.000000Z,ee,False
-2/moved.png,2,bb,2,1,2026-01-05T09:00:00.000000Z,ee,False
+dark/new.png,dark,aa,1,1,2026-01-05T09:00:00.000000Z,ee,False
+light/moved.png,light,bb,2,1,2026-01-05T09:00:00.000000Z,ee,False
 """
 DECISION = {"accepted": True, "sentence": "Better: 99 % right.", "rules": []}
 REFUSED = {
@@ -36,9 +36,9 @@ def merge_something(workspace: Workspace) -> None:
     """What a round does to the workspace, without the training: images come, move, and are recorded."""
     remember_workspace(workspace)
     raw = workspace.root / "data/raw"
-    Image.new("L", (8, 8), 77).save(raw / "0" / "new.png")
-    moved = next((raw / "1").iterdir())
-    moved.rename(raw / "2" / moved.name)
+    Image.new("L", (8, 8), 77).save(raw / "dark" / "new.png")
+    moved = next((raw / "dark").iterdir())
+    moved.rename(raw / "light" / moved.name)
     (workspace.root / "data/labels.csv").write_text(LINEAGE)
     (workspace.root / "evaluation/decision.json").write_text("{}\n")
     (workspace.root / "evaluation/metrics.json").write_text("{}\n")
@@ -51,78 +51,78 @@ def colleague_of(workspace: Workspace) -> Workspace:
     return Workspace(folder)
 
 
-def test_a_colleague_gets_the_round_and_its_tag(sample):
-    merge_something(sample)
-    publish_round(sample, PLAN, DECISION)
-    colleague = colleague_of(sample)
+def test_a_colleague_gets_the_round_and_its_tag(tiny):
+    merge_something(tiny)
+    publish_round(tiny, PLAN, DECISION)
+    colleague = colleague_of(tiny)
     colleague.dvc("pull", quiet=True)
-    assert images_of(colleague) == images_of(sample)
+    assert images_of(colleague) == images_of(tiny)
     assert colleague.git("log", "-1", "--format=%B").startswith(
         "Retrain: images 2 added, 0 moved, 1 left out\n\nBetter"
     )
     assert colleague.git("describe", "--tags").strip() == "model/v1"
-    assert colleague.read_at("model/v1", MODEL) == (sample.root / MODEL).read_bytes()
+    assert colleague.read_at("model/v1", MODEL) == (tiny.root / MODEL).read_bytes()
 
 
-def test_each_accepted_model_gets_the_next_tag(sample):
-    merge_something(sample)
-    publish_round(sample, PLAN, DECISION)
-    (sample.root / "evaluation/decision.json").write_text("[]\n")
-    publish_round(sample, PLAN, DECISION)
-    assert sample.git("tag").split() == ["model/v1", "model/v2"]
+def test_each_accepted_model_gets_the_next_tag(tiny):
+    merge_something(tiny)
+    publish_round(tiny, PLAN, DECISION)
+    (tiny.root / "evaluation/decision.json").write_text("[]\n")
+    publish_round(tiny, PLAN, DECISION)
+    assert tiny.git("tag").split() == ["model/v1", "model/v2"]
 
 
-def test_what_is_not_the_rounds_is_neither_committed_nor_lost(sample):
-    (sample.root / "staged.txt").write_text("staged")
-    sample.git("add", "staged.txt")
-    (sample.root / "Makefile").write_text("changed")
-    (sample.root / "loose.txt").write_text("loose")
-    merge_something(sample)
-    publish_round(sample, PLAN, DECISION)
-    assert sample.git("show", "--name-only", "--format=").split() == [
+def test_what_is_not_the_rounds_is_neither_committed_nor_lost(tiny):
+    (tiny.root / "staged.txt").write_text("staged")
+    tiny.git("add", "staged.txt")
+    (tiny.root / "Makefile").write_text("changed")
+    (tiny.root / "loose.txt").write_text("loose")
+    merge_something(tiny)
+    publish_round(tiny, PLAN, DECISION)
+    assert tiny.git("show", "--name-only", "--format=").split() == [
         "data/labels.csv.dvc",
         "data/raw.dvc",
         "evaluation/decision.json",
         "evaluation/metrics.json",
     ]
-    assert sample.git("status", "--porcelain").splitlines() == [" M Makefile", "A  staged.txt", "?? loose.txt"]
+    assert tiny.git("status", "--porcelain").splitlines() == [" M Makefile", "A  staged.txt", "?? loose.txt"]
 
 
-def test_publishing_again_says_that_nothing_is_left(sample):
-    merge_something(sample)
-    publish_round(sample, PLAN, DECISION)
-    before = sample.git("rev-parse", "HEAD")
-    assert any("committed already" in line for line in publish_round(sample, PLAN, DECISION))
-    assert sample.git("rev-parse", "HEAD") == before
+def test_publishing_again_says_that_nothing_is_left(tiny):
+    merge_something(tiny)
+    publish_round(tiny, PLAN, DECISION)
+    before = tiny.git("rev-parse", "HEAD")
+    assert any("committed already" in line for line in publish_round(tiny, PLAN, DECISION))
+    assert tiny.git("rev-parse", "HEAD") == before
 
 
-def test_a_round_that_ended_between_its_commit_and_its_tag_gets_it_later(sample):
-    merge_something(sample)
-    publish_round(sample, PLAN, DECISION)
-    sample.git("tag", "--delete", "model/v1")
-    sample.git("commit", "--quiet", "--allow-empty", "--message", "Something else")
-    publish_round(sample, PLAN, DECISION)
-    assert sample.git("log", "-1", "--format=%s", "model/v1").startswith("Retrain: ")
+def test_a_round_that_ended_between_its_commit_and_its_tag_gets_it_later(tiny):
+    merge_something(tiny)
+    publish_round(tiny, PLAN, DECISION)
+    tiny.git("tag", "--delete", "model/v1")
+    tiny.git("commit", "--quiet", "--allow-empty", "--message", "Something else")
+    publish_round(tiny, PLAN, DECISION)
+    assert tiny.git("log", "-1", "--format=%s", "model/v1").startswith("Retrain: ")
 
 
-def test_the_message_counts_what_changed_since_the_last_commit_however_often_the_round_was_run(sample):
-    merge_something(sample)
-    publish_round(sample, PLAN, DECISION)
-    later = LINEAGE.replace("2/moved.png,2", "3/moved.png,3") + LINEAGE.splitlines()[1].replace("aa", "cc") + "\n"
-    (sample.root / "data/labels.csv").write_text(later)
-    (sample.root / "evaluation/decision.json").write_text("[]\n")
-    sample.dvc("add", "data/labels.csv", quiet=True)
-    publish_round(sample, pd.DataFrame({"action": ["keep", "keep", "keep"]}), DECISION)
-    assert sample.git("log", "-1", "--format=%s") == "Retrain: images 1 added, 1 moved, 0 left out\n"
+def test_the_message_counts_what_changed_since_the_last_commit_however_often_the_round_was_run(tiny):
+    merge_something(tiny)
+    publish_round(tiny, PLAN, DECISION)
+    later = LINEAGE.replace("light/moved.png,light", "dark/moved.png,dark") + LINEAGE.splitlines()[1].replace("aa", "cc") + "\n"
+    (tiny.root / "data/labels.csv").write_text(later)
+    (tiny.root / "evaluation/decision.json").write_text("[]\n")
+    tiny.dvc("add", "data/labels.csv", quiet=True)
+    publish_round(tiny, pd.DataFrame({"action": ["keep", "keep", "keep"]}), DECISION)
+    assert tiny.git("log", "-1", "--format=%s") == "Retrain: images 1 added, 1 moved, 0 left out\n"
 
 
-def test_a_push_that_was_killed_while_it_looked_what_to_send_is_not_taken_for_finished(sample):
-    merge_something(sample)
-    break_dvcs_list_of_what_to_push(sample)
-    publish_round(sample, PLAN, DECISION)
-    colleague = colleague_of(sample)
+def test_a_push_that_was_killed_while_it_looked_what_to_send_is_not_taken_for_finished(tiny):
+    merge_something(tiny)
+    break_dvcs_list_of_what_to_push(tiny)
+    publish_round(tiny, PLAN, DECISION)
+    colleague = colleague_of(tiny)
     colleague.dvc("pull", quiet=True)
-    assert images_of(colleague) == images_of(sample)
+    assert images_of(colleague) == images_of(tiny)
 
 
 def break_dvcs_list_of_what_to_push(workspace: Workspace) -> None:
@@ -142,39 +142,39 @@ Repo().push()
     assert result.returncode == 9
 
 
-def test_a_model_that_is_not_accepted_needs_a_reason_which_is_remembered(sample):
-    merge_something(sample)
-    before = sample.git("status", "--porcelain")
+def test_a_model_that_is_not_accepted_needs_a_reason_which_is_remembered(tiny):
+    merge_something(tiny)
+    before = tiny.git("status", "--porcelain")
     with pytest.raises(Problem, match="The interval begins too low"):
-        publish_round(sample, PLAN, REFUSED)
-    assert sample.git("status", "--porcelain") == before
-    publish_round(sample, PLAN, REFUSED, anyway="the camera was replaced")
-    assert "because: the camera was replaced" in sample.git("log", "-1", "--format=%B")
-    assert sample.git("tag") == ""
+        publish_round(tiny, PLAN, REFUSED)
+    assert tiny.git("status", "--porcelain") == before
+    publish_round(tiny, PLAN, REFUSED, anyway="the camera was replaced")
+    assert "because: the camera was replaced" in tiny.git("log", "-1", "--format=%B")
+    assert tiny.git("tag") == ""
 
 
-def test_without_a_dvc_remote_the_round_is_committed_but_git_points_nobody_at_missing_data(sample):
-    sample.dvc("remote", "remove", "storage")
-    merge_something(sample)
-    done = publish_round(sample, PLAN, DECISION)
+def test_without_a_dvc_remote_the_round_is_committed_but_git_points_nobody_at_missing_data(tiny):
+    tiny.dvc("remote", "remove", "storage")
+    merge_something(tiny)
+    done = publish_round(tiny, PLAN, DECISION)
     assert any("DVC has no remote" in line for line in done)
-    assert "Retrain" in sample.git("log", "-1", "--format=%s")
-    assert "Retrain" not in sample.git("log", "-1", "--format=%s", "origin/main")
+    assert "Retrain" in tiny.git("log", "-1", "--format=%s")
+    assert "Retrain" not in tiny.git("log", "-1", "--format=%s", "origin/main")
 
 
-def test_without_an_upstream_the_data_is_pushed_and_the_rest_is_said(sample):
-    sample.git("branch", "--unset-upstream")
-    merge_something(sample)
-    assert any("no upstream" in line for line in publish_round(sample, PLAN, DECISION))
-    assert "Retrain" in sample.git("log", "-1", "--format=%s")
+def test_without_an_upstream_the_data_is_pushed_and_the_rest_is_said(tiny):
+    tiny.git("branch", "--unset-upstream")
+    merge_something(tiny)
+    assert any("no upstream" in line for line in publish_round(tiny, PLAN, DECISION))
+    assert "Retrain" in tiny.git("log", "-1", "--format=%s")
 
 
-def test_on_no_branch_nothing_is_done(sample):
-    merge_something(sample)
-    sample.git("checkout", "--quiet", "--detach")
+def test_on_no_branch_nothing_is_done(tiny):
+    merge_something(tiny)
+    tiny.git("checkout", "--quiet", "--detach")
     with pytest.raises(Problem, match="no branch"):
-        publish_round(sample, PLAN, DECISION)
-    assert "Retrain" not in sample.git("log", "-1", "--format=%s")
+        publish_round(tiny, PLAN, DECISION)
+    assert "Retrain" not in tiny.git("log", "-1", "--format=%s")
 
 
 def push_something_else(workspace: Workspace) -> None:
@@ -187,107 +187,107 @@ def tags_of_the_remote(workspace: Workspace) -> list[str]:
     return [line.split("/", 2)[2] for line in workspace.git("ls-remote", "--tags", "--refs", "origin").splitlines()]
 
 
-def test_a_push_that_is_rejected_leaves_no_tag_and_can_be_repeated_with_the_same_command(sample):
-    push_something_else(sample)
-    merge_something(sample)
+def test_a_push_that_is_rejected_leaves_no_tag_and_can_be_repeated_with_the_same_command(tiny):
+    push_something_else(tiny)
+    merge_something(tiny)
     with pytest.raises(Problem, match="rejected"):
-        publish_round(sample, PLAN, DECISION)
-    assert tags_of_the_remote(sample) == []
-    sample.git("pull", "--quiet", "--rebase")
-    publish_round(sample, PLAN, DECISION)
-    assert sample.git("rev-parse", "HEAD", "model/v1^{}") == sample.git("rev-parse", "origin/main", "HEAD")
-    assert tags_of_the_remote(sample) == sample.git("tag").split() == ["model/v1"]
+        publish_round(tiny, PLAN, DECISION)
+    assert tags_of_the_remote(tiny) == []
+    tiny.git("pull", "--quiet", "--rebase")
+    publish_round(tiny, PLAN, DECISION)
+    assert tiny.git("rev-parse", "HEAD", "model/v1^{}") == tiny.git("rev-parse", "origin/main", "HEAD")
+    assert tags_of_the_remote(tiny) == tiny.git("tag").split() == ["model/v1"]
 
 
-def test_only_the_tag_of_the_round_is_pushed(sample):
-    sample.git("tag", "--annotate", "--message", "Mine", "draft")
-    merge_something(sample)
-    publish_round(sample, PLAN, DECISION)
-    assert tags_of_the_remote(sample) == ["model/v1"]
+def test_only_the_tag_of_the_round_is_pushed(tiny):
+    tiny.git("tag", "--annotate", "--message", "Mine", "draft")
+    merge_something(tiny)
+    publish_round(tiny, PLAN, DECISION)
+    assert tags_of_the_remote(tiny) == ["model/v1"]
 
 
-def test_a_number_that_a_colleague_has_used_is_not_used_again(sample):
-    colleague = colleague_of(sample)
+def test_a_number_that_a_colleague_has_used_is_not_used_again(tiny):
+    colleague = colleague_of(tiny)
     colleague.git("tag", "model/v1")
     colleague.git("push", "--quiet", "origin", "model/v1")
-    merge_something(sample)
-    publish_round(sample, PLAN, DECISION)
-    assert tags_of_the_remote(sample) == ["model/v1", "model/v2"]
-    assert sample.git("rev-parse", "model/v2^{}") == sample.git("rev-parse", "HEAD")
+    merge_something(tiny)
+    publish_round(tiny, PLAN, DECISION)
+    assert tags_of_the_remote(tiny) == ["model/v1", "model/v2"]
+    assert tiny.git("rev-parse", "model/v2^{}") == tiny.git("rev-parse", "HEAD")
 
 
-def test_a_pull_request_can_give_the_tag_later(sample):
-    merge_something(sample)
-    publish_round(sample, PLAN, DECISION, tag=False)
-    assert sample.git("tag") == ""
-    assert sample.git("rev-parse", "HEAD") == sample.git("rev-parse", "origin/main")
+def test_a_pull_request_can_give_the_tag_later(tiny):
+    merge_something(tiny)
+    publish_round(tiny, PLAN, DECISION, tag=False)
+    assert tiny.git("tag") == ""
+    assert tiny.git("rev-parse", "HEAD") == tiny.git("rev-parse", "origin/main")
 
 
-def test_the_branch_is_pushed_to_its_upstream_whatever_its_name(sample):
-    sample.git("switch", "--quiet", "--create", "work", "--track", "origin/main")
-    merge_something(sample)
-    done = publish_round(sample, PLAN, DECISION)
-    assert sample.git("ls-remote", "--heads", "origin").split() == [
-        sample.git("rev-parse", "HEAD").strip(),
+def test_the_branch_is_pushed_to_its_upstream_whatever_its_name(tiny):
+    tiny.git("switch", "--quiet", "--create", "work", "--track", "origin/main")
+    merge_something(tiny)
+    done = publish_round(tiny, PLAN, DECISION)
+    assert tiny.git("ls-remote", "--heads", "origin").split() == [
+        tiny.git("rev-parse", "HEAD").strip(),
         "refs/heads/main",
     ]
     assert any("`main` of `origin`" in line for line in done)
 
 
-def test_the_state_of_a_round_is_told_as_it_is(sample):
-    assert "published" in tell_state(sample)
-    merge_something(sample)
-    assert "open" in tell_state(sample)
-    push_something_else(sample)
+def test_the_state_of_a_round_is_told_as_it_is(tiny):
+    assert "published" in tell_state(tiny)
+    merge_something(tiny)
+    assert "open" in tell_state(tiny)
+    push_something_else(tiny)
     with pytest.raises(Problem, match="rejected"):
-        publish_round(sample, PLAN, DECISION)
-    assert "not pushed" in tell_state(sample)
-    sample.git("pull", "--quiet", "--rebase")
-    publish_round(sample, PLAN, DECISION)
-    assert "published: `model/v1`" in tell_state(sample)
-    (sample.root / "README.md").write_text("Something else.")
-    sample.git("commit", "--quiet", "--all", "--message", "Something else")
-    assert "published: `model/v1`" in tell_state(sample)
+        publish_round(tiny, PLAN, DECISION)
+    assert "not pushed" in tell_state(tiny)
+    tiny.git("pull", "--quiet", "--rebase")
+    publish_round(tiny, PLAN, DECISION)
+    assert "published: `model/v1`" in tell_state(tiny)
+    (tiny.root / "README.md").write_text("Something else.")
+    tiny.git("commit", "--quiet", "--all", "--message", "Something else")
+    assert "published: `model/v1`" in tell_state(tiny)
 
 
-def test_without_a_name_for_git_the_round_is_there_to_be_published_later(sample):
-    merge_something(sample)
-    sample.git("config", "--unset", "user.name")
-    sample.git("config", "--unset", "user.email")
-    sample.git("config", "user.useConfigOnly", "true")
+def test_without_a_name_for_git_the_round_is_there_to_be_published_later(tiny):
+    merge_something(tiny)
+    tiny.git("config", "--unset", "user.name")
+    tiny.git("config", "--unset", "user.email")
+    tiny.git("config", "user.useConfigOnly", "true")
     with pytest.raises(Problem, match="tell me who you are"):
-        publish_round(sample, PLAN, DECISION)
-    sample.git("config", "user.name", "Somebody")
-    sample.git("config", "user.email", "some@body")
-    publish_round(sample, PLAN, DECISION)
-    assert sample.git("rev-parse", "HEAD") == sample.git("rev-parse", "origin/main")
+        publish_round(tiny, PLAN, DECISION)
+    tiny.git("config", "user.name", "Somebody")
+    tiny.git("config", "user.email", "some@body")
+    publish_round(tiny, PLAN, DECISION)
+    assert tiny.git("rev-parse", "HEAD") == tiny.git("rev-parse", "origin/main")
 
 
-def test_a_hook_that_fails_leaves_the_round_to_be_published_later(sample):
-    hook = sample.root / ".git/hooks/pre-commit"
+def test_a_hook_that_fails_leaves_the_round_to_be_published_later(tiny):
+    hook = tiny.root / ".git/hooks/pre-commit"
     hook.parent.mkdir(exist_ok=True)
     hook.write_text("#!/bin/sh\necho the linter is unhappy >&2\nexit 1\n")
     hook.chmod(0o755)
-    merge_something(sample)
+    merge_something(tiny)
     with pytest.raises(Problem, match="the linter is unhappy"):
-        publish_round(sample, PLAN, DECISION)
+        publish_round(tiny, PLAN, DECISION)
     hook.unlink()
-    publish_round(sample, PLAN, DECISION)
-    assert sample.git("rev-parse", "HEAD") == sample.git("rev-parse", "origin/main")
+    publish_round(tiny, PLAN, DECISION)
+    assert tiny.git("rev-parse", "HEAD") == tiny.git("rev-parse", "origin/main")
 
 
-def test_a_dvc_remote_that_cannot_be_written_stops_before_git_moves(sample):
-    storage = sample.root.with_name("demo-storage")
+def test_a_dvc_remote_that_cannot_be_written_stops_before_git_moves(tiny):
+    storage = tiny.root.with_name("demo-storage")
     shutil.rmtree(storage)
     storage.write_text("not a folder")
-    merge_something(sample)
-    before = sample.git("rev-parse", "HEAD")
+    merge_something(tiny)
+    before = tiny.git("rev-parse", "HEAD")
     with pytest.raises(Problem, match="dvc push"):
-        publish_round(sample, PLAN, DECISION)
-    assert sample.git("rev-parse", "HEAD") == before
+        publish_round(tiny, PLAN, DECISION)
+    assert tiny.git("rev-parse", "HEAD") == before
     storage.unlink()
-    publish_round(sample, PLAN, DECISION)
-    assert sample.git("rev-parse", "HEAD") == sample.git("rev-parse", "origin/main")
+    publish_round(tiny, PLAN, DECISION)
+    assert tiny.git("rev-parse", "HEAD") == tiny.git("rev-parse", "origin/main")
 
 
 def tree_of(workspace: Workspace) -> dict[str, bytes]:
@@ -297,88 +297,88 @@ def tree_of(workspace: Workspace) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("uncommitted", [False, True])
-def test_declining_gives_back_the_workspace_that_was_there(sample, uncommitted):
+def test_declining_gives_back_the_workspace_that_was_there(tiny, uncommitted):
     if uncommitted:
-        Image.new("L", (8, 8), 200).save(sample.root / "data/raw/3/mine.png")
-        sample.dvc("add", "data/raw", quiet=True)
-        sample.reproduce()
-    before = tree_of(sample), sample.git("status", "--porcelain")
-    merge_something(sample)
-    merged = images_of(sample)
-    decline_round(sample)
-    assert (tree_of(sample), sample.git("status", "--porcelain")) == before
+        Image.new("L", (8, 8), 200).save(tiny.root / "data/raw/light/mine.png")
+        tiny.dvc("add", "data/raw", quiet=True)
+        tiny.reproduce()
+    before = tree_of(tiny), tiny.git("status", "--porcelain")
+    merge_something(tiny)
+    merged = images_of(tiny)
+    decline_round(tiny)
+    assert (tree_of(tiny), tiny.git("status", "--porcelain")) == before
     cached = {
-        hashlib.sha256(p.read_bytes()).hexdigest() for p in Path(sample.root / ".dvc/cache").rglob("*") if p.is_file()
+        hashlib.sha256(p.read_bytes()).hexdigest() for p in Path(tiny.root / ".dvc/cache").rglob("*") if p.is_file()
     }
     assert set(merged.values()) <= cached
 
 
-def test_declining_leaves_new_pictures_and_exports_alone(sample):
-    before = images_of(sample)
-    (sample.root / "extra-data/project-1.json").write_text("[]")
-    merge_something(sample)
-    decline_round(sample)
-    assert images_of(sample) == before
-    assert (sample.root / "extra-data/project-1.json").read_text() == "[]"
+def test_declining_leaves_new_pictures_and_exports_alone(tiny):
+    before = images_of(tiny)
+    (tiny.root / "extra-data/project-1.json").write_text("[]")
+    merge_something(tiny)
+    decline_round(tiny)
+    assert images_of(tiny) == before
+    assert (tiny.root / "extra-data/project-1.json").read_text() == "[]"
 
 
-def test_a_round_that_was_run_twice_is_declined_whole(sample):
-    before = tree_of(sample)
-    merge_something(sample)
-    Image.new("L", (8, 8), 99).save(sample.root / "data/raw/4/second.png")
-    merge_something(sample)
-    decline_round(sample)
-    assert tree_of(sample) == before
+def test_a_round_that_was_run_twice_is_declined_whole(tiny):
+    before = tree_of(tiny)
+    merge_something(tiny)
+    Image.new("L", (8, 8), 99).save(tiny.root / "data/raw/light/second.png")
+    merge_something(tiny)
+    decline_round(tiny)
+    assert tree_of(tiny) == before
 
 
-def test_a_round_is_declined_whole_although_other_things_were_committed_since(sample):
-    before = tree_of(sample)
-    merge_something(sample)
-    (sample.root / "README.md").write_text("A typo less.")
-    (sample.root / "params.yaml").write_text((sample.root / "params.yaml").read_text() + "# A comment.\n")
-    sample.git("commit", "--quiet", "--message", "Something else", "--only", "README.md", "params.yaml")
-    Image.new("L", (8, 8), 99).save(sample.root / "data/raw/4/second.png")
-    merge_something(sample)
-    decline_round(sample)
-    after = tree_of(sample)
+def test_a_round_is_declined_whole_although_other_things_were_committed_since(tiny):
+    before = tree_of(tiny)
+    merge_something(tiny)
+    (tiny.root / "README.md").write_text("A typo less.")
+    (tiny.root / "params.yaml").write_text((tiny.root / "params.yaml").read_text() + "# A comment.\n")
+    tiny.git("commit", "--quiet", "--message", "Something else", "--only", "README.md", "params.yaml")
+    Image.new("L", (8, 8), 99).save(tiny.root / "data/raw/light/second.png")
+    merge_something(tiny)
+    decline_round(tiny)
+    after = tree_of(tiny)
     assert after.pop("params.yaml").endswith(b"# A comment.\n")
     assert after == {path: content for path, content in before.items() if path != "params.yaml"}
-    assert sample.git("status", "--porcelain") == ""
+    assert tiny.git("status", "--porcelain") == ""
 
 
-def test_a_round_that_was_committed_by_hand_is_over(sample):
-    merge_something(sample)
-    sample.git("add", "data", "evaluation")
-    sample.git("commit", "--quiet", "--message", "By hand")
+def test_a_round_that_was_committed_by_hand_is_over(tiny):
+    merge_something(tiny)
+    tiny.git("add", "data", "evaluation")
+    tiny.git("commit", "--quiet", "--message", "By hand")
     with pytest.raises(Problem, match="no round to decline"):
-        decline_round(sample)
-    committed = tree_of(sample)
-    Image.new("L", (8, 8), 99).save(sample.root / "data/raw/4/second.png")
-    sample.dvc("add", "data/raw", quiet=True)
-    with_second = tree_of(sample)
-    merge_something(sample)
-    decline_round(sample)
-    assert committed != with_second == tree_of(sample)
+        decline_round(tiny)
+    committed = tree_of(tiny)
+    Image.new("L", (8, 8), 99).save(tiny.root / "data/raw/light/second.png")
+    tiny.dvc("add", "data/raw", quiet=True)
+    with_second = tree_of(tiny)
+    merge_something(tiny)
+    decline_round(tiny)
+    assert committed != with_second == tree_of(tiny)
 
 
-def test_a_published_round_cannot_be_declined(sample):
-    merge_something(sample)
-    publish_round(sample, PLAN, DECISION)
+def test_a_published_round_cannot_be_declined(tiny):
+    merge_something(tiny)
+    publish_round(tiny, PLAN, DECISION)
     with pytest.raises(Problem, match="no round to decline"):
-        decline_round(sample)
+        decline_round(tiny)
 
 
-def test_an_older_model_comes_back_with_one_command(sample):
-    model = (sample.root / MODEL).read_bytes()
-    merge_something(sample)
-    publish_round(sample, PLAN, DECISION)
-    (sample.root / "params.yaml").write_text(
-        (sample.root / "params.yaml").read_text().replace("epochs: 8", "epochs: 1")
+def test_an_older_model_comes_back_with_one_command(tiny):
+    model = (tiny.root / MODEL).read_bytes()
+    merge_something(tiny)
+    publish_round(tiny, PLAN, DECISION)
+    (tiny.root / "params.yaml").write_text(
+        (tiny.root / "params.yaml").read_text().replace("epochs: 1", "epochs: 2")
     )
-    sample.reproduce()
-    publish_round(sample, PLAN, DECISION)
-    assert (sample.root / MODEL).read_bytes() != model
-    (sample.root / "extra-data/project-1.json").write_text("[]")
-    sample.git("restore", "--source=model/v1", "--", "data/*.dvc", "dvc.lock", "params.yaml", "evaluation")
-    sample.dvc("checkout", "data/raw", "data/labels.csv", "dvc.yaml", quiet=True)
-    assert (sample.root / MODEL).read_bytes() == model
+    tiny.reproduce()
+    publish_round(tiny, PLAN, DECISION)
+    assert (tiny.root / MODEL).read_bytes() != model
+    (tiny.root / "extra-data/project-1.json").write_text("[]")
+    tiny.git("restore", "--source=model/v1", "--", "data/*.dvc", "dvc.lock", "params.yaml", "evaluation")
+    tiny.dvc("checkout", "data/raw", "data/labels.csv", "dvc.yaml", quiet=True)
+    assert (tiny.root / MODEL).read_bytes() == model
