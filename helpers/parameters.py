@@ -5,11 +5,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
-from helpers.label_studio import pull as pulling
-from helpers.label_studio.client import connect, parse_project_url
-from helpers.label_studio.settings import read_settings
 from helpers.problems import Problem
 from helpers.workspace import EXTRA
 
@@ -56,19 +51,16 @@ def check_parameters(namespace: Mapping[str, Any]) -> None:
         )
 
 
-def fetch_export(export: str, root: Path) -> Path:
-    """Find the file that the parameter `export` means, or pull it from Label Studio.
+def find_export(export: str, root: Path) -> Path:
+    """Find the file that the parameter `export` means.
 
-    A file is looked for where the command was typed, then at the root of the workspace, then in its ``extra-data``.
-    Of the address of a project, the labels are pulled into ``extra-data``.
+    It is looked for where the command was typed, then at the root of the workspace, then in its ``extra-data``.
 
     Raises
     ------
     Problem
-        It is in none of these places; all are named. Or as `label_studio.connect` and `pulling.pull_export` raise.
+        It is in none of these places; all are named.
     """
-    if project := parse_project_url(export):
-        return pulling.pull_export(connect(read_settings(root), project[0]), project[1], root / EXTRA)
     folders = [Path.cwd(), root, root / EXTRA]
     advice = "Export the labels from Label Studio, for example as JSON-MIN, or give the address of the project."
     return _find(export, folders, Path.is_file, advice)
@@ -83,20 +75,6 @@ def find_images(images: str, root: Path) -> Path:
         It is in neither place; both are named.
     """
     return _find(images, [Path.cwd(), root], Path.is_dir, "`images` is the folder of the labelled pictures.")
-
-
-def fetch_images(images: str, root: Path, export: str, labels: pd.DataFrame) -> Path:
-    """Find that folder and, if `export` is the address of a project, fetch the labelled images that it lacks.
-
-    Raises
-    ------
-    Problem
-        As `find_images` and `label_studio.connect` do.
-    """
-    folder = find_images(images, root)
-    if project := parse_project_url(export):
-        pulling.fetch_images(connect(read_settings(root), project[0]), labels, folder)
-    return folder
 
 
 def _find(name: str, folders: list[Path], fits: Callable[[Path], bool], advice: str) -> Path:

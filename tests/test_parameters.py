@@ -2,7 +2,7 @@
 
 import pytest
 
-from helpers.parameters import check_parameters, fetch_export
+from helpers.parameters import check_parameters, find_export
 from helpers.problems import Problem
 
 DECLARED = 'export: str = "a.json"  # the export\nmargin: float = 0.01\npublish: bool = False\nnew_classes: list = []\n'
@@ -57,13 +57,13 @@ def test_an_export_is_looked_for_here_then_at_the_root_then_in_extra_data(tmp_pa
     for place in places:
         place.mkdir(parents=True, exist_ok=True)
         (place / "export.json").write_text("[]")
-        assert fetch_export("export.json", root) == place / "export.json"
-    assert fetch_export(str(root / "export.json"), root) == root / "export.json"
+        assert find_export("export.json", root) == place / "export.json"
+    assert find_export(str(root / "export.json"), root) == root / "export.json"
 
 
 def test_an_export_that_is_nowhere_is_a_problem_with_all_three_places(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(Problem) as problem:
-        fetch_export("lost.json", tmp_path / "root")
+        find_export("lost.json", tmp_path / "root")
     for place in (tmp_path, tmp_path / "root", tmp_path / "root/extra-data"):
         assert str(place / "lost.json") in str(problem.value)

@@ -11,15 +11,55 @@ import orjson
 import pandas as pd
 
 from helpers.decode import SUFFIXES, UNREADABLE, open_image
-from helpers.label_studio.client import Server, list_projects, pieces
+from helpers.label_studio.client import Server, connect, list_projects, parse_project_url, pieces
+from helpers.label_studio.settings import read_settings
+from helpers.labels.consensus import read_export
 from helpers.merge.files import UPLOAD, ImageFiles, is_safe
+from helpers.parameters import find_images
 from helpers.problems import Problem
 from helpers.progress import progress_bar
+from helpers.workspace import EXTRA
 
 LARGEST_EXPORT, LARGEST_IMAGE = 1 << 33, 1 << 28  # bytes
 AT_A_TIME = 4  # images; that is quicker where the server is not on this machine
 
 logger = logging.getLogger(__name__)
+
+
+def pull_round(address: str, root: Path, images: str, **reading: str) -> Path:
+    """Pull the labels of a project into ``extra-data``, and the labelled images that are not on disk.
+
+    Parameters
+    ----------
+    address : str
+        Of the project, as a browser shows it: ``http://localhost:8080/projects/3``.
+    root : Path
+        The workspace's root.
+    images : str
+        The folder of the images, as `helpers.parameters.find_images` takes it.
+    **reading : str
+        Options of `helpers.labels.read_export`: they decide which images have a label.
+
+    Returns
+    -------
+    Path
+        The export.
+
+    Raises
+    ------
+    Problem
+        It is no such address, the folder does not exist, or as `connect`, `pull_export` and `read_export` raise.
+    """
+    project = parse_project_url(address)
+    if not project:
+        raise Problem(
+            f"{address!r} is not the address of a project.", advice="It looks like http://localhost:8080/projects/3"
+        )
+    folder = find_images(images, root)
+    server = connect(read_settings(root), project[0])
+    export = pull_export(server, project[1], root / EXTRA)
+    fetch_images(server, read_export(export, **reading), folder)
+    return export
 
 
 def pull_export(server: Server, project: int, folder: Path) -> Path:
