@@ -7,5 +7,5 @@ comparison    the old and the new model on the same images: tables, intervals, d
 round         one labelling round: all of these in turn, then publishing or declining the new model
 label_studio  the loop with a server: pull labels, queue images, answer with predictions
 
-A folder uses those above it at most; pyproject.toml has the rules, and `make lint` checks them.
+Imports point upwards in this list only, and the first three do not know each other: `make lint` checks it.
 """

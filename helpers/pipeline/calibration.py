@@ -1,4 +1,4 @@
-"""Probabilities: how good they are, and how sure they may be."""
+"""Class probabilities: how good they are, and how sure they may be."""
 
 from collections.abc import Iterable
 
@@ -27,26 +27,17 @@ def fit_temperature(probabilities: np.ndarray, labels: np.ndarray) -> float:
 
     Temperature scaling (Guo et al. 2017, arXiv 1706.04599): the number that gives the labels the least cross-entropy.
     Labels are smoothed by the weight of one image (Platt 1999), or a model that errs nowhere would be made ever surer.
-
-    Parameters
-    ----------
-    probabilities : ndarray of float, shape (N, classes)
-        Whatever temperature they were scaled with before, `temper` with the fitted one gives the same.
-    labels : ndarray of int, shape (N,)
-
-    Returns
-    -------
-    float
-        Within 0.01..100; 1 where there are no images.
+    It is within 0.01..100, and 1 if there are no images.
     """
     if not len(labels):
         return 1.0
     probabilities = probabilities.astype(np.float64).clip(SMALLEST)
-    logs, smoothing = np.log(probabilities), 1 / (len(labels) + 1)
+    logs = np.log(probabilities)
+    smoothing = 1 / (len(labels) + 1)
     of_labels = np.take_along_axis(logs, labels[:, None], axis=1)
     reached = (1 - smoothing) * of_labels.mean() + smoothing * logs.mean()
-    low, high = 0.01, 100.0
     # The cross-entropy has one minimum: where the model expects the log-probability that the labels reach.
+    low, high = 0.01, 100.0
     for _ in range(20):
         temperature = (low * high) ** 0.5
         expected = (temper(probabilities, temperature) * logs).sum(axis=1).mean()
@@ -60,8 +51,8 @@ def fit_temperature(probabilities: np.ndarray, labels: np.ndarray) -> float:
 def cross_fit(probabilities: np.ndarray, labels: np.ndarray, sha256: Iterable[str]) -> np.ndarray:
     """Give each half of the images the temperature that is fitted on the other half, to judge how sure a model is.
 
-    A model keeps a temperature that was fitted on held-out images, and on the same images it would look better than it
-    is. That one leaves no trace here: the halves are fitted anew. No prediction changes.
+    A model's own temperature was fitted on held-out images: on these it would look better than it is. The new fit
+    leaves no trace of it, and no prediction changes.
 
     Parameters
     ----------
@@ -69,12 +60,12 @@ def cross_fit(probabilities: np.ndarray, labels: np.ndarray, sha256: Iterable[st
     labels : ndarray of int, shape (N,)
         -1 where an image takes no part in the fit.
     sha256 : iterable of str
-        Of the image files, hexadecimal. The content alone decides in which half an image is.
+        Of the image files, hexadecimal: an image's content decides in which half it is.
 
     Returns
     -------
     ndarray of float64, shape (N, classes)
-        Rows sum to 1. A half whose other half has no images to fit on keeps the probabilities that it has.
+        Rows sum to 1. Where one half has no images to fit on, the other keeps its probabilities.
     """
     probabilities = probabilities.astype(np.float64)
     # The last digit: the first ones decide which pictures are labelled at random, and those belong in both halves.

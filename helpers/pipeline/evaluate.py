@@ -8,23 +8,38 @@ import pandas as pd
 
 from helpers.pipeline.calibration import cross_fit, score
 from helpers.pipeline.model import load_classifier
+from helpers.pipeline.paths import INDEX, METRICS, MODEL, PIXELS, PREDICTIONS, read_table
 from helpers.problems import exit_on_problem
 
-PREPARED, MODEL, EVALUATION = Path("data/prepared"), Path("model/classifier.bentomodel"), Path("evaluation")
+
+def score_classes(actual: pd.Series, predicted: pd.Series) -> pd.DataFrame:
+    """Number of `images`, `precision`, `recall` and `f1` of each class that has images.
+
+    scikit-learn has the same as `precision_recall_fscore_support`, but its import would take two seconds.
+    """
+    images = actual.value_counts().sort_index()
+    called = predicted.value_counts().reindex(images.index, fill_value=0)
+    hits = actual[actual == predicted].value_counts().reindex(images.index, fill_value=0)
+    return pd.DataFrame(
+        {
+            "images": images,
+            "precision": hits / called.clip(lower=1),  # 0 for a class that is never predicted
+            "recall": hits / images,
+            "f1": 2 * hits / (images + called),
+        }
+    )
 
 
 def main() -> None:
-    """Predict every held-out image and sum up, over all classes and class by class.
-
-    Confidences and loss are cross-fitted: the model's own temperature was fitted on these images.
-    """
-    classifier = load_classifier(MODEL.read_bytes(), str(MODEL))
+    """Predict every held-out image and sum up, over all classes and class by class."""
+    classifier = load_classifier(Path(MODEL).read_bytes(), MODEL)
     classes = np.array(classifier.description.classes)
-    index = pd.read_csv(PREPARED / "index.csv", dtype=str, keep_default_na=False)
+    index = read_table(Path(INDEX).read_bytes())
     held_out = index[index["split"] == "held-out"]
 
+    # Cross-fitted, since the model's own temperature was fitted on these images.
     labels = np.searchsorted(classes, held_out["label"])
-    probabilities = classifier.probabilities(np.load(PREPARED / "images.npy", mmap_mode="r")[held_out.index])
+    probabilities = classifier.probabilities(np.load(PIXELS, mmap_mode="r")[held_out.index])
     probabilities = cross_fit(probabilities, labels, held_out["sha256"])
     predictions = pd.DataFrame(
         {
@@ -34,21 +49,16 @@ def main() -> None:
             "confidence": probabilities.max(axis=1),
         }
     )
-    hits = predictions["actual"].where(predictions["actual"] == predictions["predicted"])
-    images, called, hits = (labels.value_counts() for labels in (predictions["actual"], predictions["predicted"], hits))
-    per_class = pd.DataFrame({"images": images, "called": called, "hits": hits}).loc[sorted(images.index)].fillna(0)
-    per_class["precision"] = per_class["hits"] / per_class["called"].clip(lower=1)
-    per_class["recall"] = per_class["hits"] / per_class["images"]
-    per_class["f1"] = 2 * per_class["hits"] / (per_class["images"] + per_class["called"])
+
+    per_class = score_classes(predictions["actual"], predictions["predicted"])
     metrics = {
         **score(probabilities, labels),
         **{name: float(per_class[name].mean()) for name in ("precision", "recall", "f1")},
         "images": len(predictions),
-        "per_class": per_class.drop(columns=["called", "hits"]).astype({"images": int}).to_dict(orient="index"),
+        "per_class": per_class.to_dict(orient="index"),
     }
-    EVALUATION.mkdir(exist_ok=True)
-    predictions.to_csv(EVALUATION / "predictions.csv", index=False, float_format="%.6f")
-    (EVALUATION / "metrics.json").write_text(json.dumps(metrics, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    predictions.to_csv(PREDICTIONS, index=False, float_format="%.6f")
+    Path(METRICS).write_text(json.dumps(metrics, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     print(f"accuracy {metrics['accuracy']:.1%}, macro F1 {metrics['f1']:.3f} on {len(predictions):,} held-out images")
 
 

@@ -35,27 +35,13 @@ BATCH = 256  # images decoded and predicted at once
 
 @dataclass(frozen=True)
 class Description:
-    """What a classifier is, apart from its weights.
+    """A classifier apart from its weights."""
 
-    Attributes
-    ----------
-    classes : tuple of str
-        The labels, in the order of the network's outputs.
-    image_size : int
-        Width and height of its input in pixels.
-    colour : {'rgb', 'grey'}
-        Three input channels or one.
-    width : int
-        Channels of its first convolution.
-    trained_on : dict of str to int or str
-        The number of training images and the sha256 of their index.
-    """
-
-    classes: tuple[str, ...]
-    image_size: int
-    colour: str
-    width: int
-    trained_on: Mapping[str, int | str] = field(default_factory=dict)
+    classes: tuple[str, ...]  # the labels, in the order of the network's outputs
+    image_size: int  # width and height of its input in pixels
+    colour: str  # rgb or grey: three input channels or one
+    width: int  # channels of its first convolution
+    trained_on: Mapping[str, int | str] = field(default_factory=dict)  # images: their number; sha256: of their index
 
     def __post_init__(self) -> None:
         sizes = all(isinstance(n, int) and 0 < n <= 4096 for n in (self.image_size, self.width))
@@ -66,105 +52,80 @@ class Description:
 
 @dataclass(frozen=True)
 class Classifier:
-    """A trained network with what is needed to use it on pictures.
+    """A trained network with all that is needed to use it on pictures."""
 
-    Attributes
-    ----------
-    network : nn.Sequential
-        Takes what `to_tensor` gives, returns logits.
-    description : Description
-    """
-
-    network: nn.Sequential
+    network: nn.Sequential  # logits from what `to_tensor` gives
     description: Description
+
+    @property
+    def files(self) -> dict[str, bytes]:
+        """The files of which its ``.bentomodel`` consists, apart from BentoML's own."""
+        text = json.dumps(asdict(self.description), indent=2, ensure_ascii=False) + "\n"
+        return {WEIGHTS: save_tensors(self.network.state_dict()), DESCRIPTION: text.encode()}
 
     @property
     def version(self) -> str:
         """Twelve hexadecimal digits that change when, and only when, weights or description do."""
-        return hashlib.sha256(b"".join(self._files().values())).hexdigest()[:12]
-
-    def _files(self) -> dict[str, bytes]:
-        text = json.dumps(asdict(self.description), indent=2, ensure_ascii=False) + "\n"
-        return {WEIGHTS: save_tensors(self.network.state_dict()), DESCRIPTION: text.encode()}
+        return hashlib.sha256(b"".join(self.files.values())).hexdigest()[:12]
 
     @torch.inference_mode()
     def probabilities(self, pixels: np.ndarray) -> np.ndarray:
-        """Probability of each class for each picture.
-
-        Parameters
-        ----------
-        pixels : ndarray of uint8, shape (N, image_size, image_size, channels)
-
-        Returns
-        -------
-        ndarray of float32, shape (N, classes)
-            Rows sum to 1.
-        """
+        """Class probabilities, float32 [N, classes], of pictures: uint8 [N, image_size, image_size, channels]."""
         self.network.eval()
         device = next(self.network.parameters()).device
-        batches = [self.network(to_tensor(pixels[i : i + BATCH]).to(device)) for i in range(0, len(pixels), BATCH)]
-        logits = torch.cat(batches) if batches else torch.empty(0, len(self.description.classes))
-        return logits.softmax(dim=1).cpu().numpy()
+        rows = [np.empty((0, len(self.description.classes)), np.float32)]
+        for start in range(0, len(pixels), BATCH):
+            logits = self.network(to_tensor(pixels[start : start + BATCH]).to(device))
+            rows.append(logits.softmax(dim=1).cpu().numpy())
+        return np.concatenate(rows)
 
     def predict(self, folder: Path, files: Sequence[str]) -> pd.DataFrame:
-        """Classify picture files, each decoded the way this classifier was trained.
+        """Class probabilities of picture files below `folder`: float32, index `file`, one column per class.
 
-        Parameters
-        ----------
-        folder : Path
-            Where the files are.
-        files : sequence of str
-            Paths below `folder`.
-
-        Returns
-        -------
-        DataFrame of float32, index `file`, one column per class
-            Rows sum to 1.
-
-        Raises
-        ------
-        OSError, ValueError
-            A file that cannot be decoded: `helpers.decode.UNREADABLE`.
+        Each is decoded as the pictures were that this classifier was trained on. A file that cannot be decoded raises
+        one of `helpers.decode.UNREADABLE`.
         """
         about = self.description
 
         def decode(file: str) -> np.ndarray:
             return read_pixels(folder / file, about.image_size, about.colour)
 
+        rows = [np.empty((0, len(about.classes)), np.float32)]
         with ThreadPoolExecutor() as pool:
-            batches = [
-                self.probabilities(np.stack(list(pool.map(decode, files[i : i + BATCH]))))
-                for i in range(0, len(files), BATCH)
-            ]
-        rows = np.concatenate(batches) if batches else np.empty((0, len(about.classes)), dtype=np.float32)
-        return pd.DataFrame(rows, index=pd.Index(files, name="file"), columns=list(about.classes))
+            for start in range(0, len(files), BATCH):
+                pixels = np.stack(list(pool.map(decode, files[start : start + BATCH])))
+                rows.append(self.probabilities(pixels))
+        return pd.DataFrame(np.concatenate(rows), index=pd.Index(files, name="file"), columns=list(about.classes))
 
 
 def save_classifier(classifier: Classifier, path: Path) -> None:
     """Write a ``.bentomodel``: the same classifier gives the same bytes, whenever and wherever it is saved."""
     bentoml, tag = _import_bentoml(), f"classifier:{classifier.version}"
     with bentoml.models.create(tag) as model:
-        for name, data in classifier._files().items():
+        for name, data in classifier.files.items():
             Path(model.path_of(name)).write_bytes(data)
     with tempfile.TemporaryDirectory() as folder:
         exported = bentoml.models.export_model(tag, str(Path(folder) / path.name))
         bentoml.models.delete(tag)
         path.parent.mkdir(parents=True, exist_ok=True)
-        _strip_timestamps(Path(exported), path)
+        _strip_times(Path(exported), path)
 
 
 @cache
 def _import_bentoml() -> ModuleType:
-    # It reads both variables at import; without them it fills a store in the home folder and reports usage.
+    """Import it with a store of its own: without these variables it fills the home folder and reports usage."""
     home = tempfile.mkdtemp(prefix="bentoml-")
     atexit.register(shutil.rmtree, home, ignore_errors=True)
     os.environ.update(BENTOML_HOME=home, BENTOML_DO_NOT_TRACK="True")
     return import_module("bentoml")
 
 
-def _strip_timestamps(exported: Path, path: Path) -> None:
+def _strip_times(exported: Path, path: Path) -> None:
+    """Copy an archive with its files in order of name and without times and owners."""
     with tarfile.open(exported) as source, tarfile.open(path, "w:xz") as target:
-        for member in sorted(filter(tarfile.TarInfo.isfile, source), key=lambda m: m.name):
+        for member in sorted(source, key=lambda member: member.name):
+            if not member.isfile():
+                continue
             data = source.extractfile(member).read()  # type: ignore[union-attr]
             if member.name.endswith(INFO):
                 data = re.sub(rb"(?m)^creation_time: .*$", b"creation_time: '1980-01-01T00:00:00+00:00'", data)
@@ -174,19 +135,12 @@ def _strip_timestamps(exported: Path, path: Path) -> None:
 
 
 def load_classifier(file: bytes, name: str = "the model") -> Classifier:
-    """Read a ``.bentomodel`` without a model store, without unpacking it to disk and without pickle.
-
-    Parameters
-    ----------
-    file : bytes
-        What the file holds.
-    name : str
-        What to call it in an error.
+    """Read the bytes of a ``.bentomodel`` without a model store, without unpacking it to disk and without pickle.
 
     Raises
     ------
     Problem
-        The bytes are not a classifier that `save_classifier` wrote.
+        The bytes are not a classifier that `save_classifier` wrote; it calls the file by `name`.
     """
     try:
         with tarfile.open(fileobj=io.BytesIO(file)) as archive:

@@ -29,18 +29,16 @@ def near_duplicates(index: pd.DataFrame, hashes: np.ndarray) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        A row per held-out picture that has one: its `file` and `label`, the training picture's `like` and `like_label`,
+        A row per pair: `file` and `label` of the held-out picture, `like` and `like_label` of the training picture,
         and `bits`, in how many of 256 they differ.
     """
     words = hashes.view(np.uint64)
     training = np.flatnonzero(index["split"] == "train")
+    files, labels = index["file"].to_numpy(), index["label"].to_numpy()
     pairs = []
     for number in np.flatnonzero(index["split"] == "held-out"):
         bits = np.bitwise_count(words[training] ^ words[number]).sum(axis=1)
-        nearest = bits.argmin()
-        if bits[nearest] <= NEAR:
-            pairs.append((number, training[nearest], int(bits[nearest])))
-    held_out, like, distance = zip(*pairs, strict=True) if pairs else ((), (), ())
-    table = index.iloc[list(held_out)][["file", "label"]].reset_index(drop=True)
-    table[["like", "like_label"]] = index.iloc[list(like)][["file", "label"]].to_numpy()
-    return table.assign(bits=pd.Series(distance, dtype=int))
+        like = training[bits.argmin()]
+        if bits.min() <= NEAR:
+            pairs.append((files[number], labels[number], files[like], labels[like], int(bits.min())))
+    return pd.DataFrame(pairs, columns=["file", "label", "like", "like_label", "bits"])

@@ -6,6 +6,7 @@ from typing import Literal, TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from helpers.pipeline.paths import PARAMS
 from helpers.problems import Problem
 
 
@@ -49,18 +50,11 @@ class DecideParams(Params):
     max_label_doubt: float = Field(ge=0, le=1)
 
 
-Section = TypeVar("Section", PrepareParams, TrainParams, DecideParams)
+Section = TypeVar("Section", bound=Params)
 
 
-def read_params(section: type[Section], path: Path = Path("params.yaml")) -> Section:
+def read_params(section: type[Section], path: Path = Path(PARAMS)) -> Section:
     """Read one section of the settings.
-
-    Parameters
-    ----------
-    section : type
-        `PrepareParams`, `TrainParams` or `DecideParams`.
-    path : Path
-        The settings file.
 
     Raises
     ------

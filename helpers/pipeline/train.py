@@ -18,9 +18,8 @@ from helpers.pipeline.calibration import fit_temperature, score
 from helpers.pipeline.model import Classifier, Description, save_classifier
 from helpers.pipeline.network import build_network, to_tensor
 from helpers.pipeline.params import PrepareParams, TrainParams, read_params
+from helpers.pipeline.paths import HISTORY, INDEX, MODEL, PIXELS, read_table
 from helpers.problems import exit_on_problem
-
-PREPARED, MODEL, HISTORY = Path("data/prepared"), Path("model/classifier.bentomodel"), Path("evaluation/history.csv")
 
 
 def augment(images: Tensor, params: TrainParams) -> Tensor:
@@ -45,32 +44,31 @@ def train(
     """Train a network with AdamW and a one-cycle schedule, and watch it on the held-out images.
 
     The held-out images decide no prediction: the schedule is fixed, the last epoch's weights are the result, and only
-    how sure they are is fitted (`calibrate`).
+    its confidence is fitted on them (`calibrate`).
 
     Parameters
     ----------
     images : ndarray of uint8, shape (N, H, W, C)
     index : DataFrame
         N rows, columns `label` and `split` ('train' or 'held-out').
-    description : Description
-        Of the classifier to make.
-    params : TrainParams
 
     Returns
     -------
-    classifier : Classifier
     history : DataFrame
         A row per epoch: `loss` and `accuracy` on the training images while they were learnt, `held_out_loss` and
         `held_out_accuracy` after the epoch.
     """
+    # The same data and settings give the same model.
     torch.set_num_threads(params.threads)
     torch.manual_seed(params.seed)
     torch.use_deterministic_algorithms(True, warn_only=True)
+
+    # Processes that torchrun started share each batch, each on a GPU of its own if there are any.
     rank, workers = (distributed.get_rank(), distributed.get_world_size()) if distributed.is_initialized() else (0, 1)
     device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0))) if torch.cuda.is_available() else "cpu"
 
-    labels = torch.tensor(index["label"].map(description.classes.index).to_numpy())
-    training = torch.from_numpy(np.flatnonzero(index["split"] == "train"))
+    labels = index["label"].map(description.classes.index).to_numpy(dtype=np.int64)
+    training = np.flatnonzero(index["split"] == "train")
     held_out = np.flatnonzero(index["split"] == "held-out")
     steps = max(1, round(len(training) / params.batch_size))
 
@@ -78,44 +76,41 @@ def train(
     shared = DistributedDataParallel(network) if workers > 1 else network
     optimizer = torch.optim.AdamW(network.parameters(), params.learning_rate, weight_decay=params.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, params.learning_rate, total_steps=params.epochs * steps)
+    classifier = Classifier(network, description)
 
-    classifier, history = Classifier(network, description), []
+    history = []
     for epoch in range(1, params.epochs + 1):
-        started, seen = time.perf_counter(), []
+        started = time.perf_counter()
         network.train()
-        for batch in training[torch.randperm(len(training))].tensor_split(steps):
+        answers, targets = [], []
+        for batch in np.array_split(training[torch.randperm(len(training)).numpy()], steps):
             mine = batch[rank::workers]
-            target = labels[mine].to(device)
-            logits = shared(augment(to_tensor(images[mine.numpy()]).to(device), params))
+            target = torch.from_numpy(labels[mine]).to(device)
+            logits = shared(augment(to_tensor(images[mine]).to(device), params))
             loss = nn.functional.cross_entropy(logits, target)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
             schedule.step()
-            seen.append((logits.detach().softmax(dim=1).cpu().numpy(), labels[mine].numpy()))
-        learnt = score(*map(np.concatenate, zip(*seen, strict=True)))
-        watched = score(classifier.probabilities(images[held_out]), labels.numpy()[held_out])
+            answers.append(logits.detach().softmax(dim=1).cpu().numpy())
+            targets.append(labels[mine])
+
+        learnt = score(np.concatenate(answers), np.concatenate(targets))
+        watched = score(classifier.probabilities(images[held_out]), labels[held_out])
         history.append({"epoch": epoch, **learnt, **{f"held_out_{name}": value for name, value in watched.items()}})
         if rank == 0:
             print(
                 f"epoch {epoch:2}/{params.epochs}  loss {learnt['loss']:.4f}  held-out loss {watched['loss']:.4f}  "
                 f"held-out accuracy {watched['accuracy']:.1%}  {time.perf_counter() - started:.1f} s"
             )
-    classifier = Classifier(network.cpu(), description)
-    calibrate(classifier, images[held_out], labels.numpy()[held_out])
+
+    network.cpu()
+    calibrate(classifier, images[held_out], labels[held_out])
     return classifier, pd.DataFrame(history)
 
 
 def calibrate(classifier: Classifier, images: np.ndarray, labels: np.ndarray) -> None:
-    """Divide the last layer by the temperature that is fitted to the held-out images; no prediction changes.
-
-    Parameters
-    ----------
-    classifier : Classifier
-        Changed in place.
-    images : ndarray of uint8, shape (N, H, W, C)
-    labels : ndarray of int, shape (N,)
-    """
+    """Divide the last layer, in place, by the temperature that fits held-out images; no prediction changes."""
     temperature = fit_temperature(classifier.probabilities(images), labels)
     with torch.no_grad():
         for parameter in classifier.network[-1].parameters():
@@ -123,11 +118,11 @@ def calibrate(classifier: Classifier, images: np.ndarray, labels: np.ndarray) ->
 
 
 def main() -> None:
-    """Train on what ``prepare`` wrote; the first process writes the model and the history."""
+    """Train on the output of ``prepare``; the first process writes the model and the history."""
     if distributed.is_torchelastic_launched():
         distributed.init_process_group()
     prepare, params = read_params(PrepareParams), read_params(TrainParams)
-    index = pd.read_csv(PREPARED / "index.csv", dtype=str, keep_default_na=False)
+    index = read_table(Path(INDEX).read_bytes())
     training = index[index["split"] == "train"]
     description = Description(
         classes=tuple(sorted(index["label"].unique())),
@@ -139,11 +134,11 @@ def main() -> None:
             "sha256": hashlib.sha256(training.to_csv(index=False).encode()).hexdigest(),
         },
     )
-    classifier, history = train(np.load(PREPARED / "images.npy", mmap_mode="r"), index, description, params)
+    classifier, history = train(np.load(PIXELS, mmap_mode="r"), index, description, params)
     if not distributed.is_initialized() or distributed.get_rank() == 0:
-        HISTORY.parent.mkdir(parents=True, exist_ok=True)
+        Path(HISTORY).parent.mkdir(parents=True, exist_ok=True)
         history.to_csv(HISTORY, index=False, float_format="%.6f")
-        save_classifier(classifier, MODEL)
+        save_classifier(classifier, Path(MODEL))
         print(f"{MODEL}: version {classifier.version}")
     if distributed.is_initialized():
         distributed.destroy_process_group()

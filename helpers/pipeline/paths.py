@@ -1,0 +1,18 @@
+"""The files of the pipeline, relative to the workspace: the stages run in its root."""
+
+from io import BytesIO
+
+import pandas as pd
+
+PARAMS = "params.yaml"
+RAW = "data/raw"
+INDEX, PIXELS = "data/prepared/index.csv", "data/prepared/images.npy"
+NEAR_DUPLICATES = "data/prepared/near_duplicates.csv"
+MODEL = "model/classifier.bentomodel"
+HISTORY, METRICS = "evaluation/history.csv", "evaluation/metrics.json"
+PREDICTIONS = "evaluation/predictions.csv"
+
+
+def read_table(file: bytes) -> pd.DataFrame:
+    """Read a CSV file in which every value is text: a label may be "1", "NA" or empty."""
+    return pd.read_csv(BytesIO(file), dtype=str, keep_default_na=False)
