@@ -1,5 +1,6 @@
 """The folder that someone works in: find it, run DVC and git there, read files of its past."""
 
+import json
 import os
 import shlex
 import signal
@@ -18,8 +19,9 @@ import yaml
 from helpers.problems import Problem
 
 RAW, EXTRA, LINEAGE, HASHES = "data/raw", "extra-data", "data/labels.csv", ".dvc/tmp/hashes.json"
-INDEX, IMAGES = "data/prepared/index.csv", "data/prepared/images.npy"
-MODEL = "model/classifier.bentomodel"
+INDEX, PIXELS = "data/prepared/index.csv", "data/prepared/images.npy"
+NEAR_DUPLICATES = "data/prepared/near_duplicates.csv"
+MODEL, PARAMS = "model/classifier.bentomodel", "params.yaml"
 HISTORY, DECISION = "evaluation/history.csv", "evaluation/decision.json"
 
 
@@ -96,27 +98,37 @@ class Workspace:
         return result.stdout
 
     def stop_on_locks(self) -> None:
-        """See that git is not locked here. No lock is deleted: only a person can know that no program holds it.
+        """See that nothing is locked here. No lock is deleted: only a person can know that no program holds it.
 
         Raises
         ------
         Problem
             Each lock, since when it is there, and the command that removes it.
         """
+        if self._locks():
+            time.sleep(1)  # a git at work is done with most of its locks by then
+        held = {lock: lock.stat().st_mtime for lock in self._locks()}
+        if held:
+            raise Problem(
+                f"{self.root} is locked: git or DVC is at work there, or was killed.",
+                [f"{lock}, since {datetime.fromtimestamp(since):%Y-%m-%d %H:%M:%S}" for lock, since in held.items()],
+                f"Wait for it to end. If none is at work: rm {shlex.join(map(str, held))}",
+            )
+
+    def _locks(self) -> list[Path]:
+        """The locks of git, and DVC's list of its own where a kill has left half of it."""
         folders = {
             Path(self.git("rev-parse", "--path-format=absolute", f"--git-{kind}dir").strip())
             for kind in ("", "common-")
         }
         locks = {lock for folder in folders for lock in (*folder.glob("*.lock"), *folder.glob("refs/**/*.lock"))}
-        if locks:
-            time.sleep(1)  # a git at work is done with most of its locks by then
-        held = {lock: lock.stat().st_mtime for lock in sorted(locks) if lock.exists()}
-        if held:
-            raise Problem(
-                f"git is locked in {self.root}: a program is at work there, or one was killed.",
-                [f"{lock}, since {datetime.fromtimestamp(since):%Y-%m-%d %H:%M:%S}" for lock, since in held.items()],
-                f"Wait for it to end. If none is at work: rm {shlex.join(map(str, held))}",
-            )
+        list_of_dvc = self.root / ".dvc/tmp/rwlock"
+        with suppress(FileNotFoundError):
+            try:
+                json.loads(list_of_dvc.read_bytes())
+            except ValueError:
+                locks.add(list_of_dvc)
+        return sorted(locks)
 
     def dvc_remote(self) -> str:
         """The name of DVC's default remote, empty if there is none."""

@@ -22,21 +22,20 @@ from helpers.workspace import MODEL, Workspace
 
 ROUND = """
 from pathlib import Path
-from helpers.labels import consensus as annotations
-from helpers.merge import plan as dataset
-from helpers import publishing
-from helpers import round as rounds
-from helpers import workspace
+from helpers.labels import read_export
+from helpers.merge.plan import plan_merge
+from helpers.round import compare_models, end_round, merge_round
+from helpers.verdict import decide_round
+from helpers.workspace import open_workspace
 
-here = workspace.open_workspace(Path.cwd())
+here = open_workspace(Path.cwd())
 export, raw, lineage = (here.root / path for path in ("extra-data/annotations.json", "data/raw", "data/labels.csv"))
-plan = dataset.plan_merge(annotations.read_export(export), here.root / "extra-data", raw, lineage=lineage)
+plan = plan_merge(read_export(export), here.root / "extra-data", raw, lineage=lineage)
 print("planned")
-rounds.merge_round(here, plan, export)
+merge_round(here, plan, export)
 here.reproduce()
-old = rounds.find_baseline(here, "HEAD")
-decision = rounds.record_decision(here, rounds.score_held_out(here, old), old, export)
-publishing.publish_round(here, plan, decision, anyway="a test")
+decision = decide_round(here, compare_models(here), export)
+end_round(here, plan, decision, publish=True, publish_anyway="a test")
 """
 
 
@@ -76,18 +75,6 @@ def expected(workspace: Workspace) -> dict[str, str]:
     }
 
 
-@pytest.fixture
-def quick(sample) -> Workspace:
-    """A sample whose training takes one epoch."""
-    params = sample.root / "params.yaml"
-    params.write_text(params.read_text().replace("epochs: 8", "epochs: 1"))
-    sample.reproduce()
-    sample.git("commit", "--quiet", "--all", "--message", "Train for one epoch")
-    sample.dvc("push", quiet=True)
-    sample.git("push", "--quiet")
-    return sample
-
-
 def assert_published(workspace: Workspace, images: dict[str, str]) -> None:
     assert contents(workspace.root / "data/raw") == images
     assert workspace.git("status", "--porcelain") == ""
@@ -110,51 +97,51 @@ def is_training(workspace: Workspace) -> bool:
     )
 
 
-def test_an_interrupt_stops_the_training_and_leaves_the_old_model_in_place(sample):
-    params = sample.root / "params.yaml"
-    params.write_text(params.read_text().replace("epochs: 8", "epochs: 5000"))
-    model = (sample.root / MODEL).read_bytes()
+def test_an_interrupt_stops_the_training_and_leaves_the_old_model_in_place(tiny):
+    params = tiny.root / "params.yaml"
+    params.write_text(params.read_text().replace("epochs: 1", "epochs: 50000"))
+    model = (tiny.root / MODEL).read_bytes()
     code = "from helpers.workspace import *; open_workspace(Path.cwd()).reproduce()"
-    with subprocess.Popen([sys.executable, "-uc", code], cwd=sample.root, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen([sys.executable, "-uc", code], cwd=tiny.root, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         while "epoch " not in process.stdout.readline():
             pass
-        assert is_training(sample)
+        assert is_training(tiny)
         process.send_signal(signal.SIGINT)
     assert process.returncode != 0
-    assert (sample.root / MODEL).read_bytes() == model
-    assert not is_training(sample)
+    assert (tiny.root / MODEL).read_bytes() == model
+    assert not is_training(tiny)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["symlink", "hardlink"])
-def test_the_merge_never_writes_through_a_link_into_the_cache(quick, kind):
-    quick.dvc("config", "cache.type", kind)
-    quick.dvc("checkout", "--relink", quiet=True)
-    linked = next((quick.root / "data/raw").glob("*/*.png"))
+def test_the_merge_never_writes_through_a_link_into_the_cache(tiny, kind):
+    tiny.dvc("config", "cache.type", kind)
+    tiny.dvc("checkout", "--relink", quiet=True)
+    linked = next((tiny.root / "data/raw").glob("*/*.png"))
     assert linked.is_symlink() if kind == "symlink" else linked.stat().st_nlink > 1
-    cache = quick.root / ".dvc/cache/files/md5"
+    cache = tiny.root / ".dvc/cache/files/md5"
     before = {path: path.read_bytes() for path in cache.rglob("*") if path.is_file()}
-    images = expected(quick)
-    finish_round(quick)
-    assert contents(quick.root / "data/raw") == images
+    images = expected(tiny)
+    finish_round(tiny)
+    assert contents(tiny.root / "data/raw") == images
     assert {path: path.read_bytes() for path in before} == before
 
 
 @pytest.mark.slow
-def test_a_round_succeeds_without_the_cache(quick):
-    images = expected(quick)
-    shutil.rmtree(quick.root / ".dvc/cache")
-    finish_round(quick)
-    assert_published(quick, images)
+def test_a_round_succeeds_without_the_cache(tiny):
+    images = expected(tiny)
+    shutil.rmtree(tiny.root / ".dvc/cache")
+    finish_round(tiny)
+    assert_published(tiny, images)
 
 
 @pytest.mark.slow
-def test_a_round_succeeds_in_a_shallow_clone_and_in_a_worktree(quick, tmp_path):
-    images = expected(quick)
-    home = quick.root.parent
-    quick.git("clone", "--quiet", "--depth=1", f"file://{home / 'demo.git'}", str(home / "shallow"))
-    quick.git("worktree", "add", "--quiet", "-b", "side", str(home / "tree"))
+def test_a_round_succeeds_in_a_shallow_clone_and_in_a_worktree(tiny, tmp_path):
+    images = expected(tiny)
+    home = tiny.root.parent
+    tiny.git("clone", "--quiet", "--depth=1", f"file://{home / 'demo.git'}", str(home / "shallow"))
+    tiny.git("worktree", "add", "--quiet", "-b", "side", str(home / "tree"))
     for name in ("shallow", "tree"):
         workspace = Workspace(home / name)
         workspace.dvc("pull", quiet=True)
@@ -167,24 +154,24 @@ def test_a_round_succeeds_in_a_shallow_clone_and_in_a_worktree(quick, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kilobytes", [1, 30, 300, 3000])
-def test_a_round_without_room_is_finished_when_there_is_some(quick, kilobytes):
-    images, model = expected(quick), (quick.root / MODEL).read_bytes()
+def test_a_round_without_room_is_finished_when_there_is_some(tiny, kilobytes):
+    images, model = expected(tiny), (tiny.root / MODEL).read_bytes()
     limit = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({kilobytes * 1000}, resource.RLIM_INFINITY))"
-    assert_refused(start_round(quick, before=limit))
-    assert (quick.root / MODEL).read_bytes() == model
-    finish_round(quick)
-    assert_published(quick, images)
+    assert_refused(start_round(tiny, before=limit))
+    assert (tiny.root / MODEL).read_bytes() == model
+    finish_round(tiny)
+    assert_published(tiny, images)
 
 
 @pytest.mark.slow
-def test_a_training_set_that_cannot_be_written_is_left_as_it_is(quick):
-    images, before = expected(quick), contents(quick.root / "data/raw")
-    folders = [quick.root / "data/raw", *(quick.root / "data/raw").iterdir()]
+def test_a_training_set_that_cannot_be_written_is_left_as_it_is(tiny):
+    images, before = expected(tiny), contents(tiny.root / "data/raw")
+    folders = [tiny.root / "data/raw", *(tiny.root / "data/raw").iterdir()]
     with read_only(folders):
-        assert_refused(start_round(quick))
-        assert contents(quick.root / "data/raw") == before
-    finish_round(quick)
-    assert_published(quick, images)
+        assert_refused(start_round(tiny))
+        assert contents(tiny.root / "data/raw") == before
+    finish_round(tiny)
+    assert_published(tiny, images)
 
 
 @contextmanager
@@ -201,27 +188,27 @@ def read_only(folders: list[Path]) -> Iterator[None]:
 
 
 @pytest.mark.slow
-def test_two_rounds_at_once_do_not_spoil_each_other(quick):
-    images = expected(quick)
-    for process in [start_round(quick), start_round(quick)]:
+def test_two_rounds_at_once_do_not_spoil_each_other(tiny):
+    images = expected(tiny)
+    for process in [start_round(tiny), start_round(tiny)]:
         _, errors = process.communicate()
         assert process.returncode == 0 or "helpers.problems.Problem: " in errors, errors[-3000:]
-    finish_round(quick)
-    assert_published(quick, images)
+    finish_round(tiny)
+    assert_published(tiny, images)
 
 
 @pytest.mark.slow
 @pytest.mark.kills
 @pytest.mark.parametrize("seed", range(4))
-def test_a_round_that_is_killed_again_and_again_is_finished_by_the_same_command(quick, tmp_path, seed):
-    images, chance, kills = expected(quick), Random(seed), 0
-    process = start_round(copy_of(quick, tmp_path / "whole"))
+def test_a_round_that_is_killed_again_and_again_is_finished_by_the_same_command(tiny, tmp_path, seed):
+    images, chance, kills = expected(tiny), Random(seed), 0
+    process = start_round(copy_of(tiny, tmp_path / "whole"))
     wait_for_the_merge(process)
     started = time.monotonic()
     process.communicate()
     longest = time.monotonic() - started
     while kills < 25:
-        workspace = copy_of(quick, tmp_path / f"round {kills}")
+        workspace = copy_of(tiny, tmp_path / f"round {kills}")
         for _ in range(10):
             remove_locks(workspace)
             process = start_round(workspace)
@@ -239,7 +226,7 @@ def test_a_round_that_is_killed_again_and_again_is_finished_by_the_same_command(
 
 
 def remove_locks(workspace: Workspace) -> None:
-    """Do as the message says about the locks of a git that was killed, which a person knows to be gone."""
+    """Do as the message says about the locks of a git or DVC that was killed, which a person knows to be gone."""
     try:
         workspace.stop_on_locks()
     except Problem as problem:

@@ -7,12 +7,14 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from helpers import round as rounds
-from helpers.merge import plan as dataset
 from helpers.merge.lineage import read_lineage
+from helpers.merge.plan import plan_merge
+from helpers.pipeline.model import load_classifier
 from helpers.problems import EndOfRun, Problem
-from helpers.publishing import decline_round, publish_round
-from helpers.workspace import LINEAGE, RAW, Workspace
+from helpers.publishing import decline_round, publish_round, remember_workspace
+from helpers.round import compare_models, merge_round, start_round
+from helpers.verdict import decide_round
+from helpers.workspace import LINEAGE, MODEL, RAW, Workspace
 
 PARAMETERS: dict[str, Any] = {
     "baseline": "HEAD",
@@ -32,51 +34,50 @@ def train(workspace: Workspace, epochs: int) -> None:
 
 
 def decide(workspace: Workspace, baseline: str = "HEAD") -> dict[str, Any]:
-    commit = rounds.find_baseline(workspace, baseline)
     export = workspace.root / "extra-data/annotations.json"
-    return rounds.record_decision(workspace, rounds.score_held_out(workspace, commit), commit, export)
+    return decide_round(workspace, compare_models(workspace, baseline), export)
 
 
 def version_at(workspace: Workspace, revision: str) -> str:
-    return rounds.load_classifier(workspace.read_at(revision, rounds.MODEL) or b"").version
+    return load_classifier(workspace.read_at(revision, MODEL) or b"").version
 
 
-def test_everything_that_will_fail_later_is_said_at_the_start(sample):
-    (sample.root / "params.yaml").write_text("prepare: {}\ntrain: {}\n")
-    sample.git("checkout", "--quiet", "--detach")
-    before = sample.git("status", "--porcelain")
+def test_everything_that_will_fail_later_is_said_at_the_start(tiny):
+    (tiny.root / "params.yaml").write_text("prepare: {}\ntrain: {}\n")
+    tiny.git("checkout", "--quiet", "--detach")
+    before = tiny.git("status", "--porcelain")
     wrong = {"baseline": "nowhere", "on_problem": "stp", "on_disagreement": "ask", "publish": True}
     with pytest.raises(Problem) as problem:
-        rounds.start_round(sample, **PARAMETERS | wrong)
-    for named in ("`nowhere`", "'stp'", "'ask'", "no branch", "prepare.seed", "train.epochs"):
+        start_round(tiny, **PARAMETERS | wrong)
+    for named in ("`nowhere`", "'stp'", "'ask'", "no branch", "prepare.seed", "train.epochs", "decide"):
         assert named in str(problem.value)
-    assert sample.git("status", "--porcelain") == before
+    assert tiny.git("status", "--porcelain") == before
 
 
-def test_a_baseline_whose_model_is_lost_is_said_at_the_start(sample):
-    train(sample, epochs=1)
-    for cached in (sample.root / ".dvc/cache").rglob("*"):
+def test_a_baseline_whose_model_is_lost_is_said_at_the_start(tiny):
+    for cached in (tiny.root / ".dvc/cache").rglob("*"):
         if cached.is_file():
             cached.unlink()
-    sample.root.with_name("demo-storage").rename(sample.root.with_name("lost"))
+    tiny.root.with_name("demo-storage").rename(tiny.root.with_name("lost"))
     with pytest.raises(Problem, match="neither in DVC's cache nor in its remote"):
-        rounds.start_round(sample, **PARAMETERS)
+        start_round(tiny, **PARAMETERS)
 
 
-def test_publishing_and_declining_at_once_is_refused(sample):
+def test_publishing_and_declining_at_once_is_refused(tiny):
     with pytest.raises(Problem, match="not both"):
-        rounds.start_round(sample, **PARAMETERS | {"publish": True, "decline": True})
+        start_round(tiny, **PARAMETERS | {"publish": True, "decline": True})
 
 
-def test_declining_needs_no_other_parameter_to_be_right(sample):
-    rounds.remember_workspace(sample)
-    (sample.root / "evaluation/metrics.json").write_text("{}")
+def test_declining_needs_no_other_parameter_to_be_right(tiny):
+    remember_workspace(tiny)
+    (tiny.root / "evaluation/metrics.json").write_text("{}")
     with pytest.raises(EndOfRun) as end:
-        rounds.start_round(sample, **PARAMETERS | {"decline": True, "baseline": "nowhere"})
+        start_round(tiny, **PARAMETERS | {"decline": True, "baseline": "nowhere"})
     assert "Declined" in end.value.sentence
-    assert sample.git("status", "--porcelain") == ""
+    assert tiny.git("status", "--porcelain") == ""
 
 
+@pytest.mark.slow
 def test_a_model_that_head_refuses_cannot_be_published_against_an_older_one(sample):
     train(sample, epochs=2)
     sample.git("commit", "--quiet", "--all", "--message", "A poor model")
@@ -105,27 +106,28 @@ def test_a_model_that_head_refuses_cannot_be_published_against_an_older_one(samp
     assert not again["accepted"]
 
 
+@pytest.mark.slow
 def test_another_baseline_with_the_same_model_is_as_good_as_head(sample):
     sample.git("commit", "--quiet", "--allow-empty", "--message", "Something else")
     train(sample, epochs=9)
     assert "baseline" not in [rule["rule"] for rule in decide(sample, "HEAD~1")["rules"] if not rule["passed"]]
 
 
-def test_models_that_were_declined_count_among_those_that_the_held_out_images_judged(sample):
+def test_models_that_were_declined_count_among_those_that_the_held_out_images_judged(tiny):
     versions = []
-    for epochs in (1, 2, 3):
-        rounds.remember_workspace(sample)
-        train(sample, epochs)
-        versions.append(decide(sample)["model"])
-        assert decide(sample)["judged"] == versions
-        decline_round(sample)
-    train(sample, epochs=4)
-    decision = decide(sample)
+    for epochs in (2, 3, 4):
+        remember_workspace(tiny)
+        train(tiny, epochs)
+        versions.append(decide(tiny)["model"])
+        assert decide(tiny)["judged"] == versions
+        decline_round(tiny)
+    train(tiny, epochs=5)
+    decision = decide(tiny)
     assert decision["judged"] == [*versions, decision["model"]]
     assert any("4 models" in note for note in decision["notes"])
-    publish_round(sample, PLAN, decision, anyway="a test")
-    sample.git("clone", "--quiet", str(sample.root.with_name("demo.git")), str(sample.root.with_name("colleague")))
-    colleague = json.loads((sample.root.with_name("colleague") / "evaluation/decision.json").read_text())
+    publish_round(tiny, PLAN, decision, anyway="a test")
+    tiny.git("clone", "--quiet", str(tiny.root.with_name("demo.git")), str(tiny.root.with_name("colleague")))
+    colleague = json.loads((tiny.root.with_name("colleague") / "evaluation/decision.json").read_text())
     assert colleague["judged"] == decision["judged"]
 
 
@@ -147,26 +149,26 @@ def plan_label(workspace: Workspace, label: str, day: int) -> pd.DataFrame:
         }
     )
     raw = workspace.root / RAW
-    return dataset.plan_merge(labels, workspace.root / "extra-data", raw, lineage=workspace.root / LINEAGE)
+    return plan_merge(labels, workspace.root / "extra-data", raw, lineage=workspace.root / LINEAGE)
 
 
-def test_the_newest_statement_about_a_label_counts_also_when_it_changed_nothing(sample):
-    Image.new("L", (8, 8), 77).save(sample.root / "extra-data/picture.png")
+def test_the_newest_statement_about_a_label_counts_also_when_it_changed_nothing(tiny):
+    Image.new("L", (8, 8), 77).save(tiny.root / "extra-data/picture.png")
     monday, tuesday, wednesday = 5, 6, 7
-    export = sample.root / "extra-data/annotations.json"
-    rounds.merge_round(sample, plan_label(sample, "3", monday), export)
-    rounds.merge_round(sample, plan_label(sample, "3", wednesday), export)
-    assert read_lineage(sample.root / LINEAGE)["updated_at"].tolist() == [pd.Timestamp(2026, 1, wednesday, tz="UTC")]
-    stale = plan_label(sample, "8", tuesday)
+    export = tiny.root / "extra-data/annotations.json"
+    merge_round(tiny, plan_label(tiny, "dark", monday), export)
+    merge_round(tiny, plan_label(tiny, "dark", wednesday), export)
+    assert read_lineage(tiny.root / LINEAGE)["updated_at"].tolist() == [pd.Timestamp(2026, 1, wednesday, tz="UTC")]
+    stale = plan_label(tiny, "light", tuesday)
     assert stale["action"].tolist() == ["keep"]
-    rounds.merge_round(sample, stale, export)
-    assert (sample.root / RAW / "3/picture.png").exists()
+    merge_round(tiny, stale, export)
+    assert (tiny.root / RAW / "dark/picture.png").exists()
 
 
-def test_a_round_that_states_nothing_new_touches_nothing(sample):
-    Image.new("L", (8, 8), 77).save(sample.root / "extra-data/picture.png")
-    export = sample.root / "extra-data/annotations.json"
-    rounds.merge_round(sample, plan_label(sample, "3", 5), export)
-    before = (sample.root / LINEAGE).stat().st_mtime_ns
-    rounds.merge_round(sample, plan_label(sample, "3", 5), export)
-    assert (sample.root / LINEAGE).stat().st_mtime_ns == before
+def test_a_round_that_states_nothing_new_touches_nothing(tiny):
+    Image.new("L", (8, 8), 77).save(tiny.root / "extra-data/picture.png")
+    export = tiny.root / "extra-data/annotations.json"
+    merge_round(tiny, plan_label(tiny, "dark", 5), export)
+    before = (tiny.root / LINEAGE).stat().st_mtime_ns
+    merge_round(tiny, plan_label(tiny, "dark", 5), export)
+    assert (tiny.root / LINEAGE).stat().st_mtime_ns == before

@@ -140,6 +140,16 @@ def test_locks_are_named_with_their_age_and_the_command_that_removes_them_and_ne
     tiny.git("add", "params.yaml")
 
 
+def test_the_list_of_locks_that_a_killed_dvc_left_half_written_is_named_too(tiny):
+    damaged = tiny.root / ".dvc/tmp/rwlock"
+    damaged.write_text("")
+    with pytest.raises(Problem) as problem:
+        tiny.stop_on_locks()
+    assert f"rm {damaged}" in str(problem.value)
+    damaged.write_text("{}")
+    tiny.stop_on_locks()
+
+
 def test_a_lock_that_a_program_holds_for_a_moment_stops_nobody(tiny):
     lock = tiny.root / ".git/index.lock"
     lock.touch()

@@ -21,7 +21,7 @@ from helpers.comparison import charts, galleries
 from helpers.comparison import scores as comparison
 
 PROJECT = Path(__file__).parents[2]
-PLANETS = Path(__file__).parents[2] / "shared/planets/raw"
+PLANETS = Path(__file__).parents[3] / "shared/planets/raw"
 HISTORY = pd.DataFrame(
     {
         "epoch": [1, 2, 3],

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from helpers.labels.consensus import COLUMNS, ON_DISAGREEMENT, agreement, lead_times, read_export
 from helpers.problems import Problem
 
-SHARED = Path(__file__).parents[2] / "shared"
+SHARED = Path(__file__).parents[3] / "shared"
 GENUINE = sorted(path.name for path in (SHARED / "exports").glob("[0-9]*"))
 needs_shared = pytest.mark.skipif(not GENUINE, reason="needs the genuine exports in ../shared")
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from helpers.merge.files import ImageFiles, stored_name
 
-EXPORTS = Path(__file__).parents[2] / "shared" / "exports"
+EXPORTS = Path(__file__).parents[3] / "shared" / "exports"
 
 LONG = "a-very-long-camera-file-name-" * 5
 

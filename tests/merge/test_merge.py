@@ -31,7 +31,7 @@ from helpers.merge.plan import count_classes, plan_merge
 from helpers.merge.rules import CHANGES
 from helpers.problems import Problem
 
-PLANETS = Path(__file__).parents[2] / "shared" / "planets"
+PLANETS = Path(__file__).parents[3] / "shared" / "planets"
 MONDAY, TUESDAY, WEDNESDAY = pd.date_range("2026-11-02", periods=3, tz="UTC")
 FORKS = multiprocessing.get_context("fork")  # children need not import everything again
 

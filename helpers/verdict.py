@@ -1,0 +1,129 @@
+"""Decide on a round, with its past in view, and keep the decision: evaluation/decision.json."""
+
+import json
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from helpers.comparison.decision import decide
+from helpers.comparison.scores import Comparison
+from helpers.merge.hashing import sha256_of
+from helpers.pipeline.model import load_classifier
+from helpers.pipeline.params import DecideParams, PrepareParams, read_params
+from helpers.problems import Problem
+from helpers.workspace import DECISION, MODEL, PARAMS, RAW, Workspace
+
+
+def find_baseline(workspace: Workspace, baseline: str, model: str) -> str:
+    """The commit whose model the one in the workspace, of this version, is compared with.
+
+    If the round is committed already, ``HEAD`` holds its model: then it is the model that this one has replaced, so
+    that a round that is run again comes to the same decision.
+    """
+    commit = workspace.commit_of(baseline)
+    if baseline == "HEAD" and workspace.read_at(commit, MODEL) == (workspace.root / MODEL).read_bytes():
+        with suppress(Problem):  # no decision is committed
+            decision = json.loads(workspace.git("show", f"{commit}:{DECISION}"))
+            if decision["model"] == model:
+                return workspace.commit_of(decision["replaces_commit"])
+    return commit
+
+
+def decide_round(workspace: Workspace, comparison: Comparison, export: Path) -> dict[str, Any]:
+    """Decide by the policy of params.yaml whether the new model may replace the old one: evaluation/decision.json.
+
+    Parameters
+    ----------
+    workspace : Workspace
+    comparison : Comparison
+    export : Path
+        The labels of this round.
+
+    Returns
+    -------
+    dict
+        From `decide`, with both models in its sentence, and: the new `model` (its version); the old one, the `baseline`
+        (its version and commit) at `baseline_commit`; the one that publishing `replaces`, at `replaces_commit`;
+        `export_sha256`; and `judged`, the versions of all models that the held-out images of this `seed` have been used
+        to decide on. Held-out sets wear out (Renggli et al. 2019, arXiv 1903.00278).
+    """
+    commit, replaced = comparison.baseline, find_baseline(workspace, "HEAD", comparison.new)
+    old, to_replace = _name_model(workspace, commit), _name_model(workspace, replaced)
+    other_baseline = ""
+    if workspace.read_at(commit, MODEL) != workspace.read_at(replaced, MODEL):
+        other_baseline = f"The comparison is with {old}, but the new model would replace {to_replace}."
+    policy = read_params(DecideParams, workspace.root / PARAMS)
+    decision = decide(comparison, policy, _changes_since(workspace, commit), other_baseline)
+    seed = read_params(PrepareParams, workspace.root / PARAMS).seed
+    judged = _remember_judgement(workspace, comparison.new, seed)
+    decision["sentence"] += f" New: model {comparison.new}. Old: {old}."
+    decision["notes"].append(_describe_wear(len(judged)))
+    record = {
+        **decision,
+        "model": comparison.new,
+        "baseline": old,
+        "baseline_commit": commit,
+        "replaces": to_replace,
+        "replaces_commit": replaced,
+        "export_sha256": sha256_of(export),
+        "seed": seed,
+        "judged": judged,
+    }
+    (workspace.root / DECISION).parent.mkdir(exist_ok=True)
+    text = json.dumps(record, indent=2, ensure_ascii=False) + "\n"
+    (workspace.root / DECISION).write_text(text, encoding="utf-8")
+    return record
+
+
+def _name_model(workspace: Workspace, commit: str) -> str:
+    """A model of the past by its version and by the name that git has for its commit."""
+    model, name = workspace.read_at(commit, MODEL), workspace.git("describe", "--tags", "--always", commit).strip()
+    return f"model {load_classifier(model, MODEL).version} of {name}" if model else f"no model at {name}"
+
+
+def _changes_since(workspace: Workspace, commit: str) -> list[str]:
+    """Everything but images that the stages of dvc.yaml depend on and that changed: settings and files."""
+    stages = yaml.safe_load((workspace.root / "dvc.yaml").read_bytes())["stages"].values()
+    made = {out if isinstance(out, str) else next(iter(out)) for stage in stages for out in stage["outs"]}
+    files = {file for stage in stages for file in stage["deps"]} - made - {RAW}
+    names = sorted({name for stage in stages for name in stage.get("params", [])})
+    changed = workspace.git("diff", "--name-only", commit, "--", "dvc.yaml", *sorted(files)).splitlines()
+    try:
+        then = yaml.safe_load(workspace.git("show", f"{commit}:{PARAMS}"))
+    except Problem:
+        return [f"{PARAMS} is new", *changed]
+    now = yaml.safe_load((workspace.root / PARAMS).read_bytes())
+    before, after = ({name: _setting(settings, name) for name in names} for settings in (then, now))
+    different = [f"{name}: {before[name]} → {after[name]}" for name in names if before[name] != after[name]]
+    return different + changed
+
+
+def _setting(settings: dict[str, dict[str, Any]], name: str) -> Any:
+    section, _, key = name.partition(".")
+    return settings.get(section, {}).get(key)
+
+
+def _remember_judgement(workspace: Workspace, model: str, seed: int) -> list[str]:
+    """The versions of all models that the held-out images of a seed have judged, with this one.
+
+    A round that is declined leaves no trace in the workspace: the repository's git configuration remembers it.
+    """
+    key, path = f"retrain.seed{seed}.judged", workspace.root / DECISION
+    last = json.loads(path.read_bytes()) if path.exists() else {}
+    judged = dict.fromkeys(last.get("judged", []) if last.get("seed") == seed else [])
+    with suppress(Problem):  # none is remembered
+        judged |= dict.fromkeys(workspace.git("config", "--get-all", key).split())
+    if model not in judged:
+        workspace.git("config", "--add", key, model)
+    return list(judged | {model: None})
+
+
+def _describe_wear(judged: int) -> str:
+    if judged == 1:
+        return "These held-out images judge a model for the first time."
+    return (
+        f"These held-out images have judged {judged} models, those that were declined included. The more they judge, "
+        "the likelier one of them looks good by luck; another prepare.seed holds out fresh ones."
+    )
