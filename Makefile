@@ -6,18 +6,18 @@ help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(VENV)/installed ## Retrain on the sample, headless: demo/out.ipynb and demo/out.html
-	$(BIN)/python -m examples.sample demo
+	$(BIN)/python -m examples.digits demo
 	cd demo && ../$(BIN)/papermill notebooks/retrain.ipynb out.ipynb
 	cd demo && ../$(BIN)/jupyter nbconvert --log-level WARN --to html out.ipynb
 	@echo && $(BIN)/python -c 'import json; print(json.load(open("demo/evaluation/decision.json"))["sentence"])'
 	@echo "Executed notebook: demo/out.ipynb, as a page: demo/out.html"
 
 lab: $(VENV)/installed ## Open the notebook in JupyterLab, in the sample workspace
-	$(BIN)/python -m examples.sample demo
+	$(BIN)/python -m examples.digits demo
 	cd demo && ../$(BIN)/jupyter lab notebooks/retrain.ipynb
 
 serve: $(VENV)/installed ## Serve the model in this folder to Label Studio, at http://127.0.0.1:9090
-	$(BIN)/uvicorn helpers.label_studio.backend:app --port 9090
+	$(BIN)/uvicorn --factory helpers.label_studio.backend:make_backend --port 9090
 
 test: $(VENV)/installed ## Run the tests that take minutes together
 	$(BIN)/pytest --numprocesses auto --dist loadfile -m "not (slow or kills or label_studio)"
@@ -45,7 +45,7 @@ format: $(VENV)/installed ## Put the code into shape
 
 notebook: $(VENV)/installed ## Run the notebook in a new sample and store its outputs in notebooks/
 	rm -rf demo demo.git demo-storage
-	$(BIN)/python -m examples.sample demo
+	$(BIN)/python -m examples.digits demo
 	cd demo/notebooks && ../../$(BIN)/jupyter nbconvert --log-level WARN --to notebook --execute --inplace retrain.ipynb
 	cp demo/notebooks/retrain.ipynb notebooks/retrain.ipynb
 

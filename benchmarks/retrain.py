@@ -14,7 +14,8 @@ import time
 from functools import partial
 from pathlib import Path
 
-from examples.sample import make_workspace, write_digits
+from examples.digits import write_digits
+from examples.workspace import make_workspace
 from helpers.workspace import MODEL, Workspace
 
 PLANETS = Path(__file__).resolve().parents[2] / "shared" / "planets"

@@ -14,7 +14,8 @@ from hypothesis import settings
 from label_studio_server import LabelStudio, Pretended, pretend_label_studio, run_label_studio
 from PIL import Image
 
-from examples.sample import make_sample, make_workspace
+from examples.digits import make_digits
+from examples.workspace import make_workspace
 from helpers.workspace import Workspace
 
 BIN = Path(sys.executable).parent
@@ -57,7 +58,7 @@ def once(tmp_path_factory) -> Callable[[str, Callable[[Path], object]], Path]:
 @pytest.fixture(scope="session")
 def pristine(once, plain_home) -> Path:
     """The sample, made once; tests work on copies."""
-    return once("pristine", lambda folder: make_sample(folder / "demo")) / "demo"
+    return once("pristine", lambda folder: make_digits(folder / "demo")) / "demo"
 
 
 @pytest.fixture(scope="session")

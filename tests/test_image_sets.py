@@ -10,7 +10,7 @@ import pytest
 from headless import run_notebook
 from PIL import Image
 
-from examples.sample import make_workspace
+from examples.workspace import make_workspace
 from helpers.workspace import Workspace
 
 pytestmark = pytest.mark.slow

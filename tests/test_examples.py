@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from examples.sample import PROJECT, make_sample
+from examples.digits import make_digits
+from examples.workspace import PROJECT
 from helpers.problems import Problem
 from helpers.workspace import MODEL, Workspace
 
@@ -57,14 +58,14 @@ def test_its_export_has_what_real_rounds_have(sample):
 
 def test_making_it_again_changes_nothing(sample):
     before = snapshot(sample.root.parent)
-    assert make_sample(sample.root) is False
+    assert make_digits(sample.root) is False
     assert snapshot(sample.root.parent) == before
 
 
 def test_a_folder_that_is_something_else_is_refused(tmp_path):
     (tmp_path / "photos").mkdir()
     with pytest.raises(Problem, match="photos"):
-        make_sample(tmp_path / "photos")
+        make_digits(tmp_path / "photos")
 
 
 @pytest.fixture
@@ -76,7 +77,7 @@ def archive(tmp_path) -> Path:
 
 
 def test_it_can_be_made_from_an_archive_after_an_interruption_and_without_an_identity(archive):
-    command = [sys.executable, "-m", "examples.sample", "sandbox"]
+    command = [sys.executable, "-m", "examples.digits", "sandbox"]
     clean = {
         key: value for key, value in os.environ.items() if not key.startswith("GIT_") or key == "GIT_CONFIG_NOSYSTEM"
     }

@@ -1,0 +1,86 @@
+"""Make a workspace from any images: a clone of this project with its remotes and a trained baseline."""
+
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+from helpers.problems import Problem
+from helpers.workspace import EXTRA, RAW, Workspace
+
+PROJECT = Path(__file__).resolve().parents[1]
+
+
+def make_workspace(folder: Path, write_images: Callable[[Path], None], message: str) -> bool:
+    """Make a workspace on disk with its images, remotes and a committed baseline; one that is there is left alone.
+
+    Parameters
+    ----------
+    folder : Path
+        The workspace to make. Its remotes lie beside it.
+    write_images : callable
+        Takes the workspace's path and fills its data/raw and extra-data.
+    message : str
+        Of the commit that holds the baseline.
+
+    Returns
+    -------
+    bool
+        Whether it was made.
+
+    Raises
+    ------
+    Problem
+        `folder` is something else.
+    """
+    if (folder / "dvc.yaml").exists():
+        return False
+    if folder.exists():
+        raise Problem(f"{folder} is there already and is no workspace.", advice="Name another folder.")
+    # Under another name until it is whole: one that was interrupted is made anew.
+    building = folder.with_name(f"{folder.name}.part")
+    git_remote, storage = folder.with_name(f"{folder.name}.git"), folder.with_name(f"{folder.name}-storage")
+    for leftover in (building, git_remote, storage):
+        shutil.rmtree(leftover, ignore_errors=True)
+
+    clone_project(building)
+    write_images(building)
+    workspace = Workspace(building)
+    workspace.git("init", "--quiet", "--bare", "--initial-branch=main", str(git_remote))
+    workspace.git("remote", "add", "origin", f"../{git_remote.name}")
+    name_author(workspace)
+    workspace.dvc("remote", "add", "--force", "--default", "storage", f"../{storage.name}", quiet=True)
+    workspace.dvc("add", RAW, EXTRA, quiet=True)
+    workspace.reproduce()
+    workspace.git("add", "--all")
+    workspace.git("commit", "--quiet", "--message", message)
+    workspace.dvc("push", quiet=True)
+    workspace.git("push", "--quiet", "--set-upstream", "origin", "HEAD:main")
+    building.rename(folder)
+    return True
+
+
+def clone_project(target: Path) -> None:
+    """Clone the project, with changes that are not committed; a downloaded archive starts a history."""
+    if (PROJECT / ".git").exists():
+        subprocess.run(["git", "clone", "--quiet", PROJECT, target], check=True)
+        subprocess.run(["git", "checkout", "--quiet", "-B", "main"], cwd=target, check=True)
+        subprocess.run(["git", "remote", "remove", "origin"], cwd=target, check=True)
+    else:
+        subprocess.run(["git", "init", "--quiet", "--initial-branch=main", target], check=True)
+    command = ["git", f"--git-dir={target / '.git'}", f"--work-tree={PROJECT}"]
+    command += ["ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(command, cwd=PROJECT, check=True, capture_output=True, text=True).stdout
+    for file in listed.split("\0"):
+        if (PROJECT / file).is_file():
+            (target / file).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(PROJECT / file, target / file)
+
+
+def name_author(workspace: Workspace) -> None:
+    """Give git a name and an address for the commits in this workspace, if the user has none."""
+    for key, value in (("user.name", "Sample"), ("user.email", "sample@example.com")):
+        try:
+            workspace.git("config", key)
+        except Problem:
+            workspace.git("config", key, value)
