@@ -16,7 +16,8 @@ from pathlib import Path
 
 from examples.digits import write_digits
 from examples.workspace import make_workspace
-from helpers.workspace import MODEL, Workspace
+from helpers.pipeline.paths import MODEL
+from helpers.workspace import Workspace
 
 PLANETS = Path(__file__).resolve().parents[2] / "shared" / "planets"
 PAPERMILL = [sys.executable, "-m", "papermill", "--log-level", "ERROR", "--no-progress-bar"]

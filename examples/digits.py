@@ -17,8 +17,9 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from examples.workspace import make_workspace
+from helpers.pipeline.paths import RAW
 from helpers.problems import exit_on_problem
-from helpers.workspace import EXTRA, RAW
+from helpers.workspace import EXTRA
 
 LABELLED, TO_LABEL = 400, 1000
 UNLABELLED, AGREED, DISPUTED = 40, 25, 6  # of the images to label; one more is submitted empty

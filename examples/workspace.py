@@ -5,8 +5,9 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+from helpers.pipeline.paths import RAW
 from helpers.problems import Problem
-from helpers.workspace import EXTRA, RAW, Workspace
+from helpers.workspace import EXTRA, Workspace
 
 PROJECT = Path(__file__).resolve().parents[1]
 

@@ -9,8 +9,9 @@ import pandas as pd
 
 from helpers.comparison.decision import failed_rules
 from helpers.merge.lineage import count_changes, parse_lineage, read_lineage
+from helpers.pipeline.paths import RAW
 from helpers.problems import Problem
-from helpers.workspace import DECISION, LINEAGE, RAW, Workspace
+from helpers.workspace import DECISION, LINEAGE, Workspace
 
 # What git remembers of a round. The data itself is DVC's.
 FILES = (f"{RAW}.dvc", f"{LINEAGE}.dvc", "dvc.lock", "params.yaml", "evaluation")

@@ -21,22 +21,12 @@ from helpers.merge.plan import ON_PROBLEM
 from helpers.merge.rules import CHANGES
 from helpers.pipeline.model import load_classifier
 from helpers.pipeline.params import DecideParams, PrepareParams, TrainParams, read_params
+from helpers.pipeline.paths import HISTORY, INDEX, MODEL, NEAR_DUPLICATES, PARAMS, PIXELS, RAW, read_table
 from helpers.pipeline.train import train
 from helpers.problems import EndOfRun, Problem, check_all, require_choice
 from helpers.publishing import decline_round, publish_round, remember_workspace, require_branch, tell_state
 from helpers.verdict import find_baseline
-from helpers.workspace import (
-    HASHES,
-    HISTORY,
-    INDEX,
-    LINEAGE,
-    MODEL,
-    NEAR_DUPLICATES,
-    PARAMS,
-    PIXELS,
-    RAW,
-    Workspace,
-)
+from helpers.workspace import HASHES, LINEAGE, Workspace
 
 
 def start_round(
@@ -180,11 +170,6 @@ def read_histories(workspace: Workspace, comparison: Comparison) -> tuple[pd.Dat
 def read_near_duplicates(workspace: Workspace) -> pd.DataFrame:
     """The held-out images that nearly equal a training image, as the stage ``prepare`` found them."""
     return read_table((workspace.root / NEAR_DUPLICATES).read_bytes())
-
-
-def read_table(file: bytes) -> pd.DataFrame:
-    """Read a CSV in which every value is text: a label may be called ``007`` or ``None``."""
-    return pd.read_csv(BytesIO(file), dtype=str, keep_default_na=False)
 
 
 def draw_plots(workspace: Workspace, comparison: Comparison, anew: bool) -> str:

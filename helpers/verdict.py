@@ -12,8 +12,9 @@ from helpers.comparison.scores import Comparison
 from helpers.merge.hashing import sha256_of
 from helpers.pipeline.model import load_classifier
 from helpers.pipeline.params import DecideParams, PrepareParams, read_params
+from helpers.pipeline.paths import MODEL, PARAMS, RAW
 from helpers.problems import Problem
-from helpers.workspace import DECISION, MODEL, PARAMS, RAW, Workspace
+from helpers.workspace import DECISION, Workspace
 
 
 def find_baseline(workspace: Workspace, baseline: str, model: str) -> str:

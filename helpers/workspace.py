@@ -16,13 +16,12 @@ from typing import Any
 
 import yaml
 
+from helpers.pipeline.paths import RAW
 from helpers.problems import Problem
 
-RAW, EXTRA, LINEAGE, HASHES = "data/raw", "extra-data", "data/labels.csv", ".dvc/tmp/hashes.json"
-INDEX, PIXELS = "data/prepared/index.csv", "data/prepared/images.npy"
-NEAR_DUPLICATES = "data/prepared/near_duplicates.csv"
-MODEL, PARAMS = "model/classifier.bentomodel", "params.yaml"
-HISTORY, DECISION = "evaluation/history.csv", "evaluation/decision.json"
+# The files of the pipeline are in `helpers.pipeline.paths`; these are the round's.
+EXTRA, LINEAGE, HASHES = "extra-data", "data/labels.csv", ".dvc/tmp/hashes.json"
+DECISION = "evaluation/decision.json"
 
 
 @dataclass(frozen=True)

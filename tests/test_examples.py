@@ -13,8 +13,9 @@ from PIL import Image
 
 from examples.digits import make_digits
 from examples.workspace import PROJECT
+from helpers.pipeline.paths import MODEL
 from helpers.problems import Problem
-from helpers.workspace import MODEL, Workspace
+from helpers.workspace import Workspace
 
 
 def snapshot(folder: Path) -> dict[str, tuple[int, int]]:

@@ -17,8 +17,9 @@ from random import Random
 import psutil
 import pytest
 
+from helpers.pipeline.paths import MODEL
 from helpers.problems import Problem
-from helpers.workspace import MODEL, Workspace
+from helpers.workspace import Workspace
 
 ROUND = """
 from pathlib import Path
@@ -97,6 +98,7 @@ def is_training(workspace: Workspace) -> bool:
     )
 
 
+@pytest.mark.slow
 def test_an_interrupt_stops_the_training_and_leaves_the_old_model_in_place(tiny):
     params = tiny.root / "params.yaml"
     params.write_text(params.read_text().replace("epochs: 1", "epochs: 50000"))

@@ -10,9 +10,10 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from helpers.pipeline.paths import MODEL
 from helpers.problems import Problem
 from helpers.publishing import decline_round, publish_round, remember_workspace, tell_state
-from helpers.workspace import MODEL, Workspace
+from helpers.workspace import Workspace
 
 PLAN = pd.DataFrame({"action": ["add", "add", "leave out"]})
 LINEAGE = """file,label,sha256,task,annotators,updated_at,export_sha256,by_model
@@ -64,6 +65,7 @@ def test_a_colleague_gets_the_round_and_its_tag(tiny):
     assert colleague.read_at("model/v1", MODEL) == (tiny.root / MODEL).read_bytes()
 
 
+@pytest.mark.slow
 def test_each_accepted_model_gets_the_next_tag(tiny):
     merge_something(tiny)
     publish_round(tiny, PLAN, DECISION)
@@ -72,6 +74,7 @@ def test_each_accepted_model_gets_the_next_tag(tiny):
     assert tiny.git("tag").split() == ["model/v1", "model/v2"]
 
 
+@pytest.mark.slow
 def test_what_is_not_the_rounds_is_neither_committed_nor_lost(tiny):
     (tiny.root / "staged.txt").write_text("staged")
     tiny.git("add", "staged.txt")
@@ -88,6 +91,7 @@ def test_what_is_not_the_rounds_is_neither_committed_nor_lost(tiny):
     assert tiny.git("status", "--porcelain").splitlines() == [" M Makefile", "A  staged.txt", "?? loose.txt"]
 
 
+@pytest.mark.slow
 def test_publishing_again_says_that_nothing_is_left(tiny):
     merge_something(tiny)
     publish_round(tiny, PLAN, DECISION)
@@ -96,6 +100,7 @@ def test_publishing_again_says_that_nothing_is_left(tiny):
     assert tiny.git("rev-parse", "HEAD") == before
 
 
+@pytest.mark.slow
 def test_a_round_that_ended_between_its_commit_and_its_tag_gets_it_later(tiny):
     merge_something(tiny)
     publish_round(tiny, PLAN, DECISION)
@@ -105,10 +110,12 @@ def test_a_round_that_ended_between_its_commit_and_its_tag_gets_it_later(tiny):
     assert tiny.git("log", "-1", "--format=%s", "model/v1").startswith("Retrain: ")
 
 
+@pytest.mark.slow
 def test_the_message_counts_what_changed_since_the_last_commit_however_often_the_round_was_run(tiny):
     merge_something(tiny)
     publish_round(tiny, PLAN, DECISION)
-    later = LINEAGE.replace("light/moved.png,light", "dark/moved.png,dark") + LINEAGE.splitlines()[1].replace("aa", "cc") + "\n"
+    corrected = LINEAGE.replace("light/moved.png,light", "dark/moved.png,dark")
+    later = corrected + LINEAGE.splitlines()[1].replace("aa", "cc") + "\n"
     (tiny.root / "data/labels.csv").write_text(later)
     (tiny.root / "evaluation/decision.json").write_text("[]\n")
     tiny.dvc("add", "data/labels.csv", quiet=True)
@@ -116,6 +123,7 @@ def test_the_message_counts_what_changed_since_the_last_commit_however_often_the
     assert tiny.git("log", "-1", "--format=%s") == "Retrain: images 1 added, 1 moved, 0 left out\n"
 
 
+@pytest.mark.slow
 def test_a_push_that_was_killed_while_it_looked_what_to_send_is_not_taken_for_finished(tiny):
     merge_something(tiny)
     break_dvcs_list_of_what_to_push(tiny)
@@ -153,6 +161,7 @@ def test_a_model_that_is_not_accepted_needs_a_reason_which_is_remembered(tiny):
     assert tiny.git("tag") == ""
 
 
+@pytest.mark.slow
 def test_without_a_dvc_remote_the_round_is_committed_but_git_points_nobody_at_missing_data(tiny):
     tiny.dvc("remote", "remove", "storage")
     merge_something(tiny)
@@ -162,6 +171,7 @@ def test_without_a_dvc_remote_the_round_is_committed_but_git_points_nobody_at_mi
     assert "Retrain" not in tiny.git("log", "-1", "--format=%s", "origin/main")
 
 
+@pytest.mark.slow
 def test_without_an_upstream_the_data_is_pushed_and_the_rest_is_said(tiny):
     tiny.git("branch", "--unset-upstream")
     merge_something(tiny)
@@ -169,6 +179,7 @@ def test_without_an_upstream_the_data_is_pushed_and_the_rest_is_said(tiny):
     assert "Retrain" in tiny.git("log", "-1", "--format=%s")
 
 
+@pytest.mark.slow
 def test_on_no_branch_nothing_is_done(tiny):
     merge_something(tiny)
     tiny.git("checkout", "--quiet", "--detach")
@@ -206,6 +217,7 @@ def test_only_the_tag_of_the_round_is_pushed(tiny):
     assert tags_of_the_remote(tiny) == ["model/v1"]
 
 
+@pytest.mark.slow
 def test_a_number_that_a_colleague_has_used_is_not_used_again(tiny):
     colleague = colleague_of(tiny)
     colleague.git("tag", "model/v1")
@@ -250,6 +262,7 @@ def test_the_state_of_a_round_is_told_as_it_is(tiny):
     assert "published: `model/v1`" in tell_state(tiny)
 
 
+@pytest.mark.slow
 def test_without_a_name_for_git_the_round_is_there_to_be_published_later(tiny):
     merge_something(tiny)
     tiny.git("config", "--unset", "user.name")
@@ -263,6 +276,7 @@ def test_without_a_name_for_git_the_round_is_there_to_be_published_later(tiny):
     assert tiny.git("rev-parse", "HEAD") == tiny.git("rev-parse", "origin/main")
 
 
+@pytest.mark.slow
 def test_a_hook_that_fails_leaves_the_round_to_be_published_later(tiny):
     hook = tiny.root / ".git/hooks/pre-commit"
     hook.parent.mkdir(exist_ok=True)
@@ -276,6 +290,7 @@ def test_a_hook_that_fails_leaves_the_round_to_be_published_later(tiny):
     assert tiny.git("rev-parse", "HEAD") == tiny.git("rev-parse", "origin/main")
 
 
+@pytest.mark.slow
 def test_a_dvc_remote_that_cannot_be_written_stops_before_git_moves(tiny):
     storage = tiny.root.with_name("demo-storage")
     shutil.rmtree(storage)
@@ -296,7 +311,7 @@ def tree_of(workspace: Workspace) -> dict[str, bytes]:
     return {str(path.relative_to(workspace.root)): path.read_bytes() for path in files}
 
 
-@pytest.mark.parametrize("uncommitted", [False, True])
+@pytest.mark.parametrize("uncommitted", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_declining_gives_back_the_workspace_that_was_there(tiny, uncommitted):
     if uncommitted:
         Image.new("L", (8, 8), 200).save(tiny.root / "data/raw/light/mine.png")
@@ -313,6 +328,7 @@ def test_declining_gives_back_the_workspace_that_was_there(tiny, uncommitted):
     assert set(merged.values()) <= cached
 
 
+@pytest.mark.slow
 def test_declining_leaves_new_pictures_and_exports_alone(tiny):
     before = images_of(tiny)
     (tiny.root / "extra-data/project-1.json").write_text("[]")
@@ -322,6 +338,7 @@ def test_declining_leaves_new_pictures_and_exports_alone(tiny):
     assert (tiny.root / "extra-data/project-1.json").read_text() == "[]"
 
 
+@pytest.mark.slow
 def test_a_round_that_was_run_twice_is_declined_whole(tiny):
     before = tree_of(tiny)
     merge_something(tiny)
@@ -346,6 +363,7 @@ def test_a_round_is_declined_whole_although_other_things_were_committed_since(ti
     assert tiny.git("status", "--porcelain") == ""
 
 
+@pytest.mark.slow
 def test_a_round_that_was_committed_by_hand_is_over(tiny):
     merge_something(tiny)
     tiny.git("add", "data", "evaluation")
@@ -361,6 +379,7 @@ def test_a_round_that_was_committed_by_hand_is_over(tiny):
     assert committed != with_second == tree_of(tiny)
 
 
+@pytest.mark.slow
 def test_a_published_round_cannot_be_declined(tiny):
     merge_something(tiny)
     publish_round(tiny, PLAN, DECISION)
@@ -368,13 +387,12 @@ def test_a_published_round_cannot_be_declined(tiny):
         decline_round(tiny)
 
 
+@pytest.mark.slow
 def test_an_older_model_comes_back_with_one_command(tiny):
     model = (tiny.root / MODEL).read_bytes()
     merge_something(tiny)
     publish_round(tiny, PLAN, DECISION)
-    (tiny.root / "params.yaml").write_text(
-        (tiny.root / "params.yaml").read_text().replace("epochs: 1", "epochs: 2")
-    )
+    (tiny.root / "params.yaml").write_text((tiny.root / "params.yaml").read_text().replace("epochs: 1", "epochs: 2"))
     tiny.reproduce()
     publish_round(tiny, PLAN, DECISION)
     assert (tiny.root / MODEL).read_bytes() != model

@@ -10,7 +10,8 @@ import nbformat
 import pytest
 from headless import PAPERMILL, run_notebook
 
-from helpers.workspace import MODEL, Workspace
+from helpers.pipeline.paths import MODEL
+from helpers.workspace import Workspace
 
 NBVAL = ["--nbval-lax", "--nbval-current-env", "-p", "no:cacheprovider"]
 

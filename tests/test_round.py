@@ -10,11 +10,12 @@ from PIL import Image
 from helpers.merge.lineage import read_lineage
 from helpers.merge.plan import plan_merge
 from helpers.pipeline.model import load_classifier
+from helpers.pipeline.paths import MODEL, RAW
 from helpers.problems import EndOfRun, Problem
 from helpers.publishing import decline_round, publish_round, remember_workspace
 from helpers.round import compare_models, merge_round, start_round
 from helpers.verdict import decide_round
-from helpers.workspace import LINEAGE, MODEL, RAW, Workspace
+from helpers.workspace import LINEAGE, Workspace
 
 PARAMETERS: dict[str, Any] = {
     "baseline": "HEAD",
@@ -54,6 +55,7 @@ def test_everything_that_will_fail_later_is_said_at_the_start(tiny):
     assert tiny.git("status", "--porcelain") == before
 
 
+@pytest.mark.slow
 def test_a_baseline_whose_model_is_lost_is_said_at_the_start(tiny):
     for cached in (tiny.root / ".dvc/cache").rglob("*"):
         if cached.is_file():
@@ -113,6 +115,7 @@ def test_another_baseline_with_the_same_model_is_as_good_as_head(sample):
     assert "baseline" not in [rule["rule"] for rule in decide(sample, "HEAD~1")["rules"] if not rule["passed"]]
 
 
+@pytest.mark.slow
 def test_models_that_were_declined_count_among_those_that_the_held_out_images_judged(tiny):
     versions = []
     for epochs in (2, 3, 4):

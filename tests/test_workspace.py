@@ -9,8 +9,9 @@ from threading import Timer
 
 import pytest
 
+from helpers.pipeline.paths import INDEX, MODEL
 from helpers.problems import Problem
-from helpers.workspace import INDEX, MODEL, Workspace, open_workspace
+from helpers.workspace import Workspace, open_workspace
 
 
 def state(workspace: Workspace) -> tuple[str, str]:
@@ -48,6 +49,7 @@ def test_files_of_the_past_come_from_the_cache_and_leave_the_workspace_alone(tin
     assert not (tiny.root / MODEL).exists()
 
 
+@pytest.mark.slow
 def test_files_of_the_past_come_from_the_remote_when_the_cache_is_gone(tiny):
     now = (tiny.root / MODEL).read_bytes()
     shutil.rmtree(tiny.root / ".dvc/cache")
@@ -62,6 +64,7 @@ def test_a_model_that_nobody_has_any_more_is_a_problem_and_not_the_absence_of_a_
             tiny.read_at("HEAD", path)
 
 
+@pytest.mark.slow
 def test_a_revision_from_before_the_first_model_has_none(tiny):
     tiny.git("checkout", "--quiet", "--orphan", "empty")
     tiny.git("rm", "--quiet", "-r", "--cached", "dvc.lock")
@@ -75,6 +78,7 @@ def test_an_unknown_revision_is_a_problem(tiny, revision):
         tiny.read_at(revision, MODEL)
 
 
+@pytest.mark.slow
 def test_a_file_behind_a_pointer_that_nobody_has_any_more_is_a_problem_too(tiny):
     (tiny.root / "data/labels.csv").write_text("file\n")
     tiny.dvc("add", "data/labels.csv", quiet=True)
@@ -96,6 +100,7 @@ def test_training_is_told_apart_from_nothing_to_do_and_from_what_dvc_remembers(t
     assert tiny.reproduce() == "restored"
 
 
+@pytest.mark.slow
 def test_what_a_stage_prints_comes_through_line_by_line(tiny, capfd):
     params = tiny.root / "params.yaml"
     params.write_text(params.read_text().replace("epochs: 1", "epochs: 2"))
@@ -104,6 +109,7 @@ def test_what_a_stage_prints_comes_through_line_by_line(tiny, capfd):
     assert said.index("epoch  1/2") < said.index("epoch  2/2") < said.index("held-out images")
 
 
+@pytest.mark.slow
 def test_a_stage_that_fails_says_why_and_leaves_the_old_model_in_place(tiny):
     model = (tiny.root / MODEL).read_bytes()
     stage = tiny.root / "helpers/pipeline/train.py"
@@ -113,6 +119,7 @@ def test_a_stage_that_fails_says_why_and_leaves_the_old_model_in_place(tiny):
     assert (tiny.root / MODEL).read_bytes() == model
 
 
+@pytest.mark.slow
 def test_two_dvc_commands_at_once_are_a_clear_problem(tiny):
     params = tiny.root / "params.yaml"
     params.write_text(params.read_text().replace("epochs: 1", "epochs: 50000"))
@@ -157,6 +164,7 @@ def test_a_lock_that_a_program_holds_for_a_moment_stops_nobody(tiny):
     tiny.stop_on_locks()
 
 
+@pytest.mark.slow
 def test_a_workspace_path_may_have_spaces_and_accents(pristine_tiny, tmp_path):
     home = tmp_path / "été à la mer"
     shutil.copytree(pristine_tiny.parent, home, symlinks=True)
@@ -165,6 +173,7 @@ def test_a_workspace_path_may_have_spaces_and_accents(pristine_tiny, tmp_path):
     assert workspace.read_at("HEAD", MODEL)
 
 
+@pytest.mark.slow
 def test_dvc_is_found_without_an_activated_environment(tiny, monkeypatch):
     monkeypatch.setenv("PATH", "/usr/bin:/bin")
     params = tiny.root / "params.yaml"

@@ -10,7 +10,8 @@ from sklearn.datasets import load_digits
 from helpers.label_studio.backend import make_app
 from helpers.label_studio.client import Server, connect, list_projects
 from helpers.label_studio.settings import Settings, read_settings
-from helpers.workspace import MODEL, Workspace
+from helpers.pipeline.paths import MODEL
+from helpers.workspace import Workspace
 
 TITLE, PASSWORD = "Digits of the circle", "s3cret"
 PICTURES, LABELLED, SHARED, DISPUTED = 60, 50, 10, 3  # two people see some of the labelled ones, and dispute a few
