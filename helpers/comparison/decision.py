@@ -5,16 +5,17 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import pandas as pd
-from scipy.stats import binomtest
 
 from helpers.comparison.scores import Comparison
+from helpers.comparison.statistics import wilson
+from helpers.comparison.words import listed, percent, points
 from helpers.pipeline.params import DecideParams
 
 FEWEST_IMAGES = 6  # if five of five images flip the same way, the exact p is still above 0.05
 
 
 class Rule(NamedTuple):
-    """A condition that a new model has to meet, and what was found."""
+    """A condition that a new model has to meet, and the finding."""
 
     rule: str
     passed: bool
@@ -47,42 +48,42 @@ def decide(
         Can be written as JSON. `verdict`: ``first`` (there is no old model), ``better`` or ``worse`` (the 95 % interval
         lies above or below 0), ``equivalent`` (within ± margin) or ``undecided``. `accepted`: bool. `sentence`: the
         verdict in words. `rules`: of each its name `rule`, whether it `passed` and an `explanation`. `notes`: sentences
-        on what limits the comparison. `images` (see `tally`) and `figures` (see `summary`).
+        on the limits of the comparison. `images` and `figures`: the rows of its `tally` and `summary`.
     """
-    counts, figures = comparison.tally, comparison.summary
+    counts, summary = comparison.tally, comparison.summary
     n, total = int(counts["scored"]["together"]), len(comparison.scores)
     rules = [Rule("enough images", n >= FEWEST_IMAGES, f"{n} of {total} images scored; {FEWEST_IMAGES} are needed.")]
     if n < FEWEST_IMAGES:
         verdict = "undecided"
         sentence = f"Undecided: {n} of {total} held-out images can be scored, too few to say anything."
-    elif "old" not in figures:
+    elif "old" not in summary:
         verdict = "first"
-        right = round(n * figures["new"]["together", "accuracy"])
-        low, high = binomtest(right, n).proportion_ci(method="wilson")
+        right = pd.Series([round(n * summary["new"]["together", "accuracy"])])
+        (low,), (high,) = wilson(right, pd.Series([n]))
         sentence = (
-            f"First model: {_percent(right / n)} of {n} held-out images right, 95 % interval {_percent(low)} to "
-            f"{_percent(high)}; there is no older model to compare it with."
+            f"First model: {percent(right[0] / n)} of {n} held-out images right, 95 % interval {percent(low)} to "
+            f"{percent(high)}; there is no older model to compare it with."
         )
     else:
-        overall: Any = figures.loc[("together", "accuracy")]
+        overall: Any = summary.loc[("together", "accuracy")]
         low, high = overall["low"], overall["high"]
         verdict = _verdict(low, high, policy.margin)
         sentence = (
-            f"{verdict.capitalize()}: {_percent(overall['new'])} of {n} held-out images right, "
-            f"{_percent(overall['old'])} before (difference {_points(overall['difference'])} points, "
-            f"95 % interval {_points(low)} to {_points(high)})"
+            f"{verdict.capitalize()}: {percent(overall['new'])} of {n} held-out images right, "
+            f"{percent(overall['old'])} before (difference {points(overall['difference'])} points, "
+            f"95 % interval {points(low)} to {points(high)})"
             f"{', too few images to tell' if verdict == 'undecided' else ''}."
         )
         rules += [
             _margin_rule(low, policy.margin),
-            _populations_rule(figures),
+            _populations_rule(summary),
             _flips_rule(int(counts["broken"]["together"]), n, policy.max_negative_flips),
             _classes_rule(comparison.per_class, policy.min_class_support, policy.max_class_drop),
         ]
     if other_baseline:
         rules.append(Rule("baseline", False, other_baseline))
     if n >= FEWEST_IMAGES:
-        accuracy = figures["new"]["together", "accuracy"]
+        accuracy = summary["new"]["together", "accuracy"]
         rules.append(_labels_rule(comparison.slices, accuracy, policy.max_label_doubt))
     return {
         "verdict": verdict,
@@ -91,7 +92,7 @@ def decide(
         "rules": [rule._asdict() for rule in rules],
         "notes": _notes(comparison.scores, changed),
         "images": _records(counts),
-        "figures": _records(figures),
+        "figures": _records(summary),
     }
 
 
@@ -109,23 +110,23 @@ def _verdict(low: float, high: float, margin: float) -> str:
 
 
 def _margin_rule(low: float, margin: float) -> Rule:
-    text = f"The 95 % interval begins at {_points(low)} points; it must lie above {_points(-margin)}."
+    text = f"The 95 % interval begins at {points(low)} points; it must lie above {points(-margin)}."
     return Rule("margin", bool(low > -margin), text)
 
 
-def _populations_rule(figures: pd.DataFrame) -> Rule:
-    accuracy = figures.xs("accuracy", level="metric").reset_index()
+def _populations_rule(summary: pd.DataFrame) -> Rule:
+    accuracy = summary.xs("accuracy", level="metric").reset_index()
     worse = [
-        f"{row['population']} ({_points(row['low'])} to {_points(row['high'])} points)"
+        f"{row['population']} ({points(row['low'])} to {points(row['high'])} points)"
         for row in accuracy[accuracy["high"] < 0].to_dict("records")
     ]
-    text = f"Populations in which the new model is worse, with the 95 % interval: {_enumerate(worse)}."
+    text = f"Populations in which the new model is worse, with the 95 % interval: {listed(worse)}."
     return Rule("populations", not worse, text)
 
 
 def _flips_rule(broken: int, n: int, most: float) -> Rule:
     share = broken / n
-    text = f"{broken} of {n} images ({_percent(share)}) were right and are wrong now; at most {_percent(most)} may be."
+    text = f"{broken} of {n} images ({percent(share)}) were right and are wrong now; at most {percent(most)} may be."
     return Rule("negative flips", share <= most, text)
 
 
@@ -133,53 +134,43 @@ def _classes_rule(classes: pd.DataFrame, least: int, drop: float) -> Rule:
     # Rounded, because 0.8 - 0.9 is not quite -0.1 in floating point.
     fallen = classes[(classes["support"] >= least) & (classes["recall_difference"].round(9) < -drop)].reset_index()
     falls = [
-        f"{row['label']} ({_percent(row['old_recall'])} of {row['support']} before, {_percent(row['new_recall'])} now)"
+        f"{row['label']} ({percent(row['old_recall'])} of {row['support']} before, {percent(row['new_recall'])} now)"
         for row in fallen.to_dict("records")
     ]
-    text = f"Classes of {least} images or more whose recall falls by over {100 * drop:g} points: {_enumerate(falls)}."
+    text = f"Classes of {least} images or more whose recall falls by over {100 * drop:g} points: {listed(falls)}."
     return Rule("classes", not falls, text)
 
 
 def _labels_rule(slices: pd.DataFrame, overall: float, most: float) -> Rule:
+    """Wrong labels spoil training and held-out images alike, so no comparison on these labels can find them out."""
     doubted = slices[slices["suspect"] & (slices["new"] < overall - most)].reset_index()
     doubts = [
-        f"{row['by']} {row['value']} ({_percent(row['new'])} of {row['images']} images)"
+        f"{row['by']} {row['value']} ({percent(row['new'])} of {row['images']} images)"
         for row in doubted.to_dict("records")
     ]
     text = (
-        f"Labels with which the new model agrees over {100 * most:g} points less than overall ({_percent(overall)}), "
-        f"more than chance explains: {_enumerate(doubts)}."
+        f"Labels with which the new model agrees over {100 * most:g} points less than overall ({percent(overall)}), "
+        f"more than chance explains: {listed(doubts)}."
     )
     return Rule("labels", not doubts, text)
 
 
 def _notes(scores: pd.DataFrame, changed: Sequence[str]) -> list[str]:
-    """Say what limits the comparison."""
-    notes = []
+    """Sentences on the limits of the comparison."""
+    total, notes = len(scores), []
     if changed:
-        notes.append(f"Not only the data changed ({_enumerate(changed)}): the difference is not the data's alone.")
+        notes.append(f"Not only the data changed ({listed(changed)}): the difference is not the data's alone.")
     leaked = scores["population"] == "leaked"
-    left_out = {}
     if leaked.any():
-        left_out["the old model trained on them, or nobody can tell"] = leaked.sum()
+        why = "the old model trained on them, or nobody can tell"
+        notes.append(f"Not scored, because {why}: {leaked.sum()} of {total} images.")
     for who, images in scores[~scores["scored"] & ~leaked].groupby("known_to"):
         knowing = "no model knows" if who == "neither" else f"only the {who} model knows"
-        left_out[f"{knowing} their class ({_enumerate(sorted(images['actual'].unique()))})"] = len(images)
-    return notes + [f"Not scored, because {why}: {n} of {len(scores)} images." for why, n in left_out.items()]
+        labels = listed(sorted(images["actual"].unique()))
+        notes.append(f"Not scored, because {knowing} their class ({labels}): {len(images)} of {total} images.")
+    return notes
 
 
 def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
     """Rows as JSON has them: a figure that does not exist is None."""
     return json.loads(table.reset_index().to_json(orient="records"))
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
-
-
-def _points(share: float) -> str:
-    return f"{100 * share:+z.1f}".replace("-", "−")
-
-
-def _enumerate(names: Sequence[str], most: int = 5) -> str:
-    return (", ".join(names[:most]) or "none") + (f" and {len(names) - most} more" if len(names) > most else "")

@@ -11,7 +11,7 @@ from helpers.pipeline.params import DecideParams
 def images(labels, start=0):
     """Held-out images with the given labels, each of another content.
 
-    All contents are in one half of `helpers.pipeline.calibration.cross_fit`: scores hold the confidences that a test gives.
+    All contents are in one half of `helpers.pipeline.calibration.cross_fit`: scores hold the confidences of the test.
     """
     numbers = range(start, start + len(labels))
     return pd.DataFrame(

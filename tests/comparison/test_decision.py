@@ -8,7 +8,8 @@ import pytest
 from scores import compared, decided, images, noisy, outcome, says
 from statsmodels.stats.proportion import proportion_confint
 
-from helpers.comparison.scores import flips, per_class, score_images, slices, tally
+from helpers.comparison.scores import score_images
+from helpers.comparison.tables import flips, per_class, slices, tally
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -38,7 +39,7 @@ class TestDecide:
         decision = decided(outcome(both=950, fixed=1, broken=1, neither=48))
         assert decision["verdict"] == "equivalent"
         assert decision["accepted"]
-        assert "difference +0.0 points" in decision["sentence"]
+        assert "difference 0 points" in decision["sentence"]
 
     def test_undecided(self):
         decision = decided(outcome(both=45, fixed=2, broken=1, neither=2))
@@ -77,7 +78,7 @@ class TestDecide:
 
     def test_a_margin_of_nothing_is_not_written_as_minus_nothing(self):
         rules = decided(outcome(both=50), margin=0.0)["rules"]
-        assert "must lie above +0.0" in next(rule["explanation"] for rule in rules if rule["rule"] == "margin")
+        assert "must lie above 0." in next(rule["explanation"] for rule in rules if rule["rule"] == "margin")
 
     def test_negative_flips_fail_above_their_cap_even_if_the_model_is_better(self):
         scores = outcome(both=200, fixed=60, broken=20, neither=20)

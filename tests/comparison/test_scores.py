@@ -10,8 +10,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, f1_score, log_loss, precision_recall_fscore_support
 from statsmodels.stats.proportion import proportion_confint
 
-from helpers.comparison.scores import flips, per_class, populations, score_images, slices, summary, tally
+from helpers.comparison.scores import populations, score_images
 from helpers.comparison.statistics import bonett_price, mcnemar
+from helpers.comparison.tables import flips, per_class, slices, summary, tally
 from helpers.pipeline.calibration import fit_temperature, temper
 from helpers.problems import Problem
 

@@ -1,0 +1,245 @@
+"""The tables drawn from scores (`helpers.comparison.scores.score_images`); `Comparison` makes each of them once."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+from scipy.sparse import csr_array
+from scipy.stats import hypergeom
+from sklearn.metrics import precision_recall_fscore_support
+
+from helpers.comparison.statistics import bonett_price, mcnemar, wilson
+from helpers.pipeline.calibration import SMALLEST
+
+METRICS = ["accuracy", "macro F1", "loss", "calibration error"]
+BINS = 15  # of confidence, as Guo et al. 2017
+BATCHES, BATCH = 20, 100  # of resamples; a batch is in memory at a time
+
+
+def models_in(scores: pd.DataFrame) -> list[str]:
+    return [name for name in ("old", "new") if f"{name}_predicted" in scores]
+
+
+def tally(scores: pd.DataFrame) -> pd.DataFrame:
+    """Count the images and the flips of each population.
+
+    Returns
+    -------
+    DataFrame
+        Index `population`: frozen, new, together (both of them), leaked. Columns: `images`; `scored`; `fixed` and
+        `broken` (flips); `mid_p` and `exact_p` (from `mcnemar`).
+    """
+    unseen = scores["population"] != "leaked"
+    rows = {}
+    for name in ("frozen", "new", "together", "leaked"):
+        images = scores[unseen if name == "together" else scores["population"] == name]
+        fixed, broken = _count_flips(images)
+        rows[name] = [len(images), int(images["scored"].sum()), fixed, broken, *mcnemar(fixed, broken)]
+    columns = ["images", "scored", "fixed", "broken", "mid_p", "exact_p"]
+    table = pd.DataFrame.from_dict(rows, orient="index", columns=columns)
+    return table.rename_axis("population")
+
+
+def summary(scores: pd.DataFrame) -> pd.DataFrame:
+    """Sum up both models and their difference on the scored images, for each population and for both together.
+
+    Intervals are Bonett–Price for accuracy and, for the other metrics, the percentiles of a paired bootstrap: each
+    resample draws images, and both models are measured on the same ones. A seed is fixed, so the same scores give the
+    same intervals.
+
+    Returns
+    -------
+    DataFrame
+        Index `population` (``frozen``, ``new``, ``together``; without those that have no scored image) and `metric`:
+
+        ``accuracy``
+            Share of images that are right.
+        ``macro F1``
+            Mean of F1 over the classes that the images belong to.
+        ``loss``
+            Mean cross-entropy in nats; less is better.
+        ``calibration error``
+            Expected calibration error over 15 bins of equal width (Guo et al. 2017, arXiv 1706.04599); less is better.
+
+        Columns: `images`, `new`; and where there is an old model `old`, `difference` (new minus old), `low` and `high`
+        (its 95 % interval; NaN for the bootstrap of a single image).
+    """
+    scored = scores[scores["scored"]]
+    if scored.empty:
+        return pd.DataFrame(index=pd.MultiIndex.from_arrays([[], []], names=["population", "metric"]))
+    tables = {name: _summarise(images) for name, images in scored.groupby("population")}
+    return pd.concat(tables | {"together": _summarise(scored)}, names=["population", "metric"])
+
+
+def _summarise(images: pd.DataFrame) -> pd.DataFrame:
+    n = len(images)
+    measures = {name: _measure(images, name) for name in models_in(images)}
+    each_once = np.ones((1, n))
+    table = pd.DataFrame({name: measure(each_once)[:, 0] for name, measure in measures.items()}, index=METRICS)
+    table.insert(0, "images", n)
+    if "old" in measures:
+        table["difference"] = table["new"] - table["old"]
+        table["low"], table["high"] = np.nan, np.nan
+        if n > 1:
+            table["low"], table["high"] = _resample(measures["new"], measures["old"], n)
+        table.loc["accuracy", ["low", "high"]] = bonett_price(*_count_flips(images), n)
+    return table
+
+
+Measure = Callable[[np.ndarray], np.ndarray]
+
+
+def _resample(new: Measure, old: Measure, n: int) -> np.ndarray:
+    """Bootstrap the difference of two models on the same images: 95 % interval, float [low and high, metrics]."""
+    chance = np.random.default_rng(0)
+    differences = []
+    for _ in range(BATCHES):
+        draws = chance.integers(n, size=(BATCH, n))
+        times = np.stack([np.bincount(draw, minlength=n) for draw in draws])
+        differences.append(new(times) - old(times))
+    return np.percentile(np.concatenate(differences, axis=1), [2.5, 97.5], axis=1)
+
+
+def _measure(images: pd.DataFrame, model: str) -> Measure:
+    """Prepare the metrics of a model: a function from how often each draw has each image to float [metrics, draws]."""
+    n = len(images)
+    right = (images[f"{model}_predicted"] == images["actual"]).to_numpy()
+    confidence = images[f"{model}_confidence"].to_numpy()
+    losses = -np.log(images[f"{model}_probability"].to_numpy().clip(SMALLEST))
+    classes = pd.Index(images["actual"].unique())
+    actual = classes.get_indexer(pd.Index(images["actual"]))
+    predicted = classes.get_indexer(pd.Index(images[f"{model}_predicted"]))  # -1: a class of none of the images
+    bins = (np.ceil(BINS * confidence) - 1).clip(0, BINS - 1).astype(int)
+
+    def matrix(values: np.ndarray, columns: np.ndarray, width: int) -> csr_array:
+        """Each image's value in its column: the draws times this matrix are the sums of each column."""
+        return csr_array((values.astype(float), (np.arange(n), columns)), shape=(n, width))
+
+    of_class = matrix(np.ones(n), actual, len(classes))
+    called = matrix(predicted >= 0, predicted.clip(0), len(classes))
+    hits = matrix(right, actual, len(classes))
+    excess = matrix(confidence - right, bins, BINS)
+
+    def measure(times: np.ndarray) -> np.ndarray:
+        support = times @ of_class
+        f1 = 2 * (times @ hits) / np.maximum(support + times @ called, 1)
+        return np.stack(
+            [
+                times @ right / n,
+                f1.sum(axis=1) / (support > 0).sum(axis=1),
+                times @ losses / n,
+                np.abs(times @ excess).sum(axis=1) / n,
+            ]
+        )
+
+    return measure
+
+
+def per_class(scores: pd.DataFrame) -> pd.DataFrame:
+    """Measure both models class by class.
+
+    A class that both models know is measured on the scored images. One that a single model knows is measured for that
+    model alone, on all images that are not leaked.
+
+    Returns
+    -------
+    DataFrame
+        Index `label`, sorted. Columns: `known_to`; `support` (images of the class); for each model `…_recall`,
+        `…_recall_low` and `…_recall_high` (Wilson's 95 % interval), `…_precision` and `…_f1`; and where there is an old
+        model `recall_difference`, `precision_difference` and `f1_difference` (new minus old). NaN where a model does
+        not know the class, and for the precision of a class that was never predicted.
+    """
+    unseen = scores[scores["population"] != "leaked"]
+    scored = unseen[unseen["scored"]]
+    apart = _measure_classes(unseen, sorted(set(unseen["actual"]) - set(scored["actual"])))
+    table = pd.concat([_measure_classes(scored, sorted(set(scored["actual"]))), apart]).sort_index()
+    if "old_predicted" in scores:
+        for metric in ("recall", "precision", "f1"):
+            table[f"{metric}_difference"] = table[f"new_{metric}"] - table[f"old_{metric}"]
+    return table
+
+
+def _measure_classes(images: pd.DataFrame, labels: list[str]) -> pd.DataFrame:
+    classes = images.groupby("actual")
+    table = pd.DataFrame({"known_to": classes["known_to"].first(), "support": classes.size()})
+    table = table.loc[labels].rename_axis("label")
+    for name in models_in(images):
+        measures = np.zeros((4, 0))
+        if labels:
+            actual, predicted = (images[column].to_numpy(dtype=str) for column in ("actual", f"{name}_predicted"))
+            measures = precision_recall_fscore_support(actual, predicted, labels=labels, zero_division=np.nan)
+        precision, recall, f1, support = measures
+        hits = pd.Series(recall * support, index=table.index).round().astype(int)
+        low, high = wilson(hits, table["support"])
+        known = table["known_to"].isin([name, "both"])
+        columns = {"recall": recall, "recall_low": low, "recall_high": high, "precision": precision, "f1": f1}
+        for metric, values in columns.items():
+            table[f"{name}_{metric}"] = pd.Series(values, index=table.index).where(known)
+    return table
+
+
+def slices(scores: pd.DataFrame, lineage: pd.DataFrame) -> pd.DataFrame:
+    """Measure how far the models agree with the labels of each annotator, labelling round and kind of label.
+
+    Neither model trained on the scored images, so where the new model agrees with somebody's labels far less than with
+    the others', that somebody's labels are worth a look. Hard images have the same effect, so it is a hint, no proof.
+
+    Parameters
+    ----------
+    scores : DataFrame
+        From `score_images`.
+    lineage : DataFrame
+        From `helpers.merge.lineage.read_lineage`. It counts where both content and label are those of the image; a
+        label that was changed by hand later is nobody's.
+
+    Returns
+    -------
+    DataFrame
+        Index `by` (``annotator``, ``labelling round``: the first 12 digits of its export's sha256, ``label made by``:
+        a person or a model) and `value`, ``not recorded`` for images without lineage. Columns: `images`; for each
+        model its accuracy `old` and `new` with Wilson's 95 % interval `…_low` and `…_high`; `p`: how likely the new
+        model gets so few right if the slice were a random draw of all scored images (one-sided hypergeometric,
+        Bonferroni-corrected for the number of slices); `suspect`: `p` is below 0.05. The least agreement comes first.
+    """
+    models, scored = models_in(scores), scores[scores["scored"]]
+    known = lineage[["sha256", "label", "annotators", "export_sha256", "by_model"]]
+    labels = scored.merge(known, how="left", left_on=["sha256", "actual"], right_on=["sha256", "label"])
+    for name in models:
+        labels[name] = labels[f"{name}_predicted"] == labels["actual"]
+
+    # A row for each slice that an image belongs to; an image that was merged twice counts once.
+    kinds = {
+        "annotator": labels["annotators"].astype(object).str.split().explode(),
+        "labelling round": labels["export_sha256"].str[:12],
+        "label made by": labels["by_model"].map({True: "a model", False: "a person"}),
+    }
+    members = pd.concat(
+        [labels[["file", *models]].assign(by=by).join(values.rename("value")) for by, values in kinds.items()]
+    )
+    members = members.fillna({"value": "not recorded"}).drop_duplicates(["file", "by", "value"])
+
+    groups = members.groupby(["by", "value"])
+    table = pd.DataFrame({"images": groups.size()})
+    for name in models:
+        hits = groups[name].sum().astype(int)
+        table[name] = hits / table["images"]
+        table[f"{name}_low"], table[f"{name}_high"] = wilson(hits, table["images"])
+    right = (scored["new_predicted"] == scored["actual"]).sum()
+    chance = hypergeom.cdf(groups["new"].sum().astype(int), len(scored), right, table["images"])
+    table["p"] = (chance * table.groupby("by")["images"].transform("size")).clip(upper=1.0)
+    table["suspect"] = table["p"] < 0.05
+    return table.sort_values(["by", "new"], kind="stable")
+
+
+def flips(scores: pd.DataFrame) -> pd.DataFrame:
+    """Pick the scored images that one model gets right and the other wrong; the new model's surest come first.
+
+    Negative flips, right before and wrong now, hurt users even where accuracy rises (Yan et al. 2021, arXiv
+    2011.09161; Bansal et al. 2019, AAAI).
+    """
+    flipped = scores[scores["flip"] != ""]
+    return flipped.sort_values("new_confidence", ascending=False, kind="stable").reset_index(drop=True)
+
+
+def _count_flips(scores: pd.DataFrame) -> tuple[int, int]:
+    return int((scores["flip"] == "fixed").sum()), int((scores["flip"] == "broken").sum())
