@@ -15,7 +15,7 @@ import numpy as np
 import orjson
 from PIL import Image
 
-from helpers.labels.consensus import read_export
+from helpers.labels import read_export
 from helpers.merge.apply import apply_merge
 from helpers.merge.hashing import sha256_of
 from helpers.merge.plan import plan_merge

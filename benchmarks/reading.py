@@ -18,7 +18,7 @@ print(time.perf_counter() - started, resource.getrusage(resource.RUSAGE_SELF).ru
 """
 LOAD = MEASURE.format(prepare="import json", call="json.load(open(sys.argv[1], encoding='utf-8'))")
 READ = MEASURE.format(
-    prepare="from helpers.labels.consensus import read_export",
+    prepare="from helpers.labels import read_export",
     call="read_export(sys.argv[1])",
 )
 

@@ -15,7 +15,8 @@ import numpy as np
 from helpers.decode import read_pixels
 from helpers.label_studio.client import Server, connect, pieces
 from helpers.label_studio.settings import Settings
-from helpers.merge.files import ImageFiles, file_of
+from helpers.labels.fields import file_of
+from helpers.merge.files import ImageFiles
 from helpers.merge.hashing import sha256_of
 
 LONGEST_REFERENCE = 4096  # characters; a data: URI or an attack is longer

@@ -1,9 +1,5 @@
-"""Read a Label Studio export: one row per image, with its label or the reason why it has none.
+"""From one row per annotation to one row per image, with its label or the reason why it has none."""
 
-Whatever the format (`helpers.labels.formats`), one set of rules turns the annotations into the table of images.
-"""
-
-from collections.abc import Iterable
 from itertools import pairwise
 from os import PathLike
 from pathlib import Path
@@ -12,16 +8,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from helpers.labels.formats import Outcome, make_table, read_annotations
-from helpers.merge.files import file_of
-from helpers.problems import Problem
+from helpers.labels.annotations import Outcome
+from helpers.labels.fields import file_of
+from helpers.labels.formats import read_annotations
+from helpers.problems import require_choice
 from helpers.progress import progress_bar
 
-COLUMNS = ["image", "file", "label", "status", "reason", "tasks", "annotators", "labels"]
-COLUMNS += ["updated_at", "lead_time", "by_model"]
-STATUSES = ("skipped", "unlabelled", "conflict", "several labels", "labelled")
 ON_DISAGREEMENT = ("leave out", "majority", "latest")
-
 REASONS = {
     Outcome.NOT_ANNOTATED: "not annotated",
     Outcome.SKIPPED: "skipped",
@@ -56,127 +49,75 @@ def read_export(
     DataFrame
         One row per distinct image reference, in the order of first appearance:
 
-        ``image`` : str
-            As exported. Empty in the one row that stands for all tasks without an image.
-        ``file`` : str
-            What to look for on disk, percent-decoded: the stored name of an upload, else the path below the bucket,
-            host or document root. Empty for ``data:`` URIs.
-        ``label`` : str or None
-            The class, exactly as exported. None unless ``status`` is ``labelled``.
-        ``status`` : str
-            ``labelled``, ``conflict``, ``several labels``, ``unlabelled`` or ``skipped``.
-        ``reason`` : str or None
-            Why there is no label.
-        ``tasks`` : tuple of int or str
-            The tasks that the status comes from.
-        ``annotators`` : tuple of str
-            Who annotated, an id or an e-mail address; one entry per annotation that counts.
-        ``labels`` : tuple of str
-            What each of ``annotators`` chose. Empty where nothing was chosen.
-        ``updated_at`` : datetime64[us, UTC]
-            When the last of these annotations was last updated.
-        ``lead_time`` : float
-            Seconds that these annotations took together.
-        ``by_model`` : bool
-            The label was accepted in bulk from predictions. Only JSON says so; in the other formats it is an answer
-            without a lead time.
+        - ``image`` (str): as exported; empty in the one row that stands for all tasks without an image.
+        - ``file`` (str): the name to look for on disk, from `helpers.labels.fields.file_of`.
+        - ``label`` (str or None): the class, exactly as exported. None unless ``status`` is ``labelled``.
+        - ``status`` (str): ``labelled``, ``conflict``, ``several labels``, ``unlabelled`` or ``skipped``.
+        - ``reason`` (str or None): why there is no label.
+        - ``tasks`` (tuple of int or str): the tasks that the status comes from.
+        - ``annotators`` (tuple of str): an id or an e-mail address for each annotation that counts.
+        - ``labels`` (tuple of str): the choice of each of ``annotators``; empty where nothing was chosen.
+        - ``updated_at`` (datetime64[us, UTC]): when the last of these annotations was last updated.
+        - ``lead_time`` (float): seconds that these annotations took together.
+        - ``by_model`` (bool): the label was accepted in bulk from predictions. Only JSON says so; in the other formats
+          it is an answer without a lead time.
 
     Raises
     ------
     Problem
         The file is missing, damaged or no export, or does not say by itself which field or control to read.
     """
-    if on_disagreement not in ON_DISAGREEMENT:
-        raise Problem(f"on_disagreement is {on_disagreement!r}.", advice=f"Use one of: {', '.join(ON_DISAGREEMENT)}.")
+    require_choice("on_disagreement", on_disagreement, ON_DISAGREEMENT)
     with progress_bar(3, "Reading the export", "steps") as bar:
-        annotations = read_annotations(Path(path), image_key, label_control, bar.update)
-        if annotations.empty:
-            return make_table(dict.fromkeys(COLUMNS, ()))
-        images = _images(annotations, on_disagreement)
+        images = _settle(read_annotations(Path(path), image_key, label_control, bar.update), on_disagreement)
         bar.update()
     return images
 
 
-def agreement(images: pd.DataFrame) -> pd.DataFrame:
-    """Count how often two annotators who labelled the same image agreed.
-
-    Parameters
-    ----------
-    images : DataFrame
-        What `read_export` returned.
-
-    Returns
-    -------
-    DataFrame
-        One row per pair: ``annotator`` and ``other`` (str), the ``images`` that both labelled (int), on how many of
-        them everything that the two chose is equal (``agreed``, int), and ``share`` (float), agreed by images.
-    """
-    shared = images.loc[images["labels"].map(len) > 1, ["annotators", "labels"]].explode(["annotators", "labels"])
-    shared = shared.rename_axis("image").reset_index()
-    pairs = shared.merge(shared, on="image").query("annotators_x < annotators_y")
-    pairs["alike"] = pairs["labels_x"] == pairs["labels_y"]
-    alike = pairs.groupby(["annotators_x", "annotators_y", "image"])["alike"].all()
-    table = alike.groupby(level=[0, 1]).agg(["size", "sum"]).reset_index()
-    table.columns = pd.Index(["annotator", "other", "images", "agreed"])
-    return table.assign(share=table["agreed"] / table["images"])
-
-
-def lead_times(images: pd.DataFrame) -> pd.DataFrame:
-    """Tell how long labelling took.
-
-    Parameters
-    ----------
-    images : DataFrame
-        What `read_export` returned.
-
-    Returns
-    -------
-    DataFrame
-        Index ``annotator``. Of the ``images`` that nobody else labelled: their number, and the ``median`` and the
-        ``longest`` lead time in seconds.
-    """
-    alone = images[(images["annotators"].map(len) == 1) & images["lead_time"].notna()]
-    times = alone["lead_time"].groupby(alone["annotators"].str[0].rename("annotator").astype(object))
-    return times.agg(["size", "median", "max"]).set_axis(["images", "median", "longest"], axis=1)
-
-
-def _images(annotations: pd.DataFrame, on_disagreement: str) -> pd.DataFrame:
+def _settle(annotations: pd.DataFrame, on_disagreement: str) -> pd.DataFrame:
     """Turn the table of annotations into the table of images."""
+    # Numbers stand for images and answers from here on: with a million rows, texts and tuples take too long.
     image, images = pd.factorize(annotations["image"])
-    answer, picks = pd.factorize(annotations["picks"])
+    answer, answers = pd.factorize(annotations["picks"])
     annotations = annotations.assign(image=image, answer=answer)
-    outcome = annotations.groupby("image")["outcome"].max().to_numpy()
-    counting = annotations[annotations["outcome"] == outcome[image]].sort_values("image", kind="stable")
-    deciding = _deciding(counting, on_disagreement).groupby("image")
-    lowest, highest = deciding["answer"].min().to_numpy(), deciding["answer"].max().to_numpy()
 
-    several = np.array([len(chosen) > 1 for chosen in picks])[lowest]
-    tests = [outcome == Outcome.SKIPPED, outcome != Outcome.ANSWERED, lowest != highest, several]
-    status = np.array(STATUSES, dtype=object)[np.select(tests, range(4), 4)]
+    # Of an image's annotations those with the highest outcome count: a label more than a skip.
+    outcome = annotations.groupby("image")["outcome"].max()
+    counting = annotations[annotations["outcome"] == annotations["image"].map(outcome)]
+    by_image = counting.groupby("image")
+
+    # The image has a label if those that decide gave one and the same answer, of one class.
+    deciding = _find_deciding(counting, on_disagreement).groupby("image")
+    first, last = deciding["answer"].min(), deciding["answer"].max()
+    texts = pd.Series([", ".join(picks) for picks in answers], dtype=object)
+    chosen = first.map(texts)
+    status = pd.Series("labelled", index=outcome.index, dtype=object)
+    status[first.map(pd.Series(map(len, answers), dtype=object)) > 1] = "several labels"
+    status[first != last] = "conflict"
+    status[outcome != Outcome.ANSWERED] = "unlabelled"
+    status[outcome == Outcome.SKIPPED] = "skipped"
     labelled = status == "labelled"
 
-    texts = np.array([", ".join(chosen) for chosen in picks], dtype=object)
     answered = counting[counting["outcome"] == Outcome.ANSWERED]
-    labels = _gather(answered["image"], texts[answered["answer"]], len(images))
-    reason = np.array([REASONS.get(level) for level in Outcome], dtype=object)[outcome]
-    for at in np.flatnonzero(status == "conflict"):
-        reason[at] = f"annotations disagree: {' | '.join(sorted(set(labels[at])))}"
-    for at in np.flatnonzero(status == "several labels"):
-        reason[at] = f"several classes on one image: {texts[lowest[at]]}"
+    labels = _gather(answered["image"], answered["answer"].map(texts), len(images))
+    reason = outcome.map(REASONS).astype(object).where(outcome != Outcome.ANSWERED, None)
+    for number in status.index[status == "conflict"]:
+        reason[number] = f"annotations disagree: {' | '.join(sorted(set(labels[number])))}"
+    for number in status.index[status == "several labels"]:
+        reason[number] = f"several classes on one image: {chosen[number]}"
 
-    tasks = _gather(counting["image"], counting["task"], len(images))
     submitted = counting[counting["annotator"].notna()]
-    by_image = counting.groupby("image")
-    return make_table(
+    tasks = _gather(counting["image"], counting["task"], len(images))
+    return pd.DataFrame(
         {
-            "image": images,
-            "file": list(map(file_of, images.tolist())),
-            "label": np.where(labelled, texts[lowest], None),
+            "image": pd.Series(images, dtype=object),
+            "file": pd.Series(map(file_of, images), dtype=object),
+            "label": chosen.astype(object).where(labelled, None),
             "status": status,
             "reason": reason,
-            "tasks": [numbers if len(numbers) == 1 else tuple(dict.fromkeys(numbers)) for numbers in tasks],
-            "annotators": _gather(submitted["image"], submitted["annotator"], len(images)),
-            "labels": labels,
+            "tasks": pd.Series([tuple(dict.fromkeys(numbers)) for numbers in tasks], dtype=object),
+            "annotators": pd.Series(_gather(submitted["image"], submitted["annotator"], len(images)), dtype=object),
+            "labels": pd.Series(labels, dtype=object),
             "updated_at": by_image["updated_at"].max(),
             "lead_time": by_image["lead_time"].sum(min_count=1),
             "by_model": deciding["by_model"].all() & labelled,
@@ -184,16 +125,7 @@ def _images(annotations: pd.DataFrame, on_disagreement: str) -> pd.DataFrame:
     )
 
 
-def _gather(image: pd.Series, values: Iterable[Any], count: int) -> list[tuple[Any, ...]]:
-    """Return the values of each image, 0 to count - 1, as a tuple. A groupby takes a minute for a million images."""
-    if np.array_equal(image, np.arange(count)):
-        return list(zip(values, strict=True))
-    ordered = tuple(values)
-    bounds = np.searchsorted(image, np.arange(count + 1)).tolist()
-    return [ordered[start:end] for start, end in pairwise(bounds)]
-
-
-def _deciding(counting: pd.DataFrame, on_disagreement: str) -> pd.DataFrame:
+def _find_deciding(counting: pd.DataFrame, on_disagreement: str) -> pd.DataFrame:
     """Keep the annotations whose answers decide; if an image is left with two answers, it has no label."""
     image = counting["image"]
     if on_disagreement == "majority":
@@ -204,3 +136,11 @@ def _deciding(counting: pd.DataFrame, on_disagreement: str) -> pd.DataFrame:
         undated = updated_at.isna().groupby(image).transform("any")
         return counting[undated | (updated_at == updated_at.groupby(image).transform("max"))]
     return counting
+
+
+def _gather(image: pd.Series, values: pd.Series, count: int) -> list[tuple[Any, ...]]:
+    """Return the values of each image, 0 to count - 1, as a tuple. A groupby takes a minute for a million images."""
+    order = np.argsort(image.to_numpy(), kind="stable")
+    ordered = tuple(values.to_numpy()[order])
+    bounds = np.searchsorted(image.to_numpy()[order], np.arange(count + 1)).tolist()  # of the values of each image
+    return [ordered[start:end] for start, end in pairwise(bounds)]

@@ -10,7 +10,6 @@ from functools import cached_property
 from itertools import takewhile
 from pathlib import Path
 from unicodedata import normalize
-from urllib.parse import unquote
 
 UPLOAD = re.compile(r"/data/upload/(?:(\d+)/)?[^/]+$")
 PREFIX = re.compile(r"^[0-9a-f]{8}-")
@@ -53,7 +52,7 @@ class ImageFiles:
         image : str
             The image as exported.
         file : str
-            What to look for, as `helpers.labels.consensus.read_export` gives it.
+            What to look for, as `helpers.labels.read_export` gives it.
 
         Returns
         -------
@@ -109,25 +108,6 @@ class ImageFiles:
     @cached_property
     def _sorted(self) -> list[str]:
         return sorted({*self._stored, *self._respelled})
-
-
-def file_of(image: str) -> str:
-    """What to look for on disk, percent-decoded, for an image as Label Studio names it.
-
-    That is the stored name of an upload, else the path below the bucket, host or document root; empty for ``data:``.
-    """
-    if "/data/upload/" in image:
-        return unquote(image.partition("?")[0].partition("#")[0].rpartition("/")[2])
-    if "/data/local-files/?d=" in image:
-        return unquote(image.partition("?d=")[2].partition("&")[0])
-    if image.startswith("data:"):
-        return ""
-    path = image.partition("?")[0]
-    if image.startswith(("http", "/")):
-        # Elsewhere a # is part of the name: Label Studio takes the keys of a bucket as they are.
-        path = path.partition("#")[0]
-    _, absolute, below_scheme = path.partition("://")
-    return unquote(below_scheme.partition("/")[2] if absolute else path.lstrip("/"))
 
 
 def stored_name(name: str) -> str:

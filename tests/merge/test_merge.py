@@ -23,7 +23,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from helpers.labels.consensus import read_export
+from helpers.labels import read_export
 from helpers.merge.apply import apply_merge
 from helpers.merge.hashing import sha256_of
 from helpers.merge.lineage import read_lineage

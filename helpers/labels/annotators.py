@@ -1,0 +1,46 @@
+"""Who labelled: how much, how fast, and how much like the others."""
+
+import pandas as pd
+
+NOBODY = "nobody"
+
+
+def describe_annotators(labels: pd.DataFrame) -> pd.DataFrame:
+    """Sum up for each annotator how the images came out, how long they took, and how often others agreed.
+
+    Parameters
+    ----------
+    labels : DataFrame
+        From `helpers.labels.read_export`.
+
+    Returns
+    -------
+    DataFrame
+        Index ``annotator``, sorted, last ``nobody`` for the images that nobody annotated. The number of images by
+        status (int), a column for each that occurs; ``seconds`` (float), the median lead time of images that nobody
+        else labelled; ``shared`` (int), the images that others labelled too; and ``agreed`` (float), the share of
+        these others' answers that equal everything that the annotator chose there.
+    """
+    seen = labels[["status", "lead_time"]].reset_index(drop=True)
+    seen["annotator"] = [sorted(set(people)) or [NOBODY] for people in labels["annotators"]]
+    alone = labels["annotators"].map(len).eq(1).to_numpy()
+    times = seen[alone].explode("annotator").groupby("annotator")["lead_time"].median()
+    seen = seen.explode("annotator")
+    table = seen.groupby(["annotator", "status"]).size().unstack(fill_value=0)
+    # The surest status first.
+    order = ["labelled", "conflict", "several labels", "unlabelled", "skipped"]
+    table = table[[status for status in order if status in table]].rename_axis(columns=None)
+    table = table.loc[sorted(table.index, key=lambda name: (name == NOBODY, name))]
+
+    # Pair each answer with every other person's answer for the same image; one person may have answered twice.
+    chosen = labels.loc[labels["labels"].map(len) > 1, ["annotators", "labels"]].reset_index(drop=True)
+    chosen = chosen.rename_axis("image").explode(["annotators", "labels"]).reset_index()
+    pairs = chosen.merge(chosen, on="image").query("annotators_x != annotators_y")
+    alike = (pairs["labels_x"] == pairs["labels_y"]).groupby(
+        [pairs["annotators_x"], pairs["image"], pairs["annotators_y"]]
+    )
+    agreed = alike.all().rename("agreed").reset_index().groupby("annotators_x")
+    table["seconds"] = times.reindex(table.index)
+    table["shared"] = agreed["image"].nunique().reindex(table.index, fill_value=0)
+    table["agreed"] = agreed["agreed"].mean().reindex(table.index)
+    return table

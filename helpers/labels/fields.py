@@ -1,0 +1,78 @@
+"""The fields of an export: which of them holds the image, which the label, and which file an image stands for."""
+
+import re
+from collections.abc import Iterable
+from typing import Any
+from urllib.parse import unquote
+
+from helpers.problems import Problem
+
+# Image references look like one of these, the surest first. The next is tried where no field has such a value.
+SUFFIX = r"\.(jpe?g|png|webp|bmp|tiff?|gif)"
+IMAGE_REFERENCES = (
+    rf"^data:image/|/data/(upload|local-files)/|^(s3|gs|azure[\w-]*)://|/[^/?#]*{SUFFIX}([?#]|$)",
+    r"^https?://",
+    rf"{SUFFIX}$",
+)
+# The image's key in files that were uploaded before the project had a labelling configuration.
+UNDEFINED = "$undefined$"
+# A JSON-MIN row is the task's data, its id, the controls, and these. A CSV has the same columns, sorted.
+TAIL = ("annotator", "annotation_id", "created_at", "updated_at", "lead_time")
+# The nameless column is the index that pandas writes into a CSV.
+NOT_DATA = {"", "id", "agreement", "history", *TAIL}
+
+
+def find_image_key(rows: list[dict[str, Any]], names: set[str], named: str) -> str:
+    """Return the field that holds the images: the one that was named, or else the one whose values look like it."""
+    fields = sorted(names - NOT_DATA - {UNDEFINED})
+    few = rows[:: len(rows) // 10_000 + 1]  # ten thousand rows tell it as well as a million
+    found: list[str] = []
+    for pattern in IMAGE_REFERENCES:
+        looks = re.compile(pattern, re.IGNORECASE).search
+        counts = {
+            name: sum(isinstance(row.get(name), str) and bool(looks(row[name])) for row in few) for name in fields
+        }
+        if found := frequent(counts):
+            break
+    key = choose("image_key", named, found or [UNDEFINED], names)
+    if key not in names:
+        listed = [f"the export has: {name}" for name in fields]
+        raise Problem("No field of the export holds images.", listed, "Set image_key if one of these does.")
+    return key
+
+
+def frequent(counts: dict[str, int]) -> list[str]:
+    """Return the names that occur, but not those that occur less than half as often as another: strays, not rivals."""
+    return sorted(name for name, count in counts.items() if count and 2 * count >= max(counts.values()))
+
+
+def choose(parameter: str, named: str, candidates: list[str], known: Iterable[str]) -> str:
+    """Return the one that was named, or else the only candidate; nothing if there is none."""
+    if named and (named in known or not candidates):
+        return named
+    if named or len(candidates) > 1:
+        raise Problem(
+            f"The export has no {named!r}." if named else f"Several fields of the export could be the {parameter}.",
+            [f"it could be: {name}" for name in candidates],
+            f"Set {parameter} to the one that is meant.",
+        )
+    return candidates[0] if candidates else ""
+
+
+def file_of(image: str) -> str:
+    """Return the file to look for on disk, percent-decoded, for an image as Label Studio names it.
+
+    It is the stored name of an upload, else the path below the bucket, host or document root; empty for ``data:``.
+    """
+    if "/data/upload/" in image:
+        return unquote(image.partition("?")[0].partition("#")[0].rpartition("/")[2])
+    if "/data/local-files/?d=" in image:
+        return unquote(image.partition("?d=")[2].partition("&")[0])
+    if image.startswith("data:"):
+        return ""
+    path = image.partition("?")[0]
+    if image.startswith(("http", "/")):
+        # Elsewhere a # is part of the name: Label Studio takes the keys of a bucket as they are.
+        path = path.partition("#")[0]
+    _, absolute, below_scheme = path.partition("://")
+    return unquote(below_scheme.partition("/")[2] if absolute else path.lstrip("/"))
