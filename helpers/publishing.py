@@ -75,7 +75,7 @@ def decline_round(workspace: Workspace) -> str:
     for file in set(filter(None, now)) - set(before) - settled:
         (workspace.root / file).unlink(missing_ok=True)
         if file == f"{LINEAGE}.dvc":
-            (workspace.root / LINEAGE).unlink()
+            (workspace.lineage).unlink()
     workspace.git(
         "restore", f"--source={BEFORE}", "--worktree", "--", *[file for file in before if file not in settled]
     )
@@ -210,7 +210,7 @@ def _commit(workspace: Workspace, plan: pd.DataFrame, decision: dict[str, Any], 
 def _describe_round(workspace: Workspace, plan: pd.DataFrame) -> str:
     # The plan of a second run keeps what the first one added.
     committed = parse_lineage(workspace.read_at("HEAD", LINEAGE))
-    added, moved = count_changes(committed, read_lineage(workspace.root / LINEAGE))
+    added, moved = count_changes(committed, read_lineage(workspace.lineage))
     return f"Retrain: images {added} added, {moved} moved, {plan['action'].eq('leave out').sum()} left out"
 
 

@@ -26,7 +26,7 @@ from helpers.pipeline.train import train
 from helpers.problems import EndOfRun, Problem, check_all, require_choice
 from helpers.publishing import decline_round, publish_round, remember_workspace, require_branch, tell_state
 from helpers.verdict import find_baseline
-from helpers.workspace import HASHES, LINEAGE, Workspace
+from helpers.workspace import LINEAGE, Workspace
 
 
 def start_round(
@@ -69,15 +69,14 @@ def merge_round(workspace: Workspace, plan: pd.DataFrame, export: Path) -> None:
     export : Path
         The export that the plan was made from; its sha256 goes into the lineage.
     """
-    raw, lineage, hashes = (workspace.root / name for name in (RAW, LINEAGE, HASHES))
-    export_sha256, known = sha256_of(export), read_lineage(lineage)
+    export_sha256, known = sha256_of(export), read_lineage(workspace.lineage)
     record = extend_lineage(known, plan, export_sha256)
     # A round that only confirms labels is recorded too: what was exported before it must not correct them any more.
     if plan["action"].isin(CHANGES).any() or format_lineage(record) != format_lineage(known):
         remember_workspace(workspace)
-        apply_merge(plan, raw, lineage, export_sha256, hashes=hashes)
+        apply_merge(plan, workspace.raw, workspace.lineage, export_sha256, hashes=workspace.hashes)
     # Also where nothing is left to merge: an earlier run may have ended before this line.
-    if not _is_tracked(lineage):
+    if not _is_tracked(workspace.lineage):
         workspace.dvc("add", RAW, LINEAGE, quiet=True)
 
 
@@ -122,11 +121,11 @@ def compare_models(workspace: Workspace, baseline: str = "HEAD") -> Comparison:
     files = list(held_out["file"])
     scores = score_images(
         held_out,
-        new.predict(workspace.root / RAW, files),
-        old.predict(workspace.root / RAW, files) if old else None,
+        new.predict(workspace.raw, files),
+        old.predict(workspace.raw, files) if old else None,
         read_table(old_index) if old_index else None,
     )
-    lineage = read_lineage(workspace.root / LINEAGE)
+    lineage = read_lineage(workspace.lineage)
     return Comparison(scores, lineage, new=new.version, old=old.version if old else "", baseline=commit)
 
 
@@ -156,7 +155,7 @@ def measure_seed_noise(workspace: Workspace, comparison: Comparison, seeds: int)
         params = TrainParams(**(settings | {"seed": settings["seed"] + number}))
         print(f"Old data, seed {params.seed} ({number} of {seeds}):")
         classifier, _ = train(np.load(BytesIO(pixels)), read_table(index), load_classifier(model).description, params)
-        guesses = classifier.predict(workspace.root / RAW, list(scored["file"])).idxmax(axis=1)
+        guesses = classifier.predict(workspace.raw, list(scored["file"])).idxmax(axis=1)
         changes.append(float((guesses.to_numpy() == scored["actual"].to_numpy()).mean() - old_accuracy))
     return changes
 

@@ -45,10 +45,10 @@ def decide_round(workspace: Workspace, comparison: Comparison, export: Path) -> 
     Returns
     -------
     dict
-        From `decide`, with both models in its sentence, and: the new `model` (its version); the old one, the `baseline`
-        (its version and commit) at `baseline_commit`; the one that publishing `replaces`, at `replaces_commit`;
-        `export_sha256`; and `judged`, the versions of all models that the held-out images of this `seed` have been used
-        to decide on. Held-out sets wear out (Renggli et al. 2019, arXiv 1903.00278).
+        From `decide`, with both models in its sentence, and: the `policy`; the new `model` (its version); the old one,
+        the `baseline` (its version and commit) at `baseline_commit`; the one that publishing `replaces`, at
+        `replaces_commit`; `export_sha256`; and `judged`, the versions of all models that the held-out images of this
+        `seed` have been used to decide on. Held-out sets wear out (Renggli et al. 2019, arXiv 1903.00278).
     """
     commit, replaced = comparison.baseline, find_baseline(workspace, "HEAD", comparison.new)
     old, to_replace = _name_model(workspace, commit), _name_model(workspace, replaced)
@@ -63,6 +63,7 @@ def decide_round(workspace: Workspace, comparison: Comparison, export: Path) -> 
     decision["notes"].append(_describe_wear(len(judged)))
     record = {
         **decision,
+        "policy": policy.model_dump(),
         "model": comparison.new,
         "baseline": old,
         "baseline_commit": commit,

@@ -36,6 +36,21 @@ class Workspace:
 
     root: Path
 
+    @property
+    def raw(self) -> Path:
+        """The training set, a folder per class."""
+        return self.root / RAW
+
+    @property
+    def lineage(self) -> Path:
+        """The record of where the images of the training set come from."""
+        return self.root / LINEAGE
+
+    @property
+    def hashes(self) -> Path:
+        """Where the content hashes of files are kept from run to run."""
+        return self.root / HASHES
+
     def dvc(self, *arguments: str, quiet: bool = False) -> list[str]:
         """Run DVC here, print each line as it comes, and return all of them.
 
