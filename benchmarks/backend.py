@@ -17,7 +17,8 @@ from benchmarks.retrain import make_benchmark
 from helpers.decode import SUFFIXES
 from helpers.merge.files import list_files
 from helpers.pipeline.model import load_classifier
-from helpers.workspace import EXTRA, MODEL, Workspace
+from helpers.pipeline.paths import MODEL
+from helpers.workspace import EXTRA, Workspace
 
 PROJECT = Path(__file__).resolve().parents[1]
 TASKS, SIDE_BY_SIDE, MANY = 1000, 100, 10_000
@@ -68,7 +69,7 @@ def serve(workspace: Workspace) -> Iterator[tuple[httpx.Client, int]]:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     options = ["--app-dir", str(PROJECT), "--port", str(port), "--log-level", "warning"]
-    command = [sys.executable, "-m", "uvicorn", "helpers.label_studio.backend:app", *options]
+    command = [sys.executable, "-m", "uvicorn", "--factory", "helpers.label_studio.backend:make_backend", *options]
     client = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=100, limits=httpx.Limits(max_connections=None))
     with client, subprocess.Popen(command, cwd=workspace.root) as process:
         try:

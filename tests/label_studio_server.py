@@ -3,7 +3,6 @@
 The environment and an empty database are made once, in the user's cache; that takes minutes. A start takes seconds.
 """
 
-import fcntl
 import os
 import shutil
 import signal
@@ -20,6 +19,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 import httpx
+from filelock import FileLock
 
 VERSION = "1.23.2"
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "retrain-tests"  # tests change HOME later
@@ -60,8 +60,7 @@ class LabelStudio(NamedTuple):
 def run_label_studio(folder: Path) -> Iterator[LabelStudio]:
     """Run a server with an empty database in a new folder, on a free port of the loopback, until the block ends."""
     CACHE.mkdir(parents=True, exist_ok=True)
-    with (CACHE / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # another run of the tests may be making them at this moment
+    with FileLock(CACHE / ".lock"):  # another run of the tests may be making them at this moment
         _install()
         _make_database()
     shutil.copytree(DATABASE, folder)

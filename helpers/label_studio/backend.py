@@ -1,11 +1,12 @@
-"""The model backend of Label Studio: ``uvicorn helpers.label_studio.backend:app`` serves the model of the last commit.
+"""The model backend of Label Studio, which serves the model of the last commit.
+
+    uvicorn --factory helpers.label_studio.backend:make_backend --port 9090
 
 The protocol was read from Label Studio 1.23.2: ``ml/api_connector.py``, ``ml/models.py``.
 """
 
 import secrets
 import sys
-from base64 import b64encode
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,19 +16,20 @@ import torch
 from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from fastapi.security import HTTPBasic
 from pydantic import BaseModel
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from helpers.label_studio.serving import CommittedModel, Model, predict
 from helpers.label_studio.settings import Settings, read_settings
-from helpers.label_studio.task_images import Pictures
+from helpers.label_studio.task_images import TaskImages
 from helpers.label_studio.trigger import Trigger
 from helpers.problems import Problem
 from helpers.workspace import Workspace, open_workspace
 
 LARGEST_REQUEST = 32 << 20  # bytes; 1,000 tasks are half a megabyte
-# Asked without a password: the first two by anything that watches over servers, the last by Label Studio's own webhook.
-OPEN = {("GET", "/health"), ("GET", "/"), ("POST", "/webhook")}
+# The first two are asked by anything that watches over servers, the last by Label Studio's own webhook.
+WITHOUT_PASSWORD = {("GET", "/health"), ("GET", "/"), ("POST", "/webhook")}
 LOCAL = ["localhost", "127.0.0.1", "[::1]"]
 
 
@@ -38,39 +40,40 @@ class Task(BaseModel):
 
 
 class PredictRequest(BaseModel):
-    """What Label Studio asks ``/predict``. Which project asks makes no difference."""
+    """Label Studio's question to ``/predict``. Which project asks makes no difference."""
 
     tasks: list[Task]
     label_config: str
 
 
-class Project(BaseModel):
+class EventProject(BaseModel):
     """The project of an event, as far as it matters here."""
 
     id: int = 0
 
 
 class Event(BaseModel):
-    """What Label Studio tells ``/webhook``."""
+    """Label Studio's message to ``/webhook``."""
 
     action: str
-    project: Project = Project()
+    project: EventProject = EventProject()
+
+
+def make_backend() -> FastAPI:
+    """Make the backend of the workspace around the working directory."""
+    try:
+        root = open_workspace(Path.cwd()).root
+        return make_app(root, read_settings(root))
+    except Problem as problem:
+        sys.exit(f"\n{problem}\n")
 
 
 def make_app(root: Path, settings: Settings, trigger: Trigger | None = None) -> FastAPI:
-    """Make the backend of a workspace.
-
-    Parameters
-    ----------
-    root : Path
-        The workspace's root.
-    settings : Settings
-    trigger : Trigger, optional
-        What starts trainings, if not the one of the settings.
-    """
+    """Make the backend of a workspace; tests give it a `trigger` of their own."""
     trigger = trigger or Trigger(root, settings)
     models = CommittedModel(Workspace(root))
-    pictures = Pictures(root / settings.backend_images, settings)
+    images = TaskImages(root / settings.backend_images, settings)
+    has_password = bool(settings.backend_password.get_secret_value())
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -81,9 +84,12 @@ def make_app(root: Path, settings: Settings, trigger: Trigger | None = None) -> 
 
     app = FastAPI(lifespan=lifespan, max_body_size=LARGEST_REQUEST, docs_url=None, redoc_url=None, openapi_url=None)
 
+    # A middleware and no dependency: those run when the whole body has been read.
     @app.middleware("http")
     async def authenticate(request: Request, proceed: Callable[[Request], Awaitable[Response]]) -> Response:
-        if (request.method, request.url.path) in OPEN or not _password(settings) or _is_authentic(request, settings):
+        request.state.knows_password = has_password and await _knows_password(request, settings)
+        is_open = not has_password or (request.method, request.url.path) in WITHOUT_PASSWORD
+        if is_open or request.state.knows_password:
             return await proceed(request)
         return JSONResponse(
             {"detail": "The model backend has a password. Label Studio asks for it where the model is connected."},
@@ -92,7 +98,7 @@ def make_app(root: Path, settings: Settings, trigger: Trigger | None = None) -> 
         )
 
     # A page can make its own name point here (DNS rebinding), but a browser gives it no password of another name.
-    hosts = settings.backend_hosts.split() or (["*"] if _password(settings) else LOCAL)
+    hosts = settings.backend_hosts.split() or (["*"] if has_password else LOCAL)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=hosts)
 
     @app.exception_handler(RequestValidationError)
@@ -121,18 +127,18 @@ def make_app(root: Path, settings: Settings, trigger: Trigger | None = None) -> 
     @app.post("/predict")
     def answer(asked: PredictRequest) -> dict[str, Any]:
         tasks = [task.data for task in asked.tasks]
-        return {"results": predict(_require(models), tasks, asked.label_config, pictures)}
+        return {"results": predict(_require(models), tasks, asked.label_config, images)}
 
     @app.post("/webhook")
     def webhook(event: Event, request: Request) -> dict[str, Any]:
         if event.action != "START_TRAINING":
             trigger.notice()
             return {}
-        if not (_password(settings) and settings.retrain_project and settings.label_studio_url):
+        if not (has_password and settings.retrain_project and settings.label_studio_url):
             raise HTTPException(
                 403, "Off. To start trainings, set BACKEND_PASSWORD, RETRAIN_PROJECT, LABEL_STUDIO_URL."
             )
-        if not _is_authentic(request, settings):
+        if not request.state.knows_password:
             raise HTTPException(401, "Starting a training needs the backend's password.", {"WWW-Authenticate": "Basic"})
         if event.project.id != settings.retrain_project:
             raise HTTPException(403, f"This model learns from project {settings.retrain_project} alone.")
@@ -141,14 +147,15 @@ def make_app(root: Path, settings: Settings, trigger: Trigger | None = None) -> 
     return app
 
 
-def _password(settings: Settings) -> str:
-    return settings.backend_password.get_secret_value()
-
-
-def _is_authentic(request: Request, settings: Settings) -> bool:
-    scheme, _, given = request.headers.get("Authorization", "").partition(" ")
-    expected = b64encode(f"{settings.backend_user}:{_password(settings)}".encode())
-    return scheme.lower() == "basic" and secrets.compare_digest(given.strip().encode(), expected)
+async def _knows_password(request: Request, settings: Settings) -> bool:
+    try:
+        given = await HTTPBasic(auto_error=False)(request)
+    except HTTPException:  # it is no Base64
+        return False
+    if not given:
+        return False
+    expected = f"{settings.backend_user}:{settings.backend_password.get_secret_value()}"
+    return secrets.compare_digest(f"{given.username}:{given.password}".encode(), expected.encode())
 
 
 def _require(models: CommittedModel) -> Model:
@@ -157,14 +164,3 @@ def _require(models: CommittedModel) -> Model:
         advice = "`dvc repro` trains a model. It is served as soon as `dvc.lock` is committed."
         raise HTTPException(503, f"There is no model to serve. {models.reason}\n{advice}")
     return model
-
-
-def __getattr__(name: str) -> FastAPI:
-    """`app`, for the workspace around the working directory, made when uvicorn asks for it."""
-    if name != "app":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    try:
-        root = open_workspace(Path.cwd()).root
-        return make_app(root, read_settings(root))
-    except Problem as problem:
-        sys.exit(f"\n{problem}\n")

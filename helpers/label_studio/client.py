@@ -5,7 +5,8 @@ holds numpy at 2.2 and brings OpenCV and NLTK.
 """
 
 import re
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -16,13 +17,15 @@ import orjson
 
 from helpers.label_studio.settings import Settings
 from helpers.problems import Problem
+from helpers.progress import progress_bar
 
 OLDEST = (1, 17)  # the first with personal access tokens, February 2025
 LARGEST_ANSWER = 1 << 28  # bytes
 SOON = 10  # seconds, in which a server that is well says who it is
 WAIT = httpx.Timeout(60, connect=10, read=600)  # seconds; an export of 100,000 tasks takes minutes to begin
-# What proxies make another path of: segments that are empty or dots, backslashes, parameters, bytes that no name has.
+# Proxies make another path of these: segments that are empty or dots, backslashes, parameters, bytes that no name has.
 TIDIED = re.compile(r"/[. ]*/|/[. ]+$|[\\;\x00-\x1f\x7f\ufffd]")
+AT_A_TIME = 4  # requests; that is quicker where the server is not on this machine
 DECODINGS = 5  # more than any chain of proxies does
 PROJECT_URL = re.compile(r"(https?://[^\s?#@]+?)/projects/(\d+)(?:[/?#]\S*)?")
 
@@ -36,12 +39,6 @@ class KeyAuth(httpx.Auth):
 
     A legacy token is sent as it is. A personal access token is a JWT that first has to be exchanged, at
     ``/api/token/refresh/``, for one that lives 300 s; when that has expired the server answers 401.
-
-    Parameters
-    ----------
-    url : URL
-        The server that the key is for.
-    key : str
     """
 
     def __init__(self, url: httpx.URL, key: str) -> None:
@@ -67,7 +64,7 @@ class KeyAuth(httpx.Auth):
             try:
                 self._access = str(orjson.loads(response.read())["access"])
             except (orjson.JSONDecodeError, KeyError, TypeError):
-                raise Problem(f"{_origin(self._url)} does not answer like Label Studio.") from None
+                raise _unlike_label_studio(self._url, refresh.url.path) from None
             request.headers["Authorization"] = f"Bearer {self._access}"
             yield request
 
@@ -101,9 +98,8 @@ class Server:
                 _stop_on_refusal(response)
                 yield response
         except httpx.HTTPError as error:
-            raise Problem(
-                f"Label Studio at {self.url} does not answer.", [f"{method} {path}: {error!r}"], "Is it running?"
-            ) from None
+            details = [f"{method} {path}: {error!r}"]
+            raise Problem(f"Label Studio at {self.url} does not answer.", details, "Is it running?") from None
 
     def path_of(self, image: str) -> str:
         """The path on this server of an image as a task has it.
@@ -120,27 +116,19 @@ class Server:
                 return path
         raise ValueError(f"{image[:200]!r} is no file of {self.url}")
 
-    def download(self, path: str, largest: int = LARGEST_ANSWER) -> bytes:
-        """Get what is at a path, at most `largest` bytes of it.
-
-        Raises
-        ------
-        Problem
-            As `stream` does, or it is larger.
-        """
+    def download(self, path: str) -> bytes:
+        """Get the file at a path; a `Problem` as in `stream`, or if it is too large."""
         with self.stream("GET", path) as response:
-            return _read(response, largest)
+            return b"".join(pieces(response, LARGEST_ANSWER))
 
     def ask(self, method: str, path: str, **options: Any) -> Any:
-        """Send a request and return the JSON that comes back; what is not JSON is a `Problem`."""
+        """Send a request and return the JSON that comes back; any other answer is a `Problem`."""
         with self.stream(method, path, **options) as response:
-            content = _read(response, LARGEST_ANSWER)
+            content = b"".join(pieces(response, LARGEST_ANSWER))
         try:
             return orjson.loads(content) if content else None
         except orjson.JSONDecodeError:
-            raise Problem(
-                f"{self.url} does not answer like Label Studio.", [f"{method} {path}: {content[:80]!r}"]
-            ) from None
+            raise _unlike_label_studio(self.url, path, content) from None
 
 
 def connect(settings: Settings, url: str = "") -> Server:
@@ -148,7 +136,6 @@ def connect(settings: Settings, url: str = "") -> Server:
 
     Parameters
     ----------
-    settings : Settings
     url : str, optional
         The server that is meant. It stands in for `settings.label_studio_url` if that is empty, and must be equal to
         it otherwise: the key is for that server alone.
@@ -156,11 +143,11 @@ def connect(settings: Settings, url: str = "") -> Server:
     Raises
     ------
     Problem
-        No address, no key, or a wrong one; nobody answers, or somebody who is no Label Studio or too old a one.
+        There is no address, no key or a wrong one; or the server is down, no Label Studio, or too old a one.
     """
     base, key = settings.label_studio_url or url, settings.label_studio_api_key.get_secret_value()
     unusable = [] if base else ["LABEL_STUDIO_URL is not set"]
-    if not re.fullmatch("[!-~]+", key):  # what a header cannot hold would end up in an error message
+    if not re.fullmatch("[!-~]+", key):  # a key that no header can hold would end up in an error message
         unusable.append(f"LABEL_STUDIO_API_KEY {'has characters that no key has' if key else 'is not set'}")
     if unusable:
         raise Problem(
@@ -201,13 +188,7 @@ def _check_version(server: Server) -> None:
 
 
 def parse_project_url(address: str) -> tuple[str, int] | None:
-    """Split the address of a project, as a browser shows it, into that of the server and the project's number.
-
-    Returns
-    -------
-    tuple of str and int, or None
-        None if it is no such address.
-    """
+    """The server and the number in the address of a project, as a browser shows it; None if it is no such address."""
     match = PROJECT_URL.fullmatch(address)
     return (match[1], int(match[2])) if match else None
 
@@ -242,44 +223,50 @@ def _origin(url: httpx.URL) -> str:
     return f"{url.scheme}://{url.netloc.decode()}"
 
 
+def map_answers(ask: Callable[[Any], Any], items: Sequence[Any], description: str) -> list[Any]:
+    """Call a function that asks the server with each item, a few at a time and with a progress bar."""
+    answers = []
+    with progress_bar(len(items), description) as bar, ThreadPoolExecutor(AT_A_TIME) as pool:
+        for answer in pool.map(ask, items):
+            answers.append(answer)
+            bar.update()
+    return answers
+
+
+def pieces(response: httpx.Response, largest: int) -> Iterator[bytes]:
+    """The body of an answer, piece by piece; more than `largest` bytes of it are a `Problem`."""
+    size = 0
+    for piece in response.iter_bytes():
+        size += len(piece)
+        if size > largest:
+            raise Problem(f"The answer from {response.request.url.path} does not end after {largest:,} bytes.")
+        yield piece
+
+
+def _unlike_label_studio(url: httpx.URL | str, path: str, content: bytes = b"") -> Problem:
+    return Problem(f"{url} does not answer like Label Studio.", [f"{path}: {content[:80]!r}"])
+
+
 def _stop_on_refusal(response: httpx.Response) -> None:
-    asked = f"{response.request.method} {response.request.url.path}"
     if response.is_success:
         return
+    server, asked = _origin(response.request.url), f"{response.request.method} {response.request.url.path}"
     if response.status_code == httpx.codes.UNAUTHORIZED:
         raise Problem(
-            f"Label Studio at {_origin(response.request.url)} does not accept the key.",
+            f"Label Studio at {server} does not accept the key.",
             advice="Set LABEL_STUDIO_API_KEY to a token that is valid there: Account & Settings in Label Studio shows "
             "or makes one. A legacy token only works where the organization allows them.",
         )
     if response.is_redirect:
         raise Problem(
-            f"{_origin(response.request.url)} redirects to another address, which is not followed: the key stays here.",
+            f"{server} redirects to another address, which is not followed: the key stays here.",
             [f"{asked}: {response.headers.get('Location', '')[:200]!r}"],
             "If that is your Label Studio, set LABEL_STUDIO_URL to it.",
         )
-    kind = NotFound if response.status_code == httpx.codes.NOT_FOUND else Problem
-    raise kind(f"{_origin(response.request.url)} refuses {asked}: {response.status_code}.", _explanations(response))
-
-
-def _explanations(response: httpx.Response) -> list[str]:
-    """What the server says about an error in JSON; its pages in HTML say nothing."""
-    with suppress(orjson.JSONDecodeError):
-        said = orjson.loads(_read(response, LARGEST_ANSWER))
+    explanations = []
+    with suppress(orjson.JSONDecodeError):  # its pages in HTML explain nothing
+        said = orjson.loads(b"".join(pieces(response, LARGEST_ANSWER)))
         if isinstance(said, dict):
-            return [str(said.get("validation_errors") or said.get("detail"))[:500]]
-    return []
-
-
-def pieces(response: httpx.Response, largest: int) -> Iterator[bytes]:
-    """What is streamed, piece by piece; more than `largest` bytes of it are a `Problem`."""
-    size = 0
-    for piece in response.iter_bytes():
-        size += len(piece)
-        if size > largest:
-            raise Problem(f"What comes from {response.request.url.path} does not end after {largest:,} bytes.")
-        yield piece
-
-
-def _read(response: httpx.Response, largest: int) -> bytes:
-    return b"".join(pieces(response, largest))
+            explanations = [str(said.get("validation_errors") or said.get("detail"))[:500]]
+    kind = NotFound if response.status_code == httpx.codes.NOT_FOUND else Problem
+    raise kind(f"{server} refuses {asked}: {response.status_code}.", explanations)

@@ -11,23 +11,12 @@ from helpers.problems import Problem
 
 
 class Control(NamedTuple):
-    """A ``<Choices>`` tag for whole images.
-
-    Attributes
-    ----------
-    name : str
-    to_name : str
-        The name of its ``<Image>`` tag.
-    image_key : str
-        The field of the tasks' data that holds the image.
-    classes : frozenset of str
-        What results hold: of a ``<Choice>`` with an alias that, not its value.
-    """
+    """A ``<Choices>`` tag for whole images."""
 
     name: str
-    to_name: str
-    image_key: str
-    classes: frozenset[str]
+    to_name: str  # the name of its <Image> tag
+    image_key: str  # the field of the tasks' data that holds the image
+    classes: frozenset[str]  # as results hold them: the alias of a <Choice> that has one, else its value
 
     def result(self, label: str, score: float) -> list[dict[str, Any]]:
         """A prediction's ``result``, as Label Studio stores it: one region with one choice."""
@@ -36,23 +25,12 @@ class Control(NamedTuple):
 
 
 def find_control(label_config: str, classes: Set[str]) -> Control | None:
-    """Find the control that has most of the classes.
-
-    Parameters
-    ----------
-    label_config : str
-        XML.
-    classes : set of str
-
-    Returns
-    -------
-    Control or None
-        None if no control has any of the classes.
+    """Find the control that has most of the classes; None if no control has any of them.
 
     Raises
     ------
     Problem
-        It is no XML, or has a document type, which could make it grow without end.
+        The configuration is no XML, or has a document type, which could make it grow without end.
     """
     try:
         view = fromstring(label_config, forbid_dtd=True)
@@ -79,5 +57,6 @@ def make_config(classes: Sequence[str]) -> str:
     SubElement(view, "Image", name="image", value="$image")
     choices = SubElement(view, "Choices", name="label", toName="image", choice="single", showInline="true")
     for label in classes:
-        SubElement(choices, "Choice", {"value": label} | ({"hotkey": label} if re.fullmatch("[a-z0-9]", label) else {}))
+        hotkey = {"hotkey": label} if re.fullmatch("[a-z0-9]", label) else {}
+        SubElement(choices, "Choice", {"value": label, **hotkey})
     return tostring(view, encoding="unicode")

@@ -3,7 +3,6 @@
 import hashlib
 import logging
 import tempfile
-from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path, PurePosixPath
 
@@ -11,17 +10,15 @@ import orjson
 import pandas as pd
 
 from helpers.decode import SUFFIXES, UNREADABLE, open_image
-from helpers.label_studio.client import Server, connect, list_projects, parse_project_url, pieces
+from helpers.label_studio.client import Server, connect, list_projects, map_answers, parse_project_url, pieces
 from helpers.label_studio.settings import read_settings
 from helpers.labels.consensus import read_export
 from helpers.merge.files import UPLOAD, ImageFiles, is_safe
 from helpers.parameters import find_images
 from helpers.problems import Problem
-from helpers.progress import progress_bar
 from helpers.workspace import EXTRA
 
-LARGEST_EXPORT, LARGEST_IMAGE = 1 << 33, 1 << 28  # bytes
-AT_A_TIME = 4  # images; that is quicker where the server is not on this machine
+LARGEST_EXPORT = 1 << 33  # bytes
 
 logger = logging.getLogger(__name__)
 
@@ -63,14 +60,7 @@ def pull_round(address: str, root: Path, images: str, **reading: str) -> Path:
 
 
 def pull_export(server: Server, project: int, folder: Path) -> Path:
-    """Save all tasks of a project as a file in a folder, in JSON: who labelled what, and what is not labelled yet.
-
-    Parameters
-    ----------
-    server : Server
-    project : int
-    folder : Path
-        Made if it does not exist.
+    """Save all tasks of a project as a file in a folder, in JSON: those without labels, too.
 
     Returns
     -------
@@ -80,7 +70,7 @@ def pull_export(server: Server, project: int, folder: Path) -> Path:
     Raises
     ------
     Problem
-        There is no such project, with those that there are; or what came is no export.
+        There is no such project, with those that there are; or the answer is no export.
     """
     projects = list_projects(server)
     if project not in projects:
@@ -109,25 +99,17 @@ def _check_export(file: Path) -> None:
         tasks = orjson.loads(file.read_bytes())
     except orjson.JSONDecodeError as error:
         raise Problem(f"The export came damaged: {error}.", advice="Try again.") from None
-    if not isinstance(tasks, list) or not all(
-        isinstance(task, dict) and {"data", "annotations"} <= task.keys() for task in tasks
-    ):
-        raise Problem("What came in place of an export is none.", [str(tasks)[:200]])
+    fields = {"data", "annotations"}
+    if not isinstance(tasks, list) or not all(isinstance(task, dict) and fields <= task.keys() for task in tasks):
+        raise Problem("Label Studio answered with something other than an export.", [str(tasks)[:200]])
 
 
 def fetch_images(server: Server, labels: pd.DataFrame, images: Path) -> int:
     """Fetch the labelled images that are not on disk from the server that has them.
 
-    What cannot be fetched is logged, and left for `helpers.merge.plan.plan_merge` to report.
-
-    Parameters
-    ----------
-    server : Server
-    labels : DataFrame
-        From `helpers.labels.consensus.read_export`.
-    images : Path
-        The folder of the images. An upload goes to ``<project>/<name on the server>`` below it, where `ImageFiles`
-        finds it by its exact name; a local file of the server goes to the path that it has there.
+    An upload goes to ``<project>/<name on the server>`` below the folder `images`, where `ImageFiles` finds it by its
+    exact name; a local file of the server goes to the path that it has there. An image that cannot be fetched is
+    logged, and left for `helpers.merge.plan.plan_merge` to report.
 
     Returns
     -------
@@ -145,12 +127,9 @@ def fetch_images(server: Server, labels: pd.DataFrame, images: Path) -> int:
         except (Problem, *UNREADABLE) as error:
             logger.warning("%.200s was not fetched: %s", item[0], error)
             return False
-        finally:
-            bar.update()
         return True
 
-    with progress_bar(len(missing), "Fetching images") as bar, ThreadPoolExecutor(AT_A_TIME) as pool:
-        return sum(pool.map(fetch, missing))
+    return sum(map_answers(fetch, missing, "Fetching images"))
 
 
 def _fetch_image(server: Server, image: str, file: str, images: Path) -> None:
@@ -158,7 +137,7 @@ def _fetch_image(server: Server, image: str, file: str, images: Path) -> None:
     path = PurePosixPath(upload[1] or ".", file) if upload else PurePosixPath(file)
     if not all(map(is_safe, path.parts)) or path.suffix.lower() not in SUFFIXES:
         raise ValueError("its name is not safe, or not that of an image")
-    content = server.download(server.path_of(image), LARGEST_IMAGE)
+    content = server.download(server.path_of(image))
     with open_image(BytesIO(content)) as picture:
         picture.verify()
     target = images / path

@@ -1,4 +1,4 @@
-"""Choose what people label first: pictures that the model is least certain of, with random ones among them."""
+"""Choose the images that people label first: those that the model is least certain of, with random ones among them."""
 
 import hashlib
 import logging
@@ -22,12 +22,11 @@ REASONS = ("least certain", "random", "near-duplicate")
 logger = logging.getLogger(__name__)
 
 
-def read_pictures(folder: Path, size: int) -> pd.DataFrame:
-    """Read the pictures below a folder. What cannot be decoded is logged and left out.
+def read_images(folder: Path, size: int) -> pd.DataFrame:
+    """Read the images below a folder. Files that cannot be decoded are logged and left out.
 
     Parameters
     ----------
-    folder : Path
     size : int
         How large they will be looked at, in pixels.
 
@@ -48,62 +47,60 @@ def read_pictures(folder: Path, size: int) -> pd.DataFrame:
             return "", None, str(error)
 
     files = [file for file in list_files(folder) if Path(file).suffix.lower() in SUFFIXES]
-    found = map_files(read, [(file, size_of(f"{folder}/{file}")) for file in files], "Reading pictures")
-    pictures = pd.DataFrame(found, columns=["sha256", "hash", "problem"], dtype=object)
-    pictures.insert(1, "file", files)
-    for broken in pictures[pictures["problem"] != ""].itertuples():
+    found = map_files(read, [(file, size_of(f"{folder}/{file}")) for file in files], "Reading images")
+    images = pd.DataFrame(found, columns=["sha256", "hash", "problem"], dtype=object)
+    images.insert(1, "file", files)
+    for broken in images[images["problem"] != ""].itertuples():
         logger.warning("%s/%s is no picture: %s", folder, broken.file, broken.problem)
-    return pictures[pictures["problem"] == ""].drop_duplicates("sha256").set_index("sha256")[["file", "hash"]]
+    return images[images["problem"] == ""].drop_duplicates("sha256").set_index("sha256")[["file", "hash"]]
 
 
-def find_near_duplicates(pictures: pd.DataFrame, labelled: pd.DataFrame) -> list[str]:
-    """The SHA-256 of each picture that nearly equals one that has a label; both tables from `read_pictures`."""
-    if pictures.empty or labelled.empty:
+def find_near_duplicates(images: pd.DataFrame, labelled: pd.DataFrame) -> list[str]:
+    """The SHA-256 of each image that nearly equals one that has a label; both tables from `read_images`."""
+    if images.empty or labelled.empty:
         return []
-    both = pd.concat([pictures, labelled])
-    split = np.repeat(["held-out", "train"], [len(pictures), len(labelled)])
+    both = pd.concat([images, labelled])
+    split = np.repeat(["held-out", "train"], [len(images), len(labelled)])
     index = pd.DataFrame({"file": both.index, "label": "", "split": split})
     return near_duplicates(index, np.stack(list(both["hash"])))["file"].tolist()
 
 
 def plan_queue(
-    model: Classifier, folder: Path, pictures: pd.DataFrame, labelled: pd.DataFrame, random_share: float
+    model: Classifier, folder: Path, images: pd.DataFrame, labelled: pd.DataFrame, random_share: float
 ) -> pd.DataFrame:
-    """Ask the model about pictures, and put them in the order in which people should label them.
+    """Ask the model about the images of a folder, and put them in the order in which people should label them.
 
     Parameters
     ----------
-    model : Classifier
-    folder : Path
-        Where the files are.
-    pictures, labelled : DataFrame
-        From `read_pictures`: those to put in order, and those that have a label.
+    images, labelled : DataFrame
+        From `read_images`: those to put in order, and those that have a label.
     random_share : float
         See `order_queue`.
 
     Returns
     -------
     DataFrame
-        What `order_queue` returns with, for each picture, its ``file``, the ``label`` that the model gives it (str) and
+        The columns of `order_queue` and, for each image, its ``file``, the ``label`` that the model gives it (str) and
         how sure it is of that: ``confidence`` (float), 0 to 1.
     """
-    opinions = model.predict(folder, list(pictures["file"])).set_axis(pictures.index)
-    queue = order_queue(opinions.max(axis=1), find_near_duplicates(pictures, labelled), random_share)
-    opinion = {"label": opinions.idxmax(axis=1), "confidence": opinions.max(axis=1).astype(float)}
-    return queue.join(pictures["file"]).join(pd.DataFrame(opinion))
+    opinions = model.predict(folder, list(images["file"])).set_axis(images.index)
+    confidence = opinions.max(axis=1).astype(float)
+    queue = order_queue(confidence, find_near_duplicates(images, labelled), random_share)
+    opinion = pd.DataFrame({"file": images["file"], "label": opinions.idxmax(axis=1), "confidence": confidence})
+    return queue.join(opinion)
 
 
 def order_queue(confidence: pd.Series, near: Collection[str], random_share: float) -> pd.DataFrame:
-    """Put pictures in the order in which people should label them.
+    """Put images in the order in which people should label them.
 
     The model's least certain ones come first (least-confidence sampling, Lewis and Gale 1994). A share is picked by
-    content alone and spread evenly among them: images that are held out later would otherwise all be hard ones. What
-    nearly equals a labelled picture comes last.
+    content alone and spread evenly among them: images that are held out later would otherwise all be hard ones. Images
+    that nearly equal a labelled one come last.
 
     Parameters
     ----------
     confidence : Series of float
-        The highest probability of each picture, 0 to 1; index SHA-256 of its content.
+        The highest probability of each image, 0 to 1; index SHA-256 of its content.
     near : collection of str
         SHA-256 of those that nearly equal a labelled one.
     random_share : float
@@ -113,8 +110,8 @@ def order_queue(confidence: pd.Series, near: Collection[str], random_share: floa
     -------
     DataFrame
         The same index, in that order. ``queue`` (float): the place within its kind, 0 to 1, and 1 more for
-        near-duplicates, so that what is pushed later finds its place between what is there. ``reason``: one of
-        `REASONS`.
+        near-duplicates, so that images that are pushed later find their place between those that are there.
+        ``reason``: one of `REASONS`.
 
     Raises
     ------
@@ -123,8 +120,11 @@ def order_queue(confidence: pd.Series, near: Collection[str], random_share: floa
     """
     if not 0 <= random_share <= 1:
         raise Problem(f"random_share is {random_share}.", advice="Give a share between 0 and 1.")
+    # The digits of a hash are as good as random numbers, and stay the same.
     chance = np.array([int(sha256[:12], 16) / 16**12 for sha256 in confidence.index])
     kinds = np.select([confidence.index.isin(list(near)), chance < random_share], [2, 1], 0)
+
+    # Each kind is ranked in itself, and its places are spread evenly over 0 to 1.
     table = pd.DataFrame({"kind": kinds, "rank": np.where(kinds == 1, chance, confidence)}, confidence.index)
     table = table.rename_axis("sha256").sort_values(["rank", "sha256"])
     by_kind = table.groupby("kind")["kind"]

@@ -9,13 +9,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from helpers.label_studio.label_config import Control, find_control
-from helpers.label_studio.task_images import Pictures
+from helpers.label_studio.label_config import find_control
+from helpers.label_studio.task_images import TaskImages
 from helpers.pipeline.model import BATCH, Classifier, load_classifier
+from helpers.pipeline.paths import MODEL
 from helpers.problems import Problem
-from helpers.workspace import MODEL, Workspace
+from helpers.workspace import Workspace
 
-PATIENCE = 60  # seconds for the pictures of a request; Label Studio waits 100 for the answer
+PATIENCE = 60  # seconds for the images of a request; Label Studio waits 100 for the answer
 PAUSE = 10  # seconds until a model that could not be read is tried again
 
 logger = logging.getLogger(__name__)
@@ -29,12 +30,7 @@ class Model(NamedTuple):
 
 
 class CommittedModel:
-    """The model of the last commit; the one in the workspace may be a candidate, which nobody has accepted yet.
-
-    Parameters
-    ----------
-    workspace : Workspace
-    """
+    """The model of the last commit; the one in the workspace may be a candidate, which nobody has accepted yet."""
 
     def __init__(self, workspace: Workspace) -> None:
         self._workspace, self._lock = workspace, Lock()
@@ -61,7 +57,7 @@ class CommittedModel:
                     raise Problem(f"The last commit, {commit[:7]}, has no model.")
                 classifier = load_classifier(content, f"{MODEL} of {commit[:7]}")
                 self.model, self._commit = Model(classifier, classifier.version), commit
-            self.reason = f"It is the model of the last commit, {commit[:7]}. What no commit holds is not served."
+            self.reason = f"It is the model of the last commit, {commit[:7]}. A model without a commit is not served."
         except Problem as problem:
             self._again = time.monotonic() + PAUSE
             self.reason = f"It is still the model of {self._commit[:7]}. {problem}" if self.model else str(problem)
@@ -69,51 +65,44 @@ class CommittedModel:
 
 
 def predict(
-    model: Model, tasks: Sequence[Mapping[str, object]], label_config: str, pictures: Pictures
+    model: Model, tasks: Sequence[Mapping[str, object]], label_config: str, task_images: TaskImages
 ) -> list[dict[str, Any]]:
     """Predict the class of each task's image.
 
     Parameters
     ----------
-    model : Model
     tasks : sequence of mapping
         The tasks' data.
     label_config : str
         The labelling configuration of their project.
-    pictures : Pictures
 
     Returns
     -------
     list of dict
         A prediction of Label Studio for each task: ``result``, ``score`` and ``model_version``. The result is empty
-        where the picture cannot be read and where the configuration does not have the predicted class.
+        where the image cannot be read and where the configuration does not have the predicted class.
 
     Raises
     ------
     Problem
-        The labelling configuration is not to be read.
+        The labelling configuration cannot be read.
     """
     about, deadline = model.classifier.description, time.monotonic() + PATIENCE
+    # Without a score, Label Studio sorts a task behind all others; 0 would put it before the least certain ones.
+    predictions: list[dict[str, Any]] = [{"result": [], "score": None, "model_version": model.version} for _ in tasks]
     control = find_control(label_config, set(about.classes))
     if not control:
         logger.warning("No <Choices> of the project has a class of the model: %s", ", ".join(about.classes))
-        return [_prediction(model, None, None) for _ in tasks]
-    predictions = []
+        return predictions
     for start in range(0, len(tasks), BATCH):
         images = [task.get(control.image_key) for task in tasks[start : start + BATCH]]
-        pixels = pictures.read(images, about.image_size, about.colour, deadline)
-        readable = [one for one in pixels if one is not None]
-        rows = iter(model.classifier.probabilities(np.stack(readable)) if readable else ())
-        predictions += [_prediction(model, control, None if one is None else next(rows)) for one in pixels]
+        pixels = task_images.read(images, about.image_size, about.colour, deadline)
+        readable = {start + n: one for n, one in enumerate(pixels) if one is not None}
+        if not readable:
+            continue
+        rows = model.classifier.probabilities(np.stack(list(readable.values())))
+        for number, row in zip(readable, rows, strict=True):
+            label, score = about.classes[row.argmax()], float(row.max())
+            if label in control.classes and math.isfinite(score):
+                predictions[number] |= {"result": control.result(label, score), "score": score}
     return predictions
-
-
-def _prediction(model: Model, control: Control | None, probabilities: np.ndarray | None) -> dict[str, Any]:
-    # Without a score, Label Studio sorts a task behind all others; 0 would put it before the least certain ones.
-    prediction: dict[str, Any] = {"result": [], "score": None, "model_version": model.version}
-    if control and probabilities is not None:
-        best = int(probabilities.argmax())
-        label, score = model.classifier.description.classes[best], float(probabilities[best])
-        if label in control.classes and math.isfinite(score):
-            prediction |= {"result": control.result(label, score), "score": score}
-    return prediction

@@ -1,4 +1,4 @@
-"""Read the pictures that tasks of Label Studio show: from disk by their names, else from the server."""
+"""Read the images that tasks of Label Studio show: from disk by their names, else from the server."""
 
 import logging
 import os
@@ -20,41 +20,35 @@ from helpers.merge.files import ImageFiles
 from helpers.merge.hashing import sha256_of
 
 LONGEST_REFERENCE = 4096  # characters; a data: URI or an attack is longer
-LARGEST_PICTURE = 1 << 26  # bytes
-WAIT = httpx.Timeout(10, connect=3)  # seconds; a server that has a picture sends it at once
+LARGEST_IMAGE = 1 << 26  # bytes
+WAIT = httpx.Timeout(10, connect=3)  # seconds; a server that has an image sends it at once
 LISTING_SHARE = 0.05  # of the time goes into listing the folder, so that new files are found
 
 logger = logging.getLogger(__name__)
 
 
-class Pictures:
-    """The pictures of a folder, and those of the Label Studio of the settings.
+class TaskImages:
+    """The images below a folder, which is never left, and those of the Label Studio of the settings, if they name one.
 
-    Parameters
-    ----------
-    folder : Path
-        Searched at any depth, and never left.
-    settings : Settings
-        Without an address of Label Studio, only the folder is searched.
+    It is used by many threads at once.
     """
 
     def __init__(self, folder: Path, settings: Settings) -> None:
         self._folder, self._settings = folder.resolve(), settings
         self._files: ImageFiles | None = None
-        self._stale = 0.0
+        self._list_again = 0.0
         self._server: Server | None = None
         self._listing, self._connecting = Lock(), Lock()
-        self._readers = ThreadPoolExecutor(2 * (os.cpu_count() or 1), "picture")
+        self._readers = ThreadPoolExecutor(2 * (os.cpu_count() or 1), "image")
 
     def read(self, images: Sequence[object], size: int, colour: str, deadline: float) -> list[np.ndarray | None]:
-        """Read pictures side by side.
+        """Read images side by side.
 
         Parameters
         ----------
         images : sequence of str
             As tasks have them: uploads, paths of a storage, URLs.
-        size : int
-        colour : {'rgb', 'grey'}
+        size, colour
             As `helpers.decode.read_pixels` takes them.
         deadline : float
             When to give up fetching, on the clock of `time.monotonic`.
@@ -62,20 +56,20 @@ class Pictures:
         Returns
         -------
         list of ndarray or None
-            None where there is no picture, and the reason in the log.
+            None where there is no image, and the reason in the log.
         """
 
         def read(image: object) -> np.ndarray | None:
             try:
                 return read_pixels(self._find(image, deadline), size, colour)
-            except Exception as error:  # whatever one picture makes of a decoder, the others are read
+            except Exception as error:  # whatever one file does to a decoder, the others are read
                 logger.warning("No prediction for %.200r: %.500r", image, error)
                 return None
 
         return list(self._readers.map(read, images))
 
     def _find(self, image: object, deadline: float) -> Path | BytesIO:
-        """The picture on disk, else what the server has; an error of any kind if there is none."""
+        """The file on disk, else the answer of the server; an error of any kind if there is none."""
         if not isinstance(image, str) or not 0 < len(image) <= LONGEST_REFERENCE:
             raise ValueError("not the reference of an image")
         files = [Path(file) for file in self._list().find(image, file_of(image))]
@@ -88,22 +82,22 @@ class Pictures:
         return self._fetch(image, deadline)
 
     def _list(self) -> ImageFiles:
-        """The folder's files, listed so seldom that it costs next to nothing."""
         with self._listing:
             started = time.monotonic()
-            if not self._files or started > self._stale:
+            if not self._files or started > self._list_again:
                 self._files = ImageFiles(self._folder)
-                self._stale = time.monotonic() + (time.monotonic() - started) / LISTING_SHARE
+                ended = time.monotonic()
+                self._list_again = ended + (ended - started) / LISTING_SHARE
             return self._files
 
     def _fetch(self, image: str, deadline: float) -> BytesIO:
-        server, picture = self._connect(deadline), BytesIO()
+        server, content = self._connect(deadline), BytesIO()
         with server.stream("GET", server.path_of(image), timeout=WAIT) as response:
-            for piece in pieces(response, LARGEST_PICTURE):
-                picture.write(piece)
+            for piece in pieces(response, LARGEST_IMAGE):
+                content.write(piece)
                 _stop_after(deadline)
-        picture.seek(0)
-        return picture
+        content.seek(0)
+        return content
 
     def _connect(self, deadline: float) -> Server:
         with self._connecting:

@@ -1,13 +1,12 @@
-"""The tasks of a Label Studio project: what is there, and new ones from pictures, with predictions, in an order.
+"""The tasks of a Label Studio project: read them, and make new ones of images, with predictions, in an order.
 
-Label Studio hands out tasks by their number, to each person another one, with *Label All Tasks*; and by what a tab of
-the Data Manager is sorted by with *Label Tasks As Displayed*. So new tasks are created in the order of the queue, and
-a tab is sorted by the field `queue` of their data, which can be changed when a newer model thinks otherwise.
+*Label All Tasks* hands out tasks by their number, to each person another one; *Label Tasks As Displayed* follows the
+order of a tab in the Data Manager. So new tasks are created in the order of the queue, and a tab is sorted by the field
+`queue` of their data, which can be changed when a newer model thinks otherwise.
 """
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
@@ -17,7 +16,7 @@ import numpy as np
 import orjson
 import pandas as pd
 
-from helpers.label_studio.client import NotFound, Server, list_projects
+from helpers.label_studio.client import NotFound, Server, list_projects, map_answers
 from helpers.label_studio.label_config import Control, find_control, make_config
 from helpers.merge.hashing import size_of
 from helpers.problems import Problem
@@ -29,7 +28,6 @@ FILES, BYTES, ROWS = 100, 50_000_000, 500
 REFUSED = (".tif", ".tiff")
 OPEN = ("new", "to be queued again")
 WAITING = (*OPEN, "queued")
-AT_A_TIME = 4  # images
 
 
 class Project(NamedTuple):
@@ -80,7 +78,7 @@ def describe(project: Project, classes: Sequence[str]) -> str:
 
 
 def read_tasks(server: Server, project: Project, version: str) -> pd.DataFrame:
-    """Read what a project has. Images of unknown content are downloaded to be hashed: those that were not pushed.
+    """Read the tasks of a project. Images of unknown content are downloaded to be hashed: those that were not pushed.
 
     Returns
     -------
@@ -93,34 +91,24 @@ def read_tasks(server: Server, project: Project, version: str) -> pd.DataFrame:
     field = {"filter": "filter:tasks:predictions_model_versions", "operator": "contains", "type": "List"}
     ours = _list_tasks(server, project, [{**field, "value": [version]}]) if found else []  # text would be taken apart
     predicted = {task["id"] for task in ours}
-    rows = [
-        {
-            "task": task["id"],
-            "data": task["data"],
-            "meta": meta,
-            "sha256": str(meta.get("sha256", "")),
-            "annotated": task["total_annotations"] + task["cancelled_annotations"] > 0,
-            "predicted": task["id"] in predicted,
-            "queued": meta.get("queued_by") == version,
-        }
-        for task in found
-        for meta in [task["meta"] if isinstance(task["meta"], dict) else {}]
-    ]
+    rows = []
+    for task in found:
+        meta = task["meta"] if isinstance(task["meta"], dict) else {}
+        annotated = task["total_annotations"] + task["cancelled_annotations"] > 0
+        states = (annotated, task["id"] in predicted, meta.get("queued_by") == version)
+        rows.append((task["id"], task["data"], meta, str(meta.get("sha256", "")), *states))
     columns = ["task", "data", "meta", "sha256", "annotated", "predicted", "queued"]
     tasks = pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(columns[-3:], bool)).set_index("task")
-    unknown = tasks.loc[tasks["sha256"] == "", "data"]
 
     def hash_image(data: dict[str, Any]) -> str:
         try:
             content = server.download(server.path_of(str(data.get(project.control.image_key))))
         except (NotFound, ValueError):  # any other failure ends this: unknown images would be sent again
             return ""
-        finally:
-            bar.update()
         return hashlib.sha256(content).hexdigest()
 
-    with progress_bar(len(unknown), "Hashing images of Label Studio") as bar, ThreadPoolExecutor(AT_A_TIME) as pool:
-        tasks.loc[unknown.index, "sha256"] = list(pool.map(hash_image, unknown))
+    unknown = tasks.loc[tasks["sha256"] == "", "data"]
+    tasks.loc[unknown.index, "sha256"] = map_answers(hash_image, list(unknown), "Hashing images of Label Studio")
     return tasks
 
 
@@ -135,46 +123,45 @@ def _list_tasks(server: Server, project: Project, filters: list[dict[str, Any]])
         read, page, total = read + len(answer["tasks"]), page + 1, answer["total"]
 
 
-def tell_states(pictures: pd.DataFrame, tasks: pd.DataFrame, trained: pd.DataFrame) -> pd.Series:
-    """Tell of each picture how far it is. Content alone decides: names do not count.
+def tell_states(images: pd.DataFrame, tasks: pd.DataFrame, trained: pd.DataFrame) -> pd.Series:
+    """Tell of each image how far it is. Content alone decides: names do not count.
 
     Parameters
     ----------
-    pictures, trained : DataFrame
-        From `helpers.label_studio.queue.read_pictures`: those of the folder, and those of the training set.
+    images, trained : DataFrame
+        From `helpers.label_studio.queue.read_images`: those of the folder, and those of the training set.
     tasks : DataFrame
         From `read_tasks`.
 
     Returns
     -------
     Series of str
-        ``in the training set``; ``annotated``, or skipped; ``queued`` by this model; one of `OPEN`: what is ``new`` or
-        ``to be queued again`` by a newer model; or ``refused``: Label Studio does not take TIFF.
+        ``in the training set``; ``annotated``, or skipped; ``queued`` by this model; one of `OPEN`: ``new``, or ``to be
+        queued again`` by a newer model; or ``refused``: Label Studio does not take TIFF.
     """
-    known = tasks.groupby("sha256")[["annotated", "queued"]].any().reindex(pictures.index, fill_value=False)
+    known = tasks.groupby("sha256")[["annotated", "queued"]].any().reindex(images.index, fill_value=False)
     tests: dict[str, Any] = {
-        "in the training set": pictures.index.isin(trained.index),
+        "in the training set": images.index.isin(trained.index),
         "annotated": known["annotated"],
         "queued": known["queued"],
-        "to be queued again": pictures.index.isin(tasks["sha256"]),
-        "refused": pictures["file"].str.lower().str.endswith(REFUSED),
+        "to be queued again": images.index.isin(tasks["sha256"]),
+        "refused": images["file"].str.lower().str.endswith(REFUSED),
     }
     states = np.select(list(tests.values()), list(tests), "new")
-    return pd.Series(states, pictures.index, dtype=object, name="state")
+    return pd.Series(states, images.index, dtype=object, name="state")
 
 
 def push(server: Server, project: Project, queue: pd.DataFrame, tasks: pd.DataFrame, folder: Path, version: str) -> str:
-    """Send pictures with their predictions, in the order of the queue; create the project if there is none.
+    """Send images with their predictions, in the order of the queue; create the project if there is none.
 
-    What a task shows and which model has queued it is kept in its ``meta``. So a push that was interrupted can be
-    repeated: it sends what is missing, and each picture gets the place that it would have had.
+    The ``meta`` of a task keeps the hash of its image and the model that queued it. So a push that was interrupted can
+    be repeated: it sends the missing ones, and each image gets the place that it would have had.
 
     Parameters
     ----------
-    server : Server
-    project : Project
     queue : DataFrame
-        From `helpers.label_studio.queue.plan_queue`, of all that wait. Those that this model has queued stay where they are.
+        From `helpers.label_studio.queue.plan_queue`, of all that wait. Those that this model has queued stay where they
+        are.
     tasks : DataFrame
         From `read_tasks`.
     folder : Path
@@ -192,7 +179,7 @@ def push(server: Server, project: Project, queue: pd.DataFrame, tasks: pd.DataFr
         project = project._replace(number=server.ask("POST", "/api/projects/", json=wanted)["id"])
     _requeue(server, project, queue, tasks, version)
     new = queue[~queue.index.isin(tasks["sha256"])]
-    with progress_bar(len(new), "Sending pictures") as bar:
+    with progress_bar(len(new), "Sending images") as bar:
         for batch in _batches(new, folder):
             _create_tasks(server, project, batch, folder, version)
             bar.update(len(batch))
@@ -202,20 +189,23 @@ def push(server: Server, project: Project, queue: pd.DataFrame, tasks: pd.DataFr
 
 def _requeue(server: Server, project: Project, queue: pd.DataFrame, tasks: pd.DataFrame, version: str) -> None:
     """Give tasks that are there a prediction and a new place in the queue, and note the content of their images."""
-    open_ = tasks[~tasks["annotated"] & ~tasks["queued"]].join(queue, on="sha256", how="inner")
+    waiting = tasks[~tasks["annotated"] & ~tasks["queued"]].join(queue, on="sha256", how="inner")
     predictions = [
         {"task": row.Index, **prediction}
-        for row in open_[~open_["predicted"]].itertuples()
+        for row in waiting[~waiting["predicted"]].itertuples()
         for prediction in _predictions(project.control, row, version)
     ]
     for start in range(0, len(predictions), ROWS):
         batch = predictions[start : start + ROWS]
         answer = server.ask("POST", f"/api/projects/{project.number}/import/predictions", json=batch)
-        if answer["created"] != len(batch):  # it leaves out what it does not like, and says nothing
+        if answer["created"] != len(batch):  # it leaves out predictions that it does not like, and says nothing
             raise Problem(f"Label Studio took {answer['created']} of {len(batch)} predictions.")
-    noted = tasks["meta"].map(lambda meta: meta.get("sha256", "")) == tasks["sha256"]
-    changes = {task: {"meta": {**row["meta"], "sha256": row["sha256"]}} for task, row in tasks[~noted].iterrows()}
-    for task, row in open_.iterrows():
+
+    changes: dict[Any, dict[str, Any]] = {}
+    for task, row in tasks.iterrows():
+        if row["meta"].get("sha256", "") != row["sha256"]:
+            changes[task] = {"meta": {**row["meta"], "sha256": row["sha256"]}}
+    for task, row in waiting.iterrows():
         meta = {**row["meta"], "sha256": row["sha256"], "queued_by": version}
         changes[task] = {"meta": meta, "data": {**row["data"], "queue": row["queue"]}}
     with progress_bar(len(changes), "Updating tasks", "tasks") as bar:
@@ -225,18 +215,17 @@ def _requeue(server: Server, project: Project, queue: pd.DataFrame, tasks: pd.Da
 
 
 def _create_tasks(server: Server, project: Project, batch: pd.DataFrame, folder: Path, version: str) -> None:
-    """Upload pictures and create their tasks: all of them or, if that fails, none."""
+    """Upload images and create their tasks: all of them or, if that fails, none."""
     files = {str(n): (Path(file).name, (folder / file).read_bytes()) for n, file in enumerate(batch["file"])}
     contents = [hashlib.sha256(content).hexdigest() for _, content in files.values()]
     if changed := batch["file"][batch.index != contents].tolist():
-        raise Problem(f"Pictures in {folder} have changed since they were read.", changed, "Run everything again.")
+        raise Problem(f"Images in {folder} have changed since they were read.", changed, "Run everything again.")
     address = f"/api/projects/{project.number}/import"
     numbers = server.ask("POST", address, params={"commit_to_project": "false"}, files=files)["file_upload_ids"]
     wanted = {"ids": orjson.dumps(numbers).decode()}
     uploads = server.ask("GET", f"/api/projects/{project.number}/file-uploads", params=wanted)
-    stored = {
-        upload["id"]: f"{httpx.URL(server.url).path.rstrip('/')}/data/{quote(upload['file'])}" for upload in uploads
-    }
+    prefix = httpx.URL(server.url).path.rstrip("/")
+    stored = {upload["id"]: f"{prefix}/data/{quote(upload['file'])}" for upload in uploads}
     new = [
         {
             "data": {project.control.image_key: stored[number], "queue": row.queue},
@@ -265,7 +254,7 @@ def _predictions(control: Control, row: Any, version: str) -> list[dict[str, Any
 
 
 def _batches(queue: pd.DataFrame, folder: Path) -> Iterator[pd.DataFrame]:
-    """Cut the queue into what fits into a request."""
+    """Cut the queue into parts that fit into a request."""
     start, size = 0, 0
     for end, file in enumerate(queue["file"]):
         length = size_of(f"{folder}/{file}")
@@ -283,7 +272,7 @@ def _find_tab(server: Server, project: Project) -> int:
         if tab["data"].get("title") == TAB:
             return tab["id"]
     columns = server.ask("GET", "/api/dm/columns", params={"project": project.number})["columns"]
-    hidden = {  # what a tab that somebody opens by hand hides, too
+    hidden = {  # as in a tab that somebody opens by hand
         place: [f"tasks:{name['id']}" for name in columns if not name.get("visibility_defaults", {}).get(place, True)]
         for place in ("explore", "labeling")
     }

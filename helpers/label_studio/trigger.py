@@ -1,13 +1,12 @@
 """Start the notebook without a person: once at a time, in a process of its own, with its report kept in ``runs/``.
 
-    python -m helpers.label_studio.trigger REPORT COMMAND…
+    python -m helpers.label_studio.trigger COMMAND…
 
-is that process: it runs COMMAND, which writes REPORT, and declines the round if its model is not accepted. It inherits
-the lock that its starter took: the lock ends with the run, however that ends, and a restarted backend sees that one is
-going. A round that ended otherwise than published or declined is resumed by the next start.
+is that process: it runs COMMAND and declines the round if its model is not accepted. It holds a lock, which COMMAND
+inherits: the lock ends with the run, however that ends, and a restarted backend sees that one is going. A round that
+ended otherwise than published or declined is resumed by the next start.
 """
 
-import fcntl
 import json
 import logging
 import os
@@ -18,8 +17,10 @@ from collections.abc import Sequence
 from contextlib import closing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from threading import Event, Lock, Thread
-from typing import IO, Any
+from threading import Event, RLock, Thread
+from typing import Any
+
+from filelock import FileLock, Timeout
 
 from helpers.label_studio.client import connect
 from helpers.label_studio.settings import Settings, read_settings
@@ -27,84 +28,73 @@ from helpers.problems import Problem
 from helpers.publishing import decline_round
 from helpers.workspace import DECISION, Workspace
 
-RUNS = "runs"
+RUNS, LOCK, RECORD = "runs", "runs/.lock", "runs/last.json"
 PAUSE = 5  # seconds between two questions to Label Studio
+PATIENCE = 10  # seconds; somebody who only looks whether a run is going holds the lock for an instant
 
 logger = logging.getLogger(__name__)
 
 
 class Trigger:
-    """Starts the notebook for the project of the settings.
-
-    Parameters
-    ----------
-    root : Path
-        The workspace's root.
-    settings : Settings
-    command : sequence of str, optional
-        What to run in place of the notebook; the report's path is added.
-    """
+    """Starts the notebook for the project of the settings, or another `command`; the report's path is added to it."""
 
     def __init__(self, root: Path, settings: Settings, command: Sequence[str] = ()) -> None:
         self._root, self._settings = root, settings
         project = f"{settings.label_studio_url.rstrip('/')}/projects/{settings.retrain_project}"
         self._command = command or notebook_command(project)
-        self._noticed, self._starting = Event(), Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._noticed, self._looking = Event(), RLock()
 
-    def start(self, annotations: int | None = None) -> bool:
+    def start(self) -> bool:
         """Start a run in the background, unless one is going; tells whether it did.
 
-        What is asked for while one is going is not kept: the same labels would only give the same model again, and new
-        annotations are counted when it ends.
-
-        Parameters
-        ----------
-        annotations : int, optional
-            How many the project has. Without it, the run asks.
+        A start that is refused is not made up for: the same labels would only give the same model again, and new
+        annotations are counted when the run ends.
         """
-        with self._starting:
-            lock = self._take_lock()
-            if not lock:
+        with self._looking:
+            if self.is_running():
                 return False
             now = datetime.now(UTC)
-            report = self._root / RUNS / f"{now:%Y-%m-%dT%H-%M-%S}Z.ipynb"
-            record = {"report": f"{RUNS}/{report.name}", "started": now.isoformat(timespec="seconds")}
-            _write_record(report, record | ({} if annotations is None else {"annotations": annotations}))
-            with lock, report.with_suffix(".log").open("wb") as output:
-                process = subprocess.Popen(
-                    [sys.executable, "-m", "helpers.label_studio.trigger", str(report), *self._command, str(report)],
+            report = f"{RUNS}/{now:%Y-%m-%dT%H-%M-%S-%f}Z.ipynb"
+            known = _read_json(self._root / RECORD).get("annotations", 0)
+            record = {"report": report, "started": now.isoformat(timespec="seconds"), "annotations": known}
+            _write_record(self._root, record)
+            with (self._root / report).with_suffix(".log").open("wb") as log:
+                self._process = subprocess.Popen(
+                    [sys.executable, "-m", "helpers.label_studio.trigger", *self._command, report],
                     cwd=self._root,
                     env={name: value for name, value in os.environ.items() if name.upper() != "BACKEND_PASSWORD"},
                     stdin=subprocess.DEVNULL,
-                    stdout=output,
+                    stdout=log,
                     stderr=subprocess.STDOUT,
-                    pass_fds=[lock.fileno()],
                     start_new_session=True,
                 )
-        Thread(target=self._wait, args=[process], daemon=True).start()
         return True
 
     def is_running(self) -> bool:
         """Whether a run is going, whoever started it."""
-        with self._starting:
-            lock = self._take_lock()
-            if lock:
-                lock.close()
-            return not lock
+        with self._looking:
+            if self._process and self._process.poll() is None:  # it may not have its lock yet
+                return True
+            (self._root / RUNS).mkdir(exist_ok=True)
+            try:
+                with FileLock(self._root / LOCK, timeout=0):
+                    return False
+            except Timeout:
+                return True
 
     def state(self) -> dict[str, Any]:
         """Whether a run is going, or was not finished, and the record of the last one that was started."""
         if not self._settings.retrain_project:
             return {"state": "off"}
-        running, records = self.is_running(), _read_records(self._root)
-        last = records[-1] if records else None
+        running, last = self.is_running(), _read_json(self._root / RECORD)
         if running:
             state = "running"
         elif last and last.get("exit_code") != 0 and not last.get("declined"):  # failed, or killed
             state = "unfinished: the next start resumes it"
         else:
             state = "idle"
-        return {"state": state, "run": last}
+        return {"state": state, "run": last or None}
 
     def notice(self) -> None:
         """Look, in the background, whether there are enough new annotations for a run."""
@@ -118,31 +108,15 @@ class Trigger:
 
     def _watch(self) -> None:
         while self._noticed.wait():
-            self._noticed.clear()
-            try:
-                if not self.is_running():
-                    annotations = count_annotations(self._settings)
-                    known = [record["annotations"] for record in _read_records(self._root) if "annotations" in record]
-                    if annotations - (known[-1] if known else 0) >= self._settings.retrain_after:
-                        self.start(annotations)
-            except Exception as error:  # the next annotation asks again
-                logger.warning("Whether there are enough annotations to retrain is not known: %r", error)
+            if not self.is_running():  # else what was noticed is looked at when the run has ended
+                self._noticed.clear()
+                try:
+                    known = _read_json(self._root / RECORD).get("annotations", 0)
+                    if count_annotations(self._settings) - known >= self._settings.retrain_after:
+                        self.start()
+                except Exception as error:  # the next annotation asks again
+                    logger.warning("Whether there are enough annotations to retrain is not known: %r", error)
             time.sleep(PAUSE)
-
-    def _wait(self, process: subprocess.Popen[bytes]) -> None:
-        process.wait()
-        self.notice()
-
-    def _take_lock(self) -> IO[bytes] | None:
-        folder = self._root / RUNS
-        folder.mkdir(exist_ok=True)
-        lock = (folder / ".lock").open("ab")
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.close()
-            return None
-        return lock
 
 
 def notebook_command(export: str) -> list[str]:
@@ -153,78 +127,58 @@ def notebook_command(export: str) -> list[str]:
 
 
 def count_annotations(settings: Settings) -> int:
-    """Ask Label Studio how many annotations the project has.
-
-    Raises
-    ------
-    Problem
-        As `label_studio.connect` does, or there is no such project.
-    """
+    """Ask Label Studio how many annotations the project has; raises as `connect` does, or if it is not there."""
     server = connect(settings)
     with closing(server.client):
         return int(server.ask("GET", f"/api/projects/{settings.retrain_project}/")["total_annotations_number"])
 
 
-def run(workspace: Workspace, report: Path, command: Sequence[str]) -> None:
-    """Run a command that retrains, and keep what became of it beside its report.
-
-    Parameters
-    ----------
-    workspace : Workspace
-    report : Path
-        The notebook that the command writes. Its record has the same name and ends in ``.json``.
-    command : sequence of str
-    """
-    record = json.loads(report.with_suffix(".json").read_bytes())
-    if "annotations" not in record:
-        with suppress(Problem):  # the command will say what is wrong with the server
-            record["annotations"] = count_annotations(read_settings(workspace.root))
+def run(workspace: Workspace, command: Sequence[str]) -> None:
+    """Run a command that retrains, and add to the record of the run how it ended."""
+    root = workspace.root
+    record = _read_json(root / RECORD)
+    with suppress(Problem):  # the command will say what is wrong with the server
+        record["annotations"] = count_annotations(read_settings(root))
     started = time.time()
-    code = subprocess.run(command, cwd=workspace.root, close_fds=False).returncode  # it inherits the lock
-    decision = _read_decision(workspace.root / DECISION, started)
-    record["verdict"] = " ".join([*filter(None, [decision.get("sentence")]), *_read_errors(report)])
+    # The command inherits the lock.
+    record["exit_code"] = subprocess.run(command, cwd=root, close_fds=False).returncode
+    record["ended"] = datetime.now(UTC).isoformat(timespec="seconds")
+
+    decided = (root / DECISION).exists() and (root / DECISION).stat().st_mtime >= started
+    decision = _read_json(root / DECISION) if decided else {}
+    outputs = [output for cell in _read_json(root / record["report"]).get("cells", []) for output in cell["outputs"]]
+    errors = [output["evalue"].partition("\n")[0] for output in outputs if output["output_type"] == "error"]
+    record["verdict"] = " ".join(filter(None, [decision.get("sentence"), *errors]))
+
     # An accepted model that was not pushed, or a run that was killed, costs no training: the next run goes on there.
-    if code and decision.get("accepted") is False:
+    if record["exit_code"] and decision.get("accepted") is False:
         try:
             decline_round(workspace)
             record["declined"] = True
         except Problem as problem:  # such as: nothing was merged, so no round is open
             print(problem)
-    record |= {"ended": datetime.now(UTC).isoformat(timespec="seconds"), "exit_code": code}
-    _write_record(report, record)
+    _write_record(root, record)
 
 
-def _read_decision(file: Path, since: float) -> dict[str, Any]:
-    """The decision, if it was written since then."""
-    with suppress(FileNotFoundError, ValueError):  # none, or a damaged one
-        if file.stat().st_mtime >= since:
-            return dict(json.loads(file.read_bytes()))
+def _read_json(file: Path) -> dict[str, Any]:
+    """A JSON file; empty if there is none, or a damaged one."""
+    with suppress(FileNotFoundError, ValueError):
+        return dict(json.loads(file.read_bytes()))
     return {}
 
 
-def _read_errors(report: Path) -> list[str]:
-    """The sentences that stopped the notebook."""
-    with suppress(FileNotFoundError, ValueError):
-        cells = json.loads(report.read_bytes())["cells"]
-        outputs = [output for cell in cells for output in cell.get("outputs", ())]
-        return [output["evalue"].partition("\n")[0] for output in outputs if output["output_type"] == "error"]
-    return []
-
-
-def _write_record(report: Path, record: dict[str, Any]) -> None:
-    part = report.with_suffix(".part")
+def _write_record(root: Path, record: dict[str, Any]) -> None:
+    part = (root / RECORD).with_suffix(".part")
     part.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    part.replace(report.with_suffix(".json"))
-
-
-def _read_records(root: Path) -> list[dict[str, Any]]:
-    """The records of all runs, the latest last."""
-    return [json.loads(file.read_bytes()) for file in sorted((root / RUNS).glob("*.json"))]
+    part.replace(root / RECORD)
 
 
 def main() -> None:
-    """Run what the command line says, in the workspace that is the working directory."""
-    run(Workspace(Path.cwd()), Path(sys.argv[1]), sys.argv[2:])
+    """Run the command of the command line, in the workspace that is the working directory."""
+    workspace = Workspace(Path.cwd())
+    lock = workspace.root / LOCK
+    with FileLock(lock, timeout=PATIENCE, on_acquired=lambda descriptor: os.set_inheritable(descriptor, True)):
+        run(workspace, sys.argv[1:])
 
 
 if __name__ == "__main__":

@@ -26,13 +26,14 @@ from PIL import Image
 from servers import serving, wait_until
 
 from helpers.label_studio import serving as serving_module
-from helpers.label_studio import task_images as pictures
+from helpers.label_studio import task_images
 from helpers.label_studio.backend import make_app
 from helpers.label_studio.settings import Settings
 from helpers.label_studio.trigger import Trigger
 from helpers.pipeline.model import Classifier, Description, load_classifier, save_classifier
 from helpers.pipeline.network import build_network
-from helpers.workspace import MODEL, Workspace
+from helpers.pipeline.paths import MODEL
+from helpers.workspace import Workspace
 
 TRAFFIC = Path(__file__).parents[3] / "shared/exports/ml-backend-traffic.json"
 KEY = "0123456789abcdef0123456789abcdef01234567"
@@ -285,7 +286,7 @@ def test_pictures_that_are_not_on_disk_are_fetched_from_label_studio(serve, root
 
 
 def test_nothing_but_pictures_of_the_configured_server_is_asked_for(serve, root, names, pretended, monkeypatch, caplog):
-    monkeypatch.setattr(pictures, "LARGEST_PICTURE", 1 << 19)
+    monkeypatch.setattr(task_images, "LARGEST_IMAGE", 1 << 19)
     redirected, huge, missing = upload("redirected.png"), upload("huge.png"), upload("missing.png")
     pretended.answers[redirected] = lambda _: Answer(302, headers={"Location": f"{pretended.url}{upload(names[0])}"})
     pretended.answers[huge] = lambda _: Answer(body=repeat(bytes(1 << 16)))
@@ -480,7 +481,8 @@ def test_uvicorn_serves_the_workspace_around_the_working_directory(pristine):
         sys.executable,
         "-m",
         "uvicorn",
-        "helpers.label_studio.backend:app",
+        "--factory",
+        "helpers.label_studio.backend:make_backend",
         "--port",
         str(port),
         "--app-dir",
@@ -500,9 +502,8 @@ def test_uvicorn_serves_the_workspace_around_the_working_directory(pristine):
 
 
 def test_outside_a_workspace_uvicorn_ends_with_a_sentence(tmp_path, pristine, run):
-    result = run(
-        sys.executable, "-m", "uvicorn", "helpers.label_studio.backend:app", "--app-dir", pristine, cwd=tmp_path
-    )
+    app = ("--factory", "helpers.label_studio.backend:make_backend")
+    result = run(sys.executable, "-m", "uvicorn", *app, "--app-dir", pristine, cwd=tmp_path)
     assert result.returncode == 1
     assert "not inside a project" in result.stderr
     assert "Traceback" not in result.stderr
@@ -557,4 +558,6 @@ def test_label_studio_connects_shows_the_predictions_and_starts_trainings(root, 
 
 
 def wait_for_runs(root: Path, count: int) -> None:
-    wait_until(lambda: sum("ended" in json.loads(file.read_text()) for file in (root / "runs").glob("*.json")) >= count)
+    """Wait until so many runs were started and the last of them has ended."""
+    record = root / "runs/last.json"
+    wait_until(lambda: len(list(root.glob("runs/*.log"))) >= count and "ended" in json.loads(record.read_text()))

@@ -11,9 +11,10 @@ import pytest
 from label_studio_server import Answer
 from PIL import Image
 
+from helpers.label_studio import client
 from helpers.label_studio.client import Server, connect
 from helpers.label_studio.label_config import make_config
-from helpers.label_studio.pull import fetch_images, pull_export
+from helpers.label_studio.pull import fetch_images, pull_export, pull_round
 from helpers.label_studio.settings import Settings
 from helpers.labels.consensus import read_export
 from helpers.merge.files import ImageFiles
@@ -129,8 +130,8 @@ def test_an_image_that_several_files_could_be_is_fetched(server, tmp_path):
 @pytest.mark.parametrize(
     ("answer", "problem"),
     [
-        (Answer(body=b'{"data": []}'), "is none"),
-        (Answer(body=b'[{"data": {}}]'), "is none"),
+        (Answer(body=b'{"data": []}'), "something other than an export"),
+        (Answer(body=b'[{"data": {}}]'), "something other than an export"),
         (Answer(body=b'[{"data": {'), "damaged"),
         (Answer(body=b"[", headers={"Content-Length": "100"}), "does not answer"),
         (Answer(500, b'{"detail": "out of memory"}'), "out of memory"),
@@ -143,6 +144,27 @@ def test_what_is_no_export_is_not_kept(hostile, pretended, tmp_path, answer, pro
         pull_export(hostile, 1, tmp_path)
 
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_round_is_pulled_by_the_address_of_its_project(hostile, pretended, tmp_path, monkeypatch):
+    monkeypatch.setenv("LABEL_STUDIO_API_KEY", "key")
+    (tmp_path / "images").mkdir()
+    task = {"id": 1, "data": {"image": "/data/upload/1/0a1b2c3d-cat.png"}}
+    task["annotations"] = [{"result": [CHOSEN], "completed_by": 1}]
+    pretended.answers["/api/projects/1/export"] = lambda _: Answer(body=json.dumps([task]).encode())
+    pretended.answers["/data/upload/1/0a1b2c3d-cat.png"] = lambda _: Answer(body=picture(1))
+
+    export = pull_round(f"{pretended.url}/projects/1/data?tab=2", tmp_path, "images", label_control="label")
+
+    assert export.parent == tmp_path / "extra-data"
+    assert json.loads(export.read_bytes()) == [task]
+    assert (tmp_path / "images/1/0a1b2c3d-cat.png").read_bytes() == picture(1)
+
+
+@pytest.mark.parametrize("address", ["http://localhost:8080/projects", "http://key@localhost/projects/3"])
+def test_an_address_of_something_else_is_a_problem(tmp_path, address):
+    with pytest.raises(Problem, match="not the address of a project"):
+        pull_round(address, tmp_path, "images")
 
 
 def test_a_local_file_of_the_server_keeps_its_path(hostile, pretended, tmp_path):
@@ -193,7 +215,8 @@ def test_a_hostile_reference_writes_nothing(hostile, pretended, tmp_path, image)
         Answer(404),
     ],
 )
-def test_what_is_no_picture_is_not_kept(hostile, pretended, tmp_path, caplog, answer):
+def test_what_is_no_picture_is_not_kept(hostile, pretended, tmp_path, caplog, monkeypatch, answer):
+    monkeypatch.setattr(client, "LARGEST_ANSWER", 1 << 22)
     pretended.answers["/data/upload/1/0a1b2c3d-cat.png"] = lambda _: answer
     pretended.answers["/data/upload/1/0a1b2c3e-dog.png"] = lambda _: Answer(body=picture(2))
     labels = exported("/data/upload/1/0a1b2c3d-cat.png", "/data/upload/1/0a1b2c3e-dog.png")

@@ -19,7 +19,8 @@ from helpers.label_studio import trigger as module
 from helpers.label_studio.backend import make_app
 from helpers.label_studio.settings import Settings
 from helpers.label_studio.trigger import Trigger, notebook_command
-from helpers.workspace import DECISION, MODEL
+from helpers.pipeline.paths import MODEL
+from helpers.workspace import DECISION
 
 PROJECT = Path(__file__).parents[2]
 PASSWORD = "s3cret-of-the-backend"
@@ -34,7 +35,7 @@ def command(code: str) -> list[str]:
     return [sys.executable, "-c", f"import os, pathlib, sys, time\n{code}"]
 
 
-WAIT = command("while not pathlib.Path('end').exists(): time.sleep(0.05)")
+WAIT = command("pathlib.Path('began').touch()\nwhile not pathlib.Path('end').exists(): time.sleep(0.05)")
 
 
 @pytest.fixture
@@ -64,7 +65,8 @@ def training(backend: httpx.Client) -> dict[str, Any]:
 
 
 def runs(root: Path) -> list[Path]:
-    return sorted((root / "runs").glob("*.json"))
+    """The log of each run."""
+    return sorted((root / "runs").glob("*.log"))
 
 
 @pytest.mark.parametrize(
@@ -99,7 +101,7 @@ def test_the_button_starts_one_training_in_the_background_and_versions_shows_it(
     assert answers == [{"status": "started"}, {"status": "already running"}, {"status": "already running"}]
     shown = training(backend)
     assert shown["state"] == "running"
-    assert set(shown["run"]) == {"started", "report"}
+    assert set(shown["run"]) == {"started", "report", "annotations"}
     (root / "end").touch()
     wait_until(lambda: training(backend)["state"] == "idle")
     assert training(backend)["run"] == shown["run"] | {
@@ -114,7 +116,7 @@ def test_a_training_is_not_told_the_backends_password(root, serve):
     backend = serve(root, command("print(sorted(os.environ), sys.argv)"), **ON)
     backend.post("/webhook", json=BUTTON, auth=RIGHT)
     wait_until(lambda: training(backend)["state"] == "idle")
-    log = runs(root)[0].with_suffix(".log").read_text()
+    log = runs(root)[0].read_text()
     assert "PYTHONPATH" in log
     assert PASSWORD not in log
     assert "BACKEND_PASSWORD" not in log
@@ -178,19 +180,18 @@ def test_enough_new_annotations_start_a_training_and_a_restart_does_not_forget_t
 
     assert annotate(9, backend) == 0
     assert annotate(10, backend) == 1
-    time.sleep(1)  # reports are named by the second
     assert annotate(19, backend) == 1
     restarted = serve(root, command("pass"))
     assert annotate(19, restarted) == 1
     assert annotate(20, restarted) == 2
-    assert json.loads(runs(root)[-1].read_text())["annotations"] == 20
+    assert json.loads((root / "runs/last.json").read_text())["annotations"] == 20
 
 
 def test_annotations_that_come_during_a_training_start_the_next_one(root, serve, project):
     backend = serve(root, WAIT)
     project["total_annotations_number"] = 10
     backend.post("/webhook", json=ANNOTATED)
-    wait_until(lambda: training(backend)["state"] == "running")
+    wait_until((root / "began").exists)
     project["total_annotations_number"] = 20
     backend.post("/webhook", json=ANNOTATED)
     time.sleep(1)
@@ -254,7 +255,6 @@ def test_an_accepted_model_that_could_not_be_pushed_is_published_by_the_next_sta
 
     (sample.root.parent / storage).unlink()
     (sample.root.parent / "unplugged").rename(sample.root.parent / storage)
-    time.sleep(1)  # reports are named by the second
     assert start()["state"] == "idle"
     assert sample.commit_of("HEAD") != head
     assert (sample.root / MODEL).stat().st_mtime_ns == trained
