@@ -63,7 +63,7 @@ def seconds(work: Callable[[], object]) -> float:
 
 
 def main(folder: Path) -> None:
-    """Merge into an empty training set, twice; take turns, since what a disk takes for the same varies."""
+    """Merge into an empty training set, twice; take turns, since the speed of a disk varies."""
     images, export = folder / "images", folder / "export.json"
     write_images(images, export)
     labels, digest = read_export(export), sha256_of(export)

@@ -1,7 +1,7 @@
 """The whole way, as a user would see it: the notebook with training, again without, and the pipeline alone.
 
 Measured on the planets where they are beside the project: an image set with a labelling round, ``raw/<label>/…`` (the
-training set), ``extra/…`` (what was labelled since) and ``exports/round1.JSON_MIN.json`` (its labels). Elsewhere on the
+training set), ``extra/…`` (images labelled since) and ``exports/round1.JSON_MIN.json`` (its labels). Elsewhere on the
 embedded sample.
 """
 
@@ -38,7 +38,7 @@ def seconds(command: list[str], folder: Path) -> float:
 
 
 def measure(workspace: Workspace) -> None:
-    """Run the notebook twice, and the pipeline alone on what it merged."""
+    """Run the notebook twice, and the pipeline alone on the merged images."""
     notebook = [*PAPERMILL, "notebooks/retrain.ipynb", "out.ipynb"]
     first, second = seconds(notebook, workspace.root), seconds(notebook, workspace.root)
     metrics = json.loads((workspace.root / "evaluation/metrics.json").read_text(encoding="utf-8"))

@@ -37,7 +37,7 @@ def test_every_colour_mode_is_read(mode):
     ("mode", "kind"),
     [("LA", "PNG"), ("LA", "TIFF"), ("PA", "TIFF"), ("RGBA", "PNG"), ("RGBA", "TIFF"), ("RGBA", "WEBP")],
 )
-def test_what_is_transparent_shows_white_and_what_is_half_transparent_shines_through(mode, kind):
+def test_transparent_parts_show_white_and_half_transparent_ones_shine_through(mode, kind):
     source = Image.new("L", (30, 10), 0).convert(mode.replace("A", ""))
     alpha = Image.new("L", (30, 10), 0)
     alpha.paste(128, (10, 0, 20, 10))
@@ -83,14 +83,14 @@ def test_photographs_are_turned_upright():
     sideways = Image.new("RGB", (40, 40))
     sideways.paste((255, 255, 255), (0, 0, 20, 40))
     exif = Image.Exif()
-    exif[0x0112] = 6  # the camera was turned: what lies left belongs on top
+    exif[0x0112] = 6  # the camera was turned: its left side belongs on top
     pixels = read_pixels(encoded(sideways, "JPEG", exif=exif.tobytes()), 8, "grey")[..., 0]
     assert pixels[:3].mean() > 240
     assert pixels[-3:].mean() < 15
 
 
 @pytest.mark.parametrize("data", [b"", b"no picture", b"\x89PNG\r\n\x1a\n", b"%PDF-1.4", b"<svg/>"])
-def test_what_is_no_picture_is_refused(data):
+def test_other_files_are_refused(data):
     with pytest.raises(UNREADABLE):
         read_pixels(io.BytesIO(data), 8, "rgb")
 

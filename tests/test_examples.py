@@ -1,4 +1,4 @@
-"""The embedded sample is a real workspace, whoever makes it and from whatever copy of the project."""
+"""The digits are a real workspace, for any user and from any copy of the project."""
 
 import json
 import os

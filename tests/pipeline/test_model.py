@@ -13,7 +13,6 @@ from PIL import Image
 from safetensors.torch import save as save_tensors
 
 from helpers.decode import read_pixels
-from helpers.pipeline.calibration import score
 from helpers.pipeline.model import Classifier, Description, load_classifier, save_classifier
 from helpers.pipeline.network import build_network
 from helpers.problems import Problem
@@ -35,7 +34,7 @@ def pictures(tmp_path) -> list[str]:
     return ["a.png", "sub/b.png", "c.png"]
 
 
-def test_what_is_loaded_predicts_like_what_was_saved(classifier, pictures, tmp_path):
+def test_a_loaded_model_predicts_like_the_saved_one(classifier, pictures, tmp_path):
     save_classifier(classifier, tmp_path / "new" / "classifier.bentomodel")
     loaded = load_classifier((tmp_path / "new" / "classifier.bentomodel").read_bytes())
     expected = classifier.predict(tmp_path, pictures)
@@ -123,11 +122,3 @@ def test_a_hostile_file_is_refused_and_runs_nothing(file, tmp_path, monkeypatch)
     with pytest.raises(Problem, match="the old model"):
         load_classifier(file, "the old model")
     assert not (tmp_path / "exploded").exists()
-
-
-def test_loss_and_accuracy_of_known_probabilities():
-    probabilities = np.array([[0.5, 0.5, 0], [0.1, 0.8, 0.1], [0, 0, 1]], dtype=np.float32)
-    result = score(probabilities, np.array([0, 1, 1]))
-    assert result["accuracy"] == pytest.approx(2 / 3)
-    assert np.isfinite(result["loss"])
-    assert score(probabilities[:2], np.array([0, 1]))["loss"] == pytest.approx(-(np.log(0.5) + np.log(0.8)) / 2)

@@ -1,4 +1,4 @@
-"""The pipeline: what is held out stays held out, the same data gives the same model, broken pictures are named."""
+"""The stages: what is held out stays held out, the same data gives the same model, broken pictures are named."""
 
 import hashlib
 import json
@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import chdir
 from pathlib import Path
 
 import numpy as np
@@ -16,50 +17,70 @@ import yaml
 from PIL import Image, ImageDraw
 from sklearn.metrics import classification_report
 
-from helpers.pipeline.calibration import fit_temperature, score, temper
+from helpers.pipeline import evaluate, prepare, train
+from helpers.pipeline.calibration import score
+from helpers.pipeline.evaluate import score_classes
 from helpers.pipeline.model import load_classifier, save_classifier
 from helpers.pipeline.params import TrainParams
+from helpers.pipeline.paths import HISTORY, INDEX, METRICS, MODEL, PIXELS, PREDICTIONS, RAW
 from helpers.pipeline.prepare import is_held_out
-from helpers.pipeline.train import augment, calibrate
+from helpers.pipeline.train import augment
+from helpers.problems import Problem
 
 PROJECT = Path(__file__).parents[2]
 
 
-@pytest.fixture
-def folder(tmp_path) -> Path:
-    """Two classes of 30 pictures, bright and dark, and settings for a quick training."""
+def write_settings(folder: Path) -> None:
     settings = yaml.safe_load((PROJECT / "params.yaml").read_text())
     settings["train"] |= {"epochs": 2, "width": 4}
     settings["prepare"] |= {"image_size": 16}
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump(settings))
+    (folder / "params.yaml").write_text(yaml.safe_dump(settings))
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory) -> Path:
+    """Two classes of 30 pictures, bright and dark, and a quick training, made once; tests work on copies."""
+    folder = tmp_path_factory.mktemp("trained")
+    write_settings(folder)
     chance = np.random.default_rng(0)
     for label, brightness in (("bright", 200), ("dark", 50)):
-        (tmp_path / "data/raw" / label).mkdir(parents=True)
+        (folder / RAW / label).mkdir(parents=True)
         for number in range(30):
             pixels = chance.integers(brightness - 40, brightness + 40, (20, 24, 3), dtype=np.uint8)
-            Image.fromarray(pixels).save(tmp_path / "data/raw" / label / f"{number}.png")
-    return tmp_path
+            Image.fromarray(pixels).save(folder / RAW / label / f"{number}.png")
+    with chdir(folder):
+        prepare.main()
+        train.main()
+        evaluate.main()
+    return folder
 
 
-def stage(name: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"PYTHONPATH": str(PROJECT)}
-    command = [sys.executable, "-m", f"helpers.pipeline.{name}"]
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+@pytest.fixture
+def folder(trained, tmp_path, monkeypatch) -> Path:
+    """A copy of one's own, and the current folder, as it is for a stage."""
+    monkeypatch.chdir(shutil.copytree(trained, tmp_path / "folder"))
+    return tmp_path / "folder"
+
+
+def run_stage(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"PYTHONPATH": str(PROJECT), "OMP_NUM_THREADS": "1"}
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120)
 
 
 def index_of(folder: Path) -> pd.DataFrame:
-    result = stage("prepare", folder)
-    assert result.returncode == 0, result.stderr
-    return pd.read_csv(folder / "data/prepared/index.csv", index_col="sha256")
+    return pd.read_csv(folder / INDEX, index_col="sha256")
 
 
-def test_the_array_and_its_index_belong_together(folder):
-    index = index_of(folder).reset_index()
-    images = np.load(folder / "data/prepared/images.npy", mmap_mode="r")
+# prepare
+
+
+def test_the_array_and_its_index_belong_together(trained):
+    index = index_of(trained).reset_index()
+    images = np.load(trained / PIXELS, mmap_mode="r")
     assert images.shape == (60, 16, 16, 3)
     assert images.dtype == np.uint8
     for number, row in index.iterrows():
-        path = folder / "data/raw" / row["file"]
+        path = trained / RAW / row["file"]
         assert row["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
         assert row["label"] == path.parent.name
         assert (images[number].mean() > 128) == (row["label"] == "bright")
@@ -68,10 +89,11 @@ def test_the_array_and_its_index_belong_together(folder):
 def test_an_image_stays_on_its_side_when_data_grows_is_renamed_or_is_relabelled(folder):
     before = index_of(folder)["split"]
     assert set(before) == {"train", "held-out"}
-    raw = folder / "data/raw"
-    (raw / "bright/0.png").rename(raw / "dark/another name.png")
+    (folder / RAW / "bright/0.png").rename(folder / RAW / "dark/another name.png")
+    (folder / RAW / "dark/.DS_Store").write_bytes(b"\0")  # a hidden file is no picture
     for number in range(25):
-        Image.new("RGB", (9, 9), (number * 10, 0, 0)).save(raw / "bright" / f"new-{number}.png")
+        Image.new("RGB", (9, 9), (number * 10, 0, 0)).save(folder / RAW / "bright" / f"new-{number}.png")
+    prepare.main()
     after = index_of(folder)["split"]
     assert len(after) == 85
     assert after[before.index].equals(before)
@@ -88,163 +110,134 @@ def test_the_share_and_the_choice_of_held_out_images_follow_the_settings():
 
 
 def test_every_file_that_is_no_picture_is_named_and_nothing_is_written(folder):
-    (folder / "data/raw/dark/empty.png").touch()
-    (folder / "data/raw/bright/notes.txt").write_text("not a picture")
-    whole = folder / "data/raw/dark/0.png"
+    (folder / RAW / "dark/empty.png").touch()
+    (folder / RAW / "bright/notes.txt").write_text("not a picture")
+    whole = folder / RAW / "dark/0.png"
     whole.write_bytes(whole.read_bytes()[:200])
-    result = stage("prepare", folder)
+    shutil.rmtree(folder / "data/prepared")
+    result = run_stage(folder, sys.executable, "-m", "helpers.pipeline.prepare")
     assert result.returncode == 1
     assert all(name in result.stderr for name in ("3 files", "empty.png", "notes.txt", "0.png", "an empty file"))
     assert "Traceback" not in result.stderr
     assert not (folder / "data/prepared").exists()
 
 
-def test_hidden_files_are_no_pictures_to_train_on(folder):
-    (folder / "data/raw/dark/.DS_Store").write_bytes(b"\0")
-    assert len(index_of(folder)) == 60
-
-
 def test_a_single_class_is_not_trained_on(folder):
-    shutil.rmtree(folder / "data/raw/dark")
-    result = stage("prepare", folder)
-    assert result.returncode == 1
-    assert "30 images of 1 classes" in result.stderr
+    shutil.rmtree(folder / RAW / "dark")
+    with pytest.raises(Problem, match="30 images of 1 classes"):
+        prepare.main()
 
 
-def test_the_same_data_gives_the_same_model_and_scores_that_scikit_learn_confirms(folder):
-    index = index_of(folder)
-    models = []
-    for _ in range(2):
-        assert stage("train", folder).returncode == 0
-        models.append((folder / "model/classifier.bentomodel").read_bytes())
-    assert models[0] == models[1]
-    classifier = load_classifier(models[0])
-    about = classifier.description
-    assert about.classes == ("bright", "dark")
-    assert about.trained_on["images"] == (index["split"] == "train").sum()
-    history = pd.read_csv(folder / "evaluation/history.csv")
+def test_a_misspelt_setting_stops_the_stage_with_its_name(folder):
+    (folder / "params.yaml").write_text((folder / "params.yaml").read_text().replace("image_size", "image_sise"))
+    with pytest.raises(Problem, match=r"prepare\.image_sise"):
+        prepare.main()
+
+
+# train and evaluate
+
+
+def test_the_same_data_gives_the_same_model_in_another_process(folder):
+    model, history = (folder / MODEL).read_bytes(), pd.read_csv(folder / HISTORY)
+    result = run_stage(folder, sys.executable, "-m", "helpers.pipeline.train")
+    assert result.returncode == 0, result.stderr
+    assert (folder / MODEL).read_bytes() == model
     assert list(history["epoch"]) == [1, 2]
+    about = load_classifier(model).description
+    assert about.classes == ("bright", "dark")
+    assert about.trained_on["images"] == (index_of(folder)["split"] == "train").sum()
 
-    assert stage("evaluate", folder).returncode == 0
-    metrics = json.loads((folder / "evaluation/metrics.json").read_text())
-    predictions = pd.read_csv(folder / "evaluation/predictions.csv")
+
+def test_scores_are_those_of_scikit_learn_and_of_the_history(trained):
+    metrics, predictions = json.loads((trained / METRICS).read_text()), pd.read_csv(trained / PREDICTIONS)
+    history, index = pd.read_csv(trained / HISTORY), index_of(trained)
     held_out = index[index["split"] == "held-out"]
     assert predictions[["file", "actual"]].to_numpy().tolist() == held_out[["file", "label"]].to_numpy().tolist()
     report = classification_report(predictions["actual"], predictions["predicted"], output_dict=True, zero_division=0.0)
     assert metrics["accuracy"] == pytest.approx((predictions["actual"] == predictions["predicted"]).mean())
+    assert metrics["accuracy"] == pytest.approx(history["held_out_accuracy"].iloc[-1], abs=1e-6)
     assert metrics["f1"] == pytest.approx(report["macro avg"]["f1-score"])
     assert metrics["per_class"]["dark"]["recall"] == pytest.approx(report["dark"]["recall"])
-    assert history["held_out_accuracy"].iloc[-1] == pytest.approx(metrics["accuracy"], abs=1e-6)
-    images = np.load(folder / "data/prepared/images.npy")[(index["split"] == "held-out").to_numpy()]
-    calibrated = score(classifier.probabilities(images), held_out["label"].map(about.classes.index).to_numpy())
+
+    classifier = load_classifier((trained / MODEL).read_bytes())
+    images = np.load(trained / PIXELS)[(index["split"] == "held-out").to_numpy()]
+    labels = held_out["label"].map(classifier.description.classes.index).to_numpy()
+    calibrated = score(classifier.probabilities(images), labels)
     assert calibrated["loss"] < history["held_out_loss"].iloc[-1]  # after the last epoch
+
+
+def test_scores_per_class_are_those_of_scikit_learn_also_for_a_class_that_is_never_predicted():
+    chance = np.random.default_rng(0)
+    actual = pd.Series(chance.choice(list("abcd"), 50))
+    predicted = actual.where(chance.random(50) < 0.6, "a").replace("d", "b")
+    report = classification_report(actual, predicted, output_dict=True, zero_division=0.0)
+    scores = score_classes(actual, predicted)
+    assert not scores.loc[["d"], ["precision", "recall", "f1"]].to_numpy().any()
+    for label, row in scores.iterrows():
+        theirs = [report[label][name] for name in ("support", "precision", "recall", "f1-score")]
+        assert row.tolist() == pytest.approx(theirs)
 
 
 def test_a_model_that_is_made_too_sure_is_judged_as_if_it_was_not(folder):
     """The model's temperature is fitted on the held-out images, so it must not show in their figures."""
-    index_of(folder)
-    assert stage("train", folder).returncode == 0
-    found, path = [], folder / "model/classifier.bentomodel"
-    for _ in range(2):
-        assert stage("evaluate", folder).returncode == 0
-        found.append(json.loads((folder / "evaluation/metrics.json").read_text()))
-        found.append(pd.read_csv(folder / "evaluation/predictions.csv"))
-        classifier = load_classifier(path.read_bytes())
-        with torch.no_grad():
-            for parameter in classifier.network[-1].parameters():
-                parameter.mul_(3)
-        save_classifier(classifier, path)
-    metrics, predictions, metrics_again, predictions_again = found
-    assert metrics_again["loss"] == pytest.approx(metrics["loss"], abs=1e-3)
-    pd.testing.assert_frame_equal(predictions_again, predictions, atol=1e-3)
+    metrics, predictions = json.loads((folder / METRICS).read_text()), pd.read_csv(folder / PREDICTIONS)
+    classifier = load_classifier((folder / MODEL).read_bytes())
+    with torch.no_grad():
+        for parameter in classifier.network[-1].parameters():
+            parameter.mul_(3)
+    save_classifier(classifier, folder / MODEL)
+    evaluate.main()
+    assert json.loads((folder / METRICS).read_text())["loss"] == pytest.approx(metrics["loss"], abs=1e-3)
+    pd.testing.assert_frame_equal(pd.read_csv(folder / PREDICTIONS), predictions, atol=1e-3)
 
 
-def test_drawings_on_a_transparent_ground_are_learnt(tmp_path):
+def test_drawings_on_a_transparent_ground_are_learnt(tmp_path, monkeypatch):
     """Black discs and bars: all that tells them apart is where the picture is transparent."""
+    monkeypatch.chdir(tmp_path)
     shutil.copy(PROJECT / "params.yaml", tmp_path)
     chance = np.random.default_rng(0)
     for label in ("bar", "disc"):
-        (tmp_path / "data/raw" / label).mkdir(parents=True)
+        (tmp_path / RAW / label).mkdir(parents=True)
         for number in range(200):
             drawing, (x, y, r) = Image.new("RGBA", (32, 32)), chance.integers((8, 8, 4), (24, 24, 8)).tolist()
             if label == "disc":
                 ImageDraw.Draw(drawing).ellipse((x - r, y - r, x + r, y + r), "black")
             else:
                 ImageDraw.Draw(drawing).rectangle((x - 2 * r, y - r // 2, x + 2 * r, y + r // 2), "black")
-            drawing.save(tmp_path / "data/raw" / label / f"{number}.png")
+            drawing.save(tmp_path / RAW / label / f"{number}.png")
+    prepare.main()
+    train.main()
     index = index_of(tmp_path)
-    assert stage("train", tmp_path).returncode == 0
     held_out = index[index["split"] == "held-out"]
-    model = load_classifier((tmp_path / "model/classifier.bentomodel").read_bytes())
-    predicted = model.predict(tmp_path / "data/raw", list(held_out["file"])).idxmax(axis=1)
+    model = load_classifier((tmp_path / MODEL).read_bytes())
+    predicted = model.predict(tmp_path / RAW, list(held_out["file"])).idxmax(axis=1)
     assert (predicted.to_numpy() == held_out["label"].to_numpy()).mean() >= 0.95
 
 
-@pytest.mark.parametrize("exaggeration", [0.2, 5.0])
-def test_calibration_mends_a_confidence_that_is_too_low_or_too_high(pristine, exaggeration):
-    classifier = load_classifier((pristine / "model/classifier.bentomodel").read_bytes())
-    index = pd.read_csv(pristine / "data/prepared/index.csv", dtype=str)
-    held_out = index[index["split"] == "held-out"]
-    images = np.load(pristine / "data/prepared/images.npy")[held_out.index]
-    labels = held_out["label"].map(classifier.description.classes.index).to_numpy(copy=True)
-    with torch.no_grad():
-        for parameter in classifier.network[-1].parameters():
-            parameter.mul_(exaggeration)
-    before = classifier.probabilities(images)
-    calibrate(classifier, images, labels)
-    after = classifier.probabilities(images)
-
-    def overconfidence(probabilities: np.ndarray) -> float:
-        return float(probabilities.max(axis=1).mean() - (probabilities.argmax(axis=1) == labels).mean())
-
-    assert np.array_equal(before.argmax(axis=1), after.argmax(axis=1))
-    assert score(after, labels)["loss"] < score(before, labels)["loss"]
-    assert abs(overconfidence(after)) < abs(overconfidence(before))
-
-
-@pytest.mark.parametrize("before", [0.2, 1.0, 3.0])
-def test_the_fitted_temperature_gives_the_labels_the_least_smoothed_cross_entropy(before):
-    chance = np.random.default_rng(0)
-    truth = chance.dirichlet(np.ones(4), 300)
-    labels = np.array([chance.choice(4, p=row) for row in truth])
-    said = temper(truth, before)
-    fitted = fit_temperature(said, labels)
-    assert fitted * before == pytest.approx(fit_temperature(truth, labels), rel=1e-4)
-    assert fitted * before == pytest.approx(1, abs=0.2)
-
-    def loss(temperature: float) -> float:
-        logits, target = torch.from_numpy(np.log(said) / temperature), torch.from_numpy(labels)
-        return float(torch.nn.functional.cross_entropy(logits, target, label_smoothing=1 / 301))
-
-    assert loss(fitted) < min(loss(0.99 * fitted), loss(1.01 * fitted))
-
-
-def test_calibration_does_not_make_a_network_sure_that_was_never_seen_to_err(pristine):
-    classifier = load_classifier((pristine / "model/classifier.bentomodel").read_bytes())
-    images = np.load(pristine / "data/prepared/images.npy")[:20]
-    labels = classifier.probabilities(images).argmax(axis=1)
-    calibrate(classifier, images, labels)
-    assert classifier.probabilities(images).max(axis=1).mean() < 1 - 1 / 100
-
-
-def test_a_misspelt_setting_stops_the_stage_with_its_name(folder):
-    (folder / "params.yaml").write_text((folder / "params.yaml").read_text().replace("image_size", "image_sise"))
-    result = stage("prepare", folder)
-    assert result.returncode == 1
-    assert "prepare.image_sise" in result.stderr
-
-
+@pytest.mark.slow
 def test_several_processes_train_one_model(folder):
-    index_of(folder)
-    environment = os.environ | {"PYTHONPATH": str(PROJECT), "OMP_NUM_THREADS": "1"}
-    command = ["torchrun", "--standalone", "--nproc-per-node=2", "-m", "helpers.pipeline.train"]
-    result = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120)
+    (folder / MODEL).unlink()
+    result = run_stage(folder, "torchrun", "--standalone", "--nproc-per-node=2", "-m", "helpers.pipeline.train")
     assert result.returncode == 0, result.stderr
     assert result.stdout.count("epoch  2/2") == 1
-    assert load_classifier((folder / "model/classifier.bentomodel").read_bytes()).description.classes == (
-        "bright",
-        "dark",
-    )
+    assert load_classifier((folder / MODEL).read_bytes()).description.classes == ("bright", "dark")
+
+
+def test_dvc_trains_again_when_the_code_of_the_pipeline_changes_and_no_other(tiny):
+    def change(file: str) -> None:
+        path = tiny.root / file
+        path.write_text(path.read_text() + "# changed\n")
+
+    change("helpers/comparison/__init__.py")
+    (tiny.root / "helpers/pipeline/__pycache__").mkdir(exist_ok=True)
+    (tiny.root / "helpers/pipeline/__pycache__/network.pyc").touch()
+    assert tiny.reproduce() == "unchanged"
+    change("helpers/pipeline/network.py")
+    assert tiny.reproduce() == "trained"
+    assert tiny.reproduce() == "unchanged"
+
+
+# Augmentation
 
 
 def settings(**changes: object) -> TrainParams:
