@@ -12,7 +12,7 @@ import pandas as pd
 
 from helpers.decode import SUFFIXES, UNREADABLE, read_upright
 from helpers.merge.files import list_files
-from helpers.merge.hashing import LARGEST_FILE, map_files, read_file, size_of
+from helpers.merge.hashing import LARGEST_FILE, map_files, size_of
 from helpers.pipeline.model import Classifier
 from helpers.pipeline.near_duplicates import near_duplicates, perceptual_hash
 from helpers.problems import Problem
@@ -41,7 +41,7 @@ def read_images(folder: Path, size: int) -> pd.DataFrame:
         try:
             if not 0 <= length <= LARGEST_FILE:
                 raise ValueError(f"it is no file, or larger than {LARGEST_FILE:,} bytes")
-            content = read_file(f"{folder}/{file}")
+            content = Path(folder, file).read_bytes()
             return hashlib.sha256(content).hexdigest(), perceptual_hash(read_upright(BytesIO(content), size)), ""
         except UNREADABLE as error:
             return "", None, str(error)

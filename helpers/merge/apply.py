@@ -1,8 +1,5 @@
 """Carry out a merge plan, so that it is done as a whole or, as far as anyone can see, not at all."""
 
-# ruff: noqa: PTH105, PTH113
-# With 100,000 small files, making a Path of each name takes as long as reading them.
-
 import hashlib
 import os
 import shutil
@@ -14,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from helpers.merge.files import class_of, list_files
-from helpers.merge.hashing import HashCache, read_file, sha256_of, write_file
+from helpers.merge.hashing import HashCache, sha256_of
 from helpers.merge.lineage import extend_lineage, format_lineage, read_lineage
 from helpers.merge.rules import CHANGES
 from helpers.problems import Problem
@@ -34,7 +31,7 @@ def apply_merge(
     Parameters
     ----------
     plan : DataFrame
-        What `plan_merge` returned.
+        From `helpers.merge.plan.plan_merge`.
     raw : Path
         The training set. A class that loses its last image loses its folder.
     lineage : Path
@@ -42,7 +39,7 @@ def apply_merge(
     export_sha256 : str
         Of the export that the plan was made from.
     hashes : Path, optional
-        As for `plan_merge`.
+        Learns the hashes of the copies, see `helpers.merge.hashing.HashCache`.
 
     Raises
     ------
@@ -51,7 +48,8 @@ def apply_merge(
     """
     raw = raw.resolve()
     steps = _open_steps(plan, raw)
-    adds, moves = ([step for step in steps if step.action == action] for action in CHANGES)
+    adds = [step for step in steps if step.action == "add"]
+    moves = [step for step in steps if step.action == "move"]
     cache = HashCache(hashes)
     record = extend_lineage(read_lineage(lineage), plan, export_sha256)
     part = lineage.with_name(f".{lineage.name}.part")
@@ -64,15 +62,16 @@ def apply_merge(
         for folder in {class_of(step.destination) for step in moves}:
             (raw / folder).mkdir(exist_ok=True)
         for step in moves:
-            os.replace(f"{raw}/{step.previous}", f"{raw}/{step.destination}")
+            (raw / step.previous).replace(raw / step.destination)
         _remove_empty_folders(raw)
         part.replace(lineage)
+        # A class that is new comes in as a folder, with all its images.
         new = {entry.name for entry in staging.iterdir() if not (raw / entry.name).exists()}
         for folder in new:
-            os.replace(staging / folder, raw / folder)
+            (staging / folder).replace(raw / folder)
         for step in adds:
             if class_of(step.destination) not in new:
-                os.replace(f"{staging}/{step.destination}", f"{raw}/{step.destination}")
+                (staging / step.destination).replace(raw / step.destination)
         cache.save()
     except OSError as error:
         raise Problem(
@@ -84,26 +83,29 @@ def apply_merge(
 
 
 def _open_steps(plan: pd.DataFrame, raw: Path) -> list[Any]:
-    """The rows of a plan that are still to be carried out, if they can be."""
+    """Return the rows of a plan that are still to be carried out, if they can be."""
     columns = ["action", "source", "sha256", "destination", "previous"]
     steps: list[Any] = list(plan.loc[plan["action"].isin(CHANGES), columns].itertuples())
-    folders = {name.rpartition("/")[0] for step in steps for name in (step.destination, step.previous) if name}
-    stale = [f"{name} is a link, or outside" for name in folders if Path(f"{raw}/{name}").resolve() != raw / name]
-    present = set(list_files(raw))
-
-    def is_open(step: Any) -> bool:
-        target, origin = f"{raw}/{step.destination}", f"{raw}/{step.previous}"
-        moves = step.action == "move"
+    # An absolute path would replace `raw` in a join, and a link or `..` lead out of it.
+    folders = {(raw / name).parent for step in steps for name in (step.destination, step.previous) if name}
+    stale = [
+        f"{folder} is a link, or outside"
+        for folder in folders
+        if folder.resolve() != folder or not folder.is_relative_to(raw)
+    ]
+    present = set() if stale else set(list_files(raw))
+    remaining = []
+    for step in [] if stale else steps:
+        origin = raw / step.previous
+        waits = step.action == "move" and origin.is_file() and sha256_of(origin) == step.sha256
         if step.destination in present:
-            left = moves and os.path.isfile(origin) and sha256_of(origin) == step.sha256
-            if left or sha256_of(target) != step.sha256:
+            # An interrupted merge has done this step; the same name for anything else was given since the plan.
+            if waits or sha256_of(raw / step.destination) != step.sha256:
                 stale.append(f"{step.destination} is there already")
-            return False
-        if moves and not (os.path.isfile(origin) and sha256_of(origin) == step.sha256):
+        elif step.action == "move" and not waits:
             stale.append(f"{step.previous} is gone or has changed")
-        return True
-
-    remaining = [step for step in steps if is_open(step)] if not stale else []
+        else:
+            remaining.append(step)
     if stale:
         raise Problem(f"{raw} changed since the plan was made; nothing was merged.", stale, "Plan again.")
     return remaining
@@ -119,9 +121,10 @@ def _stage(steps: Sequence[Any], staging: Path, cache: HashCache) -> None:
     changed = []
     with progress_bar(len(steps), "Copying images") as bar:
         for step in steps:
-            content = read_file(step.source)
+            content, copy = Path(step.source).read_bytes(), staging / step.destination
             if hashlib.sha256(content).hexdigest() == step.sha256:
-                cache.put(write_file(f"{staging}/{step.destination}", content), step.sha256)
+                copy.write_bytes(content)
+                cache.put(copy.stat(), step.sha256)
             else:
                 changed.append(step.source)
             bar.update()

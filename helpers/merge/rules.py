@@ -1,7 +1,6 @@
 """Decide what becomes of each labelled image: tables in, table out, nothing on disk."""
 
-import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -12,7 +11,7 @@ CHANGES = ["add", "move"]  # the actions that touch the training set
 
 
 class Placement(NamedTuple):
-    """What becomes of an image, see `helpers.merge.plan.plan_merge`."""
+    """The fate of an image, in the columns of `helpers.merge.plan.plan_merge`."""
 
     action: str
     destination: str = ""
@@ -23,13 +22,13 @@ class Placement(NamedTuple):
 def place_images(
     plan: pd.DataFrame, names: Sequence[str], held: Mapping[str, list[str]], lineage: pd.DataFrame
 ) -> pd.DataFrame:
-    """Decide row by row. Of several rows with the same content, the one that was updated last stands for all.
+    """Decide row by row. Of several rows with the same content, the one that was updated last decides for all.
 
     Parameters
     ----------
     plan : DataFrame
-        The rows of `helpers.labels.read_export` and, all of them str: ``source``, ``sha256``, and the ``problem``
-        for which an image with a label cannot be merged.
+        The rows of `helpers.labels.read_export` and, all of them str: ``source``, ``sha256``, and the ``problem`` for
+        which an image with a label cannot be merged.
     names : sequence of str
         All images of the training set, relative to it.
     held : mapping of str to list of str
@@ -42,69 +41,72 @@ def place_images(
     DataFrame
         For each row of `plan` the fields of a `Placement`.
     """
+    # Content with several answers is left out. Of all other content, find the row that decides.
     disputes = _find_disputes(plan)
-    usable = plan[plan["label"].notna() & plan["problem"].eq("") & ~plan["sha256"].isin(disputes.index)]
-    latest = usable.sort_values("updated_at", ascending=False, kind="stable").drop_duplicates("sha256")
+    usable = plan[plan["label"].notna() & plan["problem"].eq("") & ~plan["sha256"].isin(disputes)]
+    deciding = usable.sort_values("updated_at", ascending=False, kind="stable").drop_duplicates("sha256").sort_index()
     known = lineage.drop_duplicates("sha256").set_index("sha256")[["file", "label", "updated_at"]]
-    columns = ["image", "label", "reason", "source", "sha256", "updated_at", "problem"]
-    table = plan[columns].join(known.add_prefix("known_"), on="sha256")
-    table["corrected"] = table["known_label"].notna() & table["known_label"].ne(table["label"])
-    table["outdated"] = table["corrected"] & ~table["updated_at"].ge(table["known_updated_at"])
-    rows: list[Any] = list(table.drop(columns=["updated_at", "known_updated_at"]).astype(object).itertuples())
-    spokesmen = {rows[position].sha256: rows[position] for position in latest.index.sort_values()}
+    deciding = deciding.join(known.add_prefix("known_"), on="sha256")
 
-    @functools.cache
-    def taken() -> dict[str, str]:
-        # Also names that only the lineage has: an interrupted merge moved their images on, or not yet in.
-        return dict(zip(map(fold, known["file"]), known.index, strict=True)) | dict.fromkeys(map(fold, names), "")
-
-    placed = {}
-    for sha256, row in spokesmen.items():
-        placed[sha256] = placement = _place(row, held.get(sha256, []), taken)
+    # Also names that only the lineage has are taken: an interrupted merge moved their images on, or not yet in.
+    taken = dict(zip(map(fold, known["file"]), known.index, strict=True)) | dict.fromkeys(map(fold, names), "")
+    placed: dict[str, Placement] = {}
+    decided_by: dict[str, Any] = {}
+    row: Any
+    for row in deciding.itertuples():
+        placement = _place(row, held.get(row.sha256, []), taken)
         if placement.action in CHANGES:
-            taken().setdefault(fold(placement.destination), sha256)
+            taken.setdefault(fold(placement.destination), row.sha256)
+        placed[row.sha256], decided_by[row.sha256] = placement, row
 
-    def leave_out(row: Any, reason: str) -> Placement:
-        stays = [f"{name} stays in the training set" for name in held.get(row.sha256, [])]
-        return Placement("leave out", reason="; ".join([reason, *stays]))
-
-    def decide(row: Any) -> Placement:
-        if not isinstance(row.label, str):
-            return leave_out(row, row.reason)
-        if row.problem:
-            return leave_out(row, row.problem)
-        if row.sha256 in disputes:
-            return leave_out(row, f"one picture, several labels: {disputes[row.sha256]}")
-        spokesman, placement = spokesmen[row.sha256], placed[row.sha256]
-        if placement.action in CHANGES and row.Index != spokesman.Index:
-            return Placement("keep", placement.destination, reason=f"the same picture as {shorten(spokesman.image)}")
-        return placement
-
-    return pd.DataFrame(map(decide, rows), columns=list(Placement._fields), index=plan.index, dtype=object)
+    # The deciding row stands for the change; other rows with its content find the image already there.
+    placements = []
+    for row in plan.itertuples():
+        if reason := _why_left_out(row, disputes):
+            stays = [f"{name} stays in the training set" for name in held.get(row.sha256, [])]
+            placements.append(Placement("leave out", reason="; ".join([reason, *stays])))
+            continue
+        placement, first = placed[row.sha256], decided_by[row.sha256]
+        if placement.action in CHANGES and row.Index != first.Index:
+            placement = Placement("keep", placement.destination, reason=f"the same picture as {shorten(first.image)}")
+        placements.append(placement)
+    return pd.DataFrame(placements, columns=list(Placement._fields), index=plan.index, dtype=object)
 
 
-def _find_disputes(plan: pd.DataFrame) -> pd.Series:
-    """What the answers are of each picture that has several, by its SHA-256."""
+def _find_disputes(plan: pd.DataFrame) -> dict[str, str]:
+    """Return the different answers to each picture that has several, by its SHA-256."""
     answered = plan[plan["sha256"].ne("") & ~plan["status"].isin(["unlabelled", "skipped"])]
     answers = answered[["sha256", "label"]].drop_duplicates()["sha256"]
     sides = answered[answered["sha256"].isin(answers[answers.duplicated()])]
     texts = sides["label"].fillna(sides["status"]) + " (" + sides["image"].map(shorten) + ")"
-    return texts.groupby(sides["sha256"]).agg(", ".join)
+    return {str(sha256): ", ".join(answers) for sha256, answers in texts.groupby(sides["sha256"])}
 
 
-def _place(row: Any, copies: Sequence[str], taken: Callable[[], Mapping[str, str]]) -> Placement:
-    """Decide on an image with a label, by its `copies` in the training set and by what the lineage knows of it."""
+def _why_left_out(row: Any, disputes: Mapping[str, str]) -> str:
+    if not isinstance(row.label, str):
+        return row.reason
+    if row.problem:
+        return row.problem
+    return f"one picture, several labels: {disputes[row.sha256]}" if row.sha256 in disputes else ""
+
+
+def _place(row: Any, copies: Sequence[str], taken: Mapping[str, str]) -> Placement:
+    """Decide on an image with a label, by its `copies` in the training set and by the lineage's label for it."""
+    corrected = isinstance(row.known_label, str) and row.known_label != row.label
+    # A missing time is no later than any other.
+    outdated = corrected and not row.updated_at >= row.known_updated_at
+    newer = f"the lineage holds a newer label, {row.known_label}"
     if not copies:
-        if row.outdated:
-            return Placement("leave out", reason=f"the lineage holds a newer label, {row.known_label}")
+        if outdated:
+            return Placement("leave out", reason=newer)
         file = row.known_file if row.known_label == row.label else row.source
-        return Placement("add", free_name(row.label, file, row.sha256, taken()))
+        return Placement("add", free_name(row.label, file, row.sha256, taken))
     if {class_of(copy) for copy in copies} == {row.label}:
-        if row.corrected and not row.outdated:  # it has moved already, only the lineage is behind
+        if corrected and not outdated:  # it has moved already, only the lineage is behind
             return Placement("move", copies[0], row.known_file, f"corrected from {row.known_label}")
         return Placement("keep", copies[0], reason="already there")
-    if row.outdated:
-        return Placement("keep", copies[0], reason=f"the lineage holds a newer label, {row.known_label}")
+    if outdated:
+        return Placement("keep", copies[0], reason=newer)
     conflict = f"labelled {row.label}, but already there as {' and '.join(copies)}"
     if not isinstance(row.known_label, str):
         return Placement("leave out", reason=f"{conflict}, which did not come from labelling")
@@ -112,5 +114,5 @@ def _place(row: Any, copies: Sequence[str], taken: Callable[[], Mapping[str, str
         return Placement("leave out", reason=f"{conflict}, where somebody moved or copied it")
     if len(copies) > 1:
         return Placement("leave out", reason=conflict)
-    destination = free_name(row.label, copies[0], row.sha256, taken())
+    destination = free_name(row.label, copies[0], row.sha256, taken)
     return Placement("move", destination, copies[0], f"corrected from {class_of(copies[0])}")
