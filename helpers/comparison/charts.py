@@ -1,4 +1,4 @@
-"""Figures that show numbers: one function, one figure."""
+"""Figures that show numbers: one function, one figure. None where there is nothing to compare."""
 
 import textwrap
 from collections.abc import Sequence
@@ -10,40 +10,22 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 
 from helpers.comparison.statistics import wilson
-from helpers.comparison.style import (
-    COLOURS,
-    DPI,
-    INK,
-    NEW,
-    OLD,
-    PALE,
-    QUIET,
-    WIDTH,
-    count_of,
-    label_text,
-    sheet,
-    styled,
-    title_text,
-)
+from helpers.comparison.style import COLOURS, DPI, INK, NEW, OLD, PALE, QUIET, WIDTH, label_text, styled, title_text
+from helpers.comparison.tables import models_in
+from helpers.comparison.words import count_of, percent, signed
 
 SHADES = LinearSegmentedColormap.from_list("old to new", [OLD, "white", NEW])
 ROWS, MATRIX = 25, 20  # classes that fit into a chart with a row for each, and into a confusion matrix
+NUMBERED = 12  # classes of a confusion matrix whose cells have room for a number
 PERCENT = PercentFormatter(1, symbol=" %")
-NOTHING = "Nothing to compare: there is no old model, or no held-out image to score both on"
 
 
 @styled
 def class_balance(balance: pd.DataFrame) -> Figure:
-    """Images of each class before and after the merge.
-
-    Parameters
-    ----------
-    balance : DataFrame
-        From `helpers.merge.plan.count_classes`.
-    """
+    """Images of each class before and after the merge, from `helpers.merge.plan.count_classes`."""
     before, after = balance["before"], balance["after"]
     title = (
         f"From {before.sum():,} to {after.sum():,} images; "
@@ -52,11 +34,12 @@ def class_balance(balance: pd.DataFrame) -> Figure:
     note = f"The {ROWS} of {len(balance)} classes that change most." if len(balance) > ROWS else ""
     most = (after - before).abs().nlargest(ROWS).index
     shown = balance.loc[most].sort_values("after", ascending=False, kind="stable")
+
     figure, (axes,) = _panels(1, 1.4 + 0.27 * len(shown), title, note)
     rows = _name_rows(axes, [label_text(label) for label in shown.index])
     axes.barh(rows - 0.19, shown["before"], 0.34, color=OLD, label="before")
     bars = axes.barh(rows + 0.19, shown["after"], 0.34, color=NEW, label="after")
-    axes.bar_label(bars, [_signed(change) for change in shown["after"] - shown["before"]], padding=4, size=8)
+    axes.bar_label(bars, [signed(change) for change in shown["after"] - shown["before"]], padding=4, size=8)
     axes.xaxis.set_major_locator(MaxNLocator(8, integer=True, steps=[1, 2, 5, 10]))
     axes.xaxis.set_major_formatter("{x:,.0f}")
     axes.set_xlabel("images")
@@ -68,24 +51,21 @@ def class_balance(balance: pd.DataFrame) -> Figure:
 def learning_curves(new_history: pd.DataFrame, old_history: pd.DataFrame | None = None) -> Figure:
     """Loss and accuracy of both models, epoch by epoch.
 
-    Parameters
-    ----------
-    new_history, old_history : DataFrame
-        A row per epoch, columns `epoch`, `loss`, `accuracy`, `held_out_loss` and `held_out_accuracy`.
-        `old_history` is None where there is no old model.
+    A history has a row per epoch and columns `epoch`, `loss`, `accuracy`, `held_out_loss` and `held_out_accuracy`.
     """
     histories = {"new": new_history} if old_history is None else {"old": old_history, "new": new_history}
-    ends = {name: _percent(history["held_out_accuracy"].iloc[-1]) for name, history in histories.items()}
+    ends = {name: percent(history["held_out_accuracy"].iloc[-1]) for name, history in histories.items()}
     title, note = f"Held-out accuracy ends at {ends['new']}", ""
     if "old" in ends:
         title += f", the old model's at {ends['old']}"
         note = "Each model on the images that were held out when it was trained."
+
     figure, panels = _panels(2, 3.4, title, note)
     for axes, column, heading in zip(panels, ("loss", "accuracy"), ("Cross-entropy (nats)", "Accuracy"), strict=True):
         for name, history in histories.items():
-            epochs, held_out, training = (history[key] for key in ("epoch", f"held_out_{column}", column))
-            axes.plot(epochs, held_out, ".-", color=COLOURS[name], label=f"{name}, held-out")
-            axes.plot(epochs, training, ".:", color=COLOURS[name], label=f"{name}, training", lw=1)
+            epochs, colour = history["epoch"], COLOURS[name]
+            axes.plot(epochs, history[f"held_out_{column}"], ".-", color=colour, label=f"{name}, held-out")
+            axes.plot(epochs, history[column], ".:", color=colour, label=f"{name}, training", lw=1)
         axes.set(title=heading, xlabel="epoch")
         axes.grid(axis="y")
         axes.xaxis.set_major_locator(MaxNLocator(8, integer=True, min_n_ticks=1))
@@ -96,45 +76,40 @@ def learning_curves(new_history: pd.DataFrame, old_history: pd.DataFrame | None 
 
 
 @styled
-def confusion_matrices(scores: pd.DataFrame) -> Figure:
+def confusion_matrices(scores: pd.DataFrame) -> Figure | None:
     """Confusion matrices of both models and their difference, of the scored images.
 
     The depth of a cell's colour is the square root of its share of the actual class: rare mistakes can be seen.
-
-    Parameters
-    ----------
-    scores : DataFrame
-        From `helpers.comparison.scores.score_images`.
     """
     scored = scores[scores["scored"]]
     if scored.empty:
-        return sheet(NOTHING)
-    pairs = {
-        name: scored[["actual", f"{name}_predicted"]].set_axis(["actual", "predicted"], axis=1)
-        for name in COLOURS
-        if f"{name}_predicted" in scored
-    }
+        return None
+    # Each model's pairs of an actual and a predicted class, and those that differ.
+    pairs = {}
+    for name in models_in(scored):
+        pairs[name] = scored[["actual", f"{name}_predicted"]].set_axis(["actual", "predicted"], axis=1)
     wrong = {name: pair[pair["actual"] != pair["predicted"]] for name, pair in pairs.items()}
     title = f"{count_of(len(wrong['new']), 'mistake')} on {count_of(len(scored), 'image')}"
     title += f", {len(wrong['old']):,} before" if "old" in wrong else ""
     if len(wrong["new"]):
         common = wrong["new"].value_counts()
-        title += "; most often “{}” is taken for “{}” ({:,})".format(*map(label_text, common.index[0]), common.iloc[0])
+        actual, predicted = map(label_text, common.index[0])
+        title += f"; most often “{actual}” is taken for “{predicted}” ({common.iloc[0]:,})"
 
-    classes = sorted(set(pd.concat(pairs.values()).stack()))
-    mistakes = pd.concat(wrong.values()).stack().value_counts().reindex(classes, fill_value=0)
-    order, note = sorted(mistakes.nlargest(MATRIX).index), ""
-    others = f"{len(classes) - MATRIX} others"
+    # Of many classes, those with most mistakes keep their rows; the others share one.
+    classes, note = sorted(set(pd.concat(pairs.values()).stack())), ""
+    order, others = classes, f"{len(classes) - MATRIX} others"
     if len(classes) > MATRIX:
         note = f"The {MATRIX} of {len(classes)} classes with most mistakes; the others share one row and one column."
-        order.append(others)
-    tables, headings = {}, []
+        mistakes = pd.concat(wrong.values()).stack().value_counts().reindex(classes, fill_value=0)
+        order = [*sorted(mistakes.nlargest(MATRIX).index), others]
+    tables = {}
     for name, pair in pairs.items():
         folded = pair.where(pair.isin(order), others)
         counts = pd.crosstab(folded["actual"], folded["predicted"])
         tables[name] = counts.reindex(order, columns=order, fill_value=0).to_numpy()
-        headings.append(f"{name.capitalize()}: {count_of(len(wrong[name]), 'mistake')}")
     support = tables["new"].sum(axis=1, keepdims=True).clip(min=1)
+    headings = [f"{name.capitalize()}: {count_of(len(wrong[name]), 'mistake')}" for name in tables]
     if "old" in tables:
         tables["difference"] = tables["new"] - tables["old"]
         headings.append("New minus old")
@@ -149,11 +124,11 @@ def confusion_matrices(scores: pd.DataFrame) -> Figure:
         axes.imshow(depth, cmap=SHADES, vmin=-1, vmax=1)
         axes.set(title=heading, xlabel="predicted", anchor="W")
         axes.set_xticks(places, labels=labels, rotation=90 * turned)
-        axes.tick_params(labelcolor=INK, labelsize=9 if len(order) <= 12 else 7)
+        axes.tick_params(labelcolor=INK, labelsize=9 if len(order) <= NUMBERED else 7)
         axes.spines[:].set(visible=True, color=PALE)
-        for row, column in np.argwhere(table) if len(order) <= 12 else []:
+        for row, column in np.argwhere(table) if len(order) <= NUMBERED else []:
             number = table[row, column]
-            text = _signed(number) if name == "difference" else f"{number:,}"
+            text = signed(number) if name == "difference" else f"{number:,}"
             colour = "white" if depth[row, column] > 0.6 else INK
             axes.text(column, row, text, ha="center", va="center", size=10 - 0.3 * len(order), color=colour)
     panels[0].set_yticks(places, labels=labels)
@@ -162,18 +137,12 @@ def confusion_matrices(scores: pd.DataFrame) -> Figure:
 
 
 @styled
-def per_class_change(per_class: pd.DataFrame) -> Figure:
-    """Recall of each class, old and new, with 95 % intervals; the worst change comes first.
-
-    Parameters
-    ----------
-    per_class : DataFrame
-        From `helpers.comparison.scores.per_class`.
-    """
+def per_class_change(per_class: pd.DataFrame) -> Figure | None:
+    """Recall of each class, old and new, with 95 % intervals; the worst change comes first."""
     change = per_class.get("recall_difference", pd.Series(dtype=float))
     known = change.dropna().sort_values(kind="stable")
     if known.empty:
-        return sheet(NOTHING)
+        return None
     fallen = [f"“{label_text(label)}”" for label in known.index[known < 0]]
     title = f"Recall rose for {(known > 0).sum()} of {len(known)} classes, fell for {len(fallen) or 'none'}"
     title += f" ({', '.join(fallen)})" if 0 < len(fallen) <= 3 else ""
@@ -182,8 +151,9 @@ def per_class_change(per_class: pd.DataFrame) -> Figure:
     if len(alone):
         note = f"Known to one model only: {len(alone)} of {len(change)} classes. {note}"
     if len(known) > ROWS:
-        note = f"The {ROWS // 2} classes with the worst change and the {ROWS - ROWS // 2} with the best. {note}"
-        order = known.index[np.r_[: ROWS // 2, ROWS // 2 - ROWS : 0]]
+        worst, best = known.index[: ROWS // 2], known.index[ROWS // 2 - ROWS :]
+        note = f"The {len(worst)} classes with the worst change and the {len(best)} with the best. {note}"
+        order = worst.append(best)
 
     shown = per_class.loc[order.append(alone[: ROWS - len(order)])]
     figure, (axes,) = _panels(1, 1.4 + 0.27 * len(shown), title, note)
@@ -201,29 +171,31 @@ def per_class_change(per_class: pd.DataFrame) -> Figure:
 
 
 @styled
-def difference(summary: pd.DataFrame, margin: float, control: Sequence[float] = ()) -> Figure:
+def difference(summary: pd.DataFrame, margin: float, control: Sequence[float] = ()) -> Figure | None:
     """The change of accuracy with its 95 % interval, population by population, against the margin.
 
     Parameters
     ----------
     summary : DataFrame
-        From `helpers.comparison.scores.summary`.
+        From `Comparison`.
     margin : float
         Change that does not matter, as a share of images.
     control : sequence of float
-        The same change for models trained on the old data with other seeds: what chance alone does.
+        The same change for models trained on the old data with other seeds: the effect of chance alone.
     """
     if "difference" not in summary:
-        return sheet(NOTHING)
+        return None
     accuracy = summary.xs("accuracy", level="metric")
     if len(accuracy) == 2:  # one population alone is all of them together
         accuracy = accuracy.head(1)
     change, low, high = (100 * accuracy[column] for column in ("difference", "low", "high"))
     last = round(change.iloc[-1], 1)
     moved = f"{'rose' if last > 0 else 'fell'} by {abs(last):.1f} points" if last else "did not change"
-    title = f"Accuracy {moved} (95 % interval {_signed(low.iloc[-1], 1)} to {_signed(high.iloc[-1], 1)})"
+    title = f"Accuracy {moved} (95 % interval {signed(low.iloc[-1], 1)} to {signed(high.iloc[-1], 1)})"
     names = [f"{name}\n{count_of(images, 'image')}" for name, images in accuracy["images"].items()]
-    names += ["old data,\nother seeds"] * (len(control) > 0)
+    if len(control):
+        names.append("old data,\nother seeds")
+
     figure, (axes,) = _panels(1, 1.3 + 0.4 * len(names), title)
     rows = _name_rows(axes, names)[: len(change)]
     axes.axvspan(-100 * margin, 100 * margin, color=PALE, lw=0)
@@ -232,26 +204,20 @@ def difference(summary: pd.DataFrame, margin: float, control: Sequence[float] = 
     axes.scatter(change, rows, 45, color=INK, zorder=3)
     axes.scatter(100 * np.asarray(control), [len(change)] * len(control), 30, facecolor="none", edgecolor=INK)
     for row, value in enumerate(change):
-        axes.text(value, row - 0.15, _signed(value, 1), ha="center", size=8)
+        axes.text(value, row - 0.15, signed(value, 1), ha="center", size=8)
     axes.text(0, -0.67, f"margin ±{100 * margin:g}", ha="center", size=8, color=QUIET)
     axes.set_xlabel("new minus old, percentage points")
-    axes.xaxis.set_major_formatter(lambda x, _: f"{x:+g}".replace("-", "−") if x else "0")
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:+g}".replace("-", "−") if x else "0"))
     return figure
 
 
 @styled
-def calibration(scores: pd.DataFrame) -> Figure:
-    """How often predictions are right, by how confident they are, with Wilson's 95 % intervals, of the scored images.
-
-    Parameters
-    ----------
-    scores : DataFrame
-        From `helpers.comparison.scores.score_images`.
-    """
+def calibration(scores: pd.DataFrame) -> Figure | None:
+    """How often predictions on scored images are right, by how confident they are, with Wilson's 95 % intervals."""
     scored = scores[scores["scored"]]
     if scored.empty:
-        return sheet(NOTHING)
-    models = [name for name in COLOURS if f"{name}_predicted" in scores]
+        return None
+    models = models_in(scored)
     right = pd.DataFrame({name: scored[f"{name}_predicted"] == scored["actual"] for name in models})
     claimed = pd.DataFrame({name: scored[f"{name}_confidence"] for name in models})
     excess = 100 * (claimed.mean() - right.mean())
@@ -259,6 +225,7 @@ def calibration(scores: pd.DataFrame) -> Figure:
     title = f"The new model is {verdict['new']}" + (f", the old one {verdict['old']}" if "old" in models else "")
     note = "On the diagonal, confidence and accuracy agree. Vertical lines: 95 % intervals. Area: number of images. "
     note += "Each half of the images is judged with the temperature that is fitted on the other half."
+
     figure, panels = _panels(len(models), 4.0, title, note, sharey=True)
     for axes, name in zip(panels, models, strict=True):
         tenths = np.ceil(10 * claimed[name])
@@ -267,7 +234,7 @@ def calibration(scores: pd.DataFrame) -> Figure:
         axes.plot([0, 1], [0, 1], color=QUIET, lw=1)
         axes.vlines(x, *wilson(hits, images), color=COLOURS[name])
         axes.scatter(x, hits / images, 20 + 200 * images / len(scored), color=COLOURS[name], zorder=3, clip_on=False)
-        mean, accuracy = _percent(claimed[name].mean()), _percent(right[name].mean())
+        mean, accuracy = percent(claimed[name].mean()), percent(right[name].mean())
         axes.set_title(f"{name.capitalize()}: mean confidence {mean}, accuracy {accuracy}")
         axes.set(xlim=(0, 1.02), ylim=(0, 1.02), xlabel="confidence of the prediction")
         axes.grid()
@@ -300,11 +267,3 @@ def _name_rows(axes: Axes, names: Sequence[str]) -> np.ndarray:
 
 def _legend_above(axes: Axes) -> None:
     axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, borderpad=0.2, borderaxespad=0)
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
-
-
-def _signed(number: float, digits: int = 0) -> str:
-    return f"{number:+z,.{digits}f}".replace("-", "−") if number else "0"

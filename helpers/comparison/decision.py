@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import pandas as pd
+from scipy.stats import binomtest
 
 from helpers.comparison.scores import Comparison
-from helpers.comparison.statistics import wilson
 from helpers.comparison.words import listed, percent, points
 from helpers.pipeline.params import DecideParams
 
@@ -58,10 +58,10 @@ def decide(
         sentence = f"Undecided: {n} of {total} held-out images can be scored, too few to say anything."
     elif "old" not in summary:
         verdict = "first"
-        right = pd.Series([round(n * summary["new"]["together", "accuracy"])])
-        (low,), (high,) = wilson(right, pd.Series([n]))
+        right = round(n * summary["new"]["together", "accuracy"])
+        low, high = binomtest(right, n).proportion_ci(method="wilson")
         sentence = (
-            f"First model: {percent(right[0] / n)} of {n} held-out images right, 95 % interval {percent(low)} to "
+            f"First model: {percent(right / n)} of {n} held-out images right, 95 % interval {percent(low)} to "
             f"{percent(high)}; there is no older model to compare it with."
         )
     else:

@@ -1,56 +1,41 @@
-"""Figures that show pictures: one function, one figure."""
+"""Figures that show pictures: one function, one figure. None where there is no picture to show."""
 
 import textwrap
 from collections.abc import Collection, Sequence
 from math import ceil
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from PIL import Image
 
-from helpers.comparison.style import (
-    COLOURS,
-    DPI,
-    EDGE,
-    PALE,
-    QUIET,
-    WIDTH,
-    count_of,
-    label_text,
-    left_out,
-    room_for,
-    sheet,
-    styled,
-)
+from helpers.comparison.style import COLOURS, DPI, PALE, QUIET, WIDTH, label_text, room_for, styled, title_text
+from helpers.comparison.words import count_of, left_out
 from helpers.decode import UNREADABLE, read_upright
 
-PICTURE, LINE = 0.84, 0.15  # inches: a picture, a line of small text
+EDGE, PICTURE, LINE = 0.1, 0.84, 0.15  # inches: the page's edge, a picture, a line of small text
 
 
 @styled
-def pictures(files: Collection[str | Path], captions: Collection[str], title: str, most: int = 16) -> Figure:
-    """Pictures with a caption under each.
-
-    Parameters
-    ----------
-    files : list or Series of paths
-    captions : list or Series of str
-        One for each file.
-    title : str
-    most : int
-        How many to show: the first ones. The title says how many it leaves out.
-    """
-    figure = sheet(title + left_out(files, most))
-    texts = [[("", line) for line in _wrap(caption)] for caption in list(captions)[:most]]
+def gallery(files: Collection[str | Path], captions: Collection[str], title: str, most: int = 16) -> Figure | None:
+    """Pictures with a caption under each: the first ones; the title says how many are left out."""
+    if not len(files):
+        return None
+    figure = _sheet(title + left_out(files, most))
+    texts = []
+    for caption in list(captions)[:most]:
+        text = label_text(caption, 45)
+        texts.append([("", line) for line in textwrap.wrap(text, room_for(text, 16))])
     _put_pictures(figure, 0.0, list(files)[:most], texts, across=8)
     return figure
 
 
 @styled
-def near_duplicates(pairs: pd.DataFrame, folder: Path, most: int = 8) -> Figure:
+def near_duplicates(pairs: pd.DataFrame, folder: Path, most: int = 8) -> Figure | None:
     """Held-out images, each followed by the training image that it nearly equals.
 
     Parameters
@@ -62,35 +47,37 @@ def near_duplicates(pairs: pd.DataFrame, folder: Path, most: int = 8) -> Figure:
     most : int
         How many pairs to show.
     """
+    if pairs.empty:
+        return None
     verb = "equals" if len(pairs) == 1 else "equal"
-    figure = sheet(f"{count_of(len(pairs), 'held-out image')} nearly {verb} a training image" + left_out(pairs, most))
+    figure = _sheet(f"{count_of(len(pairs), 'held-out image')} nearly {verb} a training image" + left_out(pairs, most))
     files, texts = [], []
     for _, pair in pairs.head(most).iterrows():
         files += [folder / pair["file"], folder / pair["like"]]
-        for role, label in (("held out", pair["label"]), ("trained on", pair["like_label"])):
-            texts.append([("", role), ("", label_text(label, 14))])
+        texts.append([("", "held out"), ("", label_text(pair["label"], 14))])
+        texts.append([("", "trained on"), ("", label_text(pair["like_label"], 14))])
     _put_pictures(figure, 0.0, files, texts, across=8)
     return figure
 
 
 @styled
-def flip_gallery(flips: pd.DataFrame, folder: Path, most: int = 24) -> Figure:
+def flip_gallery(flips: pd.DataFrame, folder: Path, most: int = 24) -> Figure | None:
     """The images that one model gets right and the other wrong: true label, both predictions, both confidences.
 
     Parameters
     ----------
     flips : DataFrame
-        From `helpers.comparison.scores.flips`. The first ones of each kind are shown.
+        From `Comparison`. The first ones of each kind are shown.
     folder : Path
         Where the files are.
     most : int
         How many pictures to show: half of them broken, unless there are fewer of a kind.
     """
     if flips.empty:
-        return sheet("There is no image that one model gets right and the other wrong")
+        return None
     broken, fixed = (flips[flips["flip"] == kind] for kind in ("broken", "fixed"))
     title = f"The new model corrects {count_of(len(fixed), 'mistake')} and makes {count_of(len(broken), 'new one')}"
-    figure, end = sheet(title), 0.0
+    figure, end = _sheet(title), 0.0
     axes = figure.axes[0]
     most_broken = min(len(broken), max(most // 2, most - len(fixed)))
     labels = flips[["actual", "old_predicted", "new_predicted"]].stack()
@@ -105,14 +92,36 @@ def flip_gallery(flips: pd.DataFrame, folder: Path, most: int = 24) -> Figure:
         files, texts = [], []
         for _, flip in kind.head(count).iterrows():
             files.append(folder / flip["file"])
-            texts.append([("", label_text(flip["actual"], room))])
+            lines = [("", label_text(flip["actual"], room))]
             for name, colour in COLOURS.items():
                 label, confidence = label_text(flip[f"{name}_predicted"], room), flip[f"{name}_confidence"]
-                texts[-1].append((colour, f"{label} {100 * confidence:.0f} %"))
+                lines.append((colour, f"{label} {100 * confidence:.0f} %"))
+            texts.append(lines)
         end = _put_pictures(figure, end + 0.25, files, texts, across)
     for name, colour in COLOURS.items():
         axes.scatter([], [], marker="s", color=colour, label=f"{name} model's prediction and confidence")
     axes.legend(loc="upper right")
+    return figure
+
+
+def read_thumbnail(file: str | Path, size: int) -> Image.Image | None:
+    """A picture in RGB that fits into a square of so many pixels, or None if it cannot be read."""
+    try:
+        picture = read_upright(file, size)
+        picture.thumbnail((size, size), reducing_gap=2.0)
+        return picture.convert("RGB")
+    except UNREADABLE:
+        return None
+
+
+def _sheet(title: str) -> Figure:
+    """Start a figure laid out by hand: x of its axes is inches from the left, y inches below the title."""
+    title = title_text(title)
+    header = 0.25 + 0.2 * len(title.splitlines())
+    figure = plt.figure(figsize=(WIDTH, header), dpi=DPI)
+    axes = figure.add_axes((0, 0, 1, 1), xlim=(0, WIDTH), ylim=(0, -header), autoscale_on=False)
+    axes.axis("off")
+    axes.text(EDGE, 0.1 - header, title, size=12, va="top")
     return figure
 
 
@@ -138,19 +147,11 @@ def _put_pictures(
 
 def _put_picture(axes: Axes, left: float, top: float, file: str | Path) -> None:
     axes.add_patch(Rectangle((left, top), PICTURE, PICTURE, fill=False, edgecolor=PALE))
-    try:
-        picture = read_upright(file, round(PICTURE * DPI))
-        picture.thumbnail((PICTURE * DPI, PICTURE * DPI), reducing_gap=2.0)
-        pixels = np.asarray(picture.convert("RGB"))
-    except UNREADABLE:
+    picture = read_thumbnail(file, round(PICTURE * DPI))
+    if picture is None:
         axes.text(left + PICTURE / 2, top + PICTURE / 2, "cannot\nbe read", ha="center", va="center", color=QUIET)
         return
-    pixels = (pixels // 8 * (255 / 31)).astype(np.uint8)  # 32 levels: half the bytes, the same to the eye
+    pixels = (np.asarray(picture) // 8 * (255 / 31)).astype(np.uint8)  # 32 levels: half the bytes, the same to the eye
     height, width = np.array(pixels.shape[:2]) * PICTURE / max(pixels.shape[:2])
     x, y = left + (PICTURE - width) / 2, top + (PICTURE - height) / 2
     axes.imshow(pixels, extent=(x, x + width, y + height, y), aspect="auto", interpolation="nearest")
-
-
-def _wrap(caption: str) -> list[str]:
-    text = label_text(caption, 45)
-    return textwrap.wrap(text, room_for(text, 16))

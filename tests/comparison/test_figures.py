@@ -18,7 +18,9 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from helpers.comparison import charts, galleries
-from helpers.comparison import scores as comparison
+from helpers.comparison.scores import score_images
+from helpers.comparison.style import NEW, OLD
+from helpers.comparison.tables import flips, per_class, summary
 
 PROJECT = Path(__file__).parents[2]
 PLANETS = Path(__file__).parents[3] / "shared/planets/raw"
@@ -47,7 +49,7 @@ def scores_of(actual: list[str], old: list[str] | None, new: list[str], confiden
     contents = [f"{number:063x}0" for number in range(len(actual))]  # of one half: confidences stay as they are
     held_out = pd.DataFrame({"file": files, "label": actual, "sha256": contents})
     old_index = pd.DataFrame({"sha256": contents[::2], "split": "held-out"})
-    return comparison.score_images(held_out, probabilities(new), probabilities(old) if old else None, old_index)
+    return score_images(held_out, probabilities(new), probabilities(old) if old else None, old_index)
 
 
 def many_scores(classes: list[str], images: int = 200) -> pd.DataFrame:
@@ -62,14 +64,14 @@ def all_figures(scores: pd.DataFrame, folder: Path) -> dict[str, Figure]:
     labels = scores["actual"]
     balance = labels.value_counts().rename("after").to_frame().assign(before=3)
     return {
-        "pictures": galleries.pictures([folder / file for file in scores["file"]], labels, f"Labelled {labels[0]}"),
+        "gallery": galleries.gallery([folder / file for file in scores["file"]], labels, f"Labelled {labels[0]}"),
         "class_balance": charts.class_balance(balance[["before", "after"]]),
         "learning_curves": charts.learning_curves(HISTORY, HISTORY),
         "confusion_matrices": charts.confusion_matrices(scores),
-        "per_class_change": charts.per_class_change(comparison.per_class(scores)),
-        "difference": charts.difference(comparison.summary(scores), margin=0.01, control=[0.0, 0.02, -0.01]),
+        "per_class_change": charts.per_class_change(per_class(scores)),
+        "difference": charts.difference(summary(scores), margin=0.01, control=[0.0, 0.02, -0.01]),
         "calibration": charts.calibration(scores),
-        "flip_gallery": galleries.flip_gallery(comparison.flips(scores), folder),
+        "flip_gallery": galleries.flip_gallery(flips(scores), folder),
     }
 
 
@@ -147,20 +149,18 @@ def test_a_legend_gives_old_and_new_the_same_colours_everywhere(figures, name):
     for handle, text in zip(legend.legend_handles, legend.get_texts(), strict=True):
         colour = handle.get_color() if hasattr(handle, "get_color") else handle.get_facecolor()
         is_new = text.get_text().startswith(("new", "after"))
-        assert same_color(colour, charts.NEW if is_new else charts.OLD), text.get_text()
+        assert same_color(colour, NEW if is_new else OLD), text.get_text()
 
 
 def test_panels_of_old_and_new_have_their_colours(figures):
     old, new = figures["calibration"].axes
-    for axes, colour in ((old, charts.OLD), (new, charts.NEW)):
+    for axes, colour in ((old, OLD), (new, NEW)):
         assert all(same_color(marks.get_edgecolor()[:1], colour) for marks in axes.collections)
     old, new, _ = (axes.images[0] for axes in figures["confusion_matrices"].axes)
-    for image, colour in ((old, charts.OLD), (new, charts.NEW)):
+    for image, colour in ((old, OLD), (new, NEW)):
         array = image.get_array()
         strongest = array.flat[np.abs(array).argmax()]
-        nearest = min(
-            (charts.OLD, charts.NEW), key=lambda c: np.abs(mpl.colors.to_rgba(c) - image.to_rgba([strongest])).sum()
-        )
+        nearest = min((OLD, NEW), key=lambda c: np.abs(mpl.colors.to_rgba(c) - image.to_rgba([strongest])).sum())
         assert nearest == colour
 
 
@@ -192,20 +192,22 @@ def test_a_notebook_shows_each_figure_once_and_still_shows_the_users_own():
 @pytest.mark.skipif(not PLANETS.exists(), reason="needs ../shared/planets")
 def test_photographs_leave_the_notebook_small_enough_to_pass_round():
     files = [file for folder in sorted(PLANETS.iterdir()) for file in sorted(folder.iterdir())[:12]]
-    assert len(as_png(galleries.pictures(files, [file.parent.name for file in files], "Planets", most=40))) < 400_000
+    assert len(as_png(galleries.gallery(files, [file.parent.name for file in files], "Planets", most=40))) < 400_000
 
 
-def test_where_nothing_can_be_compared_the_figures_say_so():
+def test_where_there_is_nothing_to_show_there_is_no_figure(digits):
     first = scores_of(["a", "b"], None, ["a", "b"])
     unscored = scores_of(["a", "b"], ["a", "b"], ["a", "b"]).assign(scored=False, population="leaked")
-    nothing = [charts.confusion_matrices(unscored), charts.calibration(unscored)]
+    nothing = [
+        charts.confusion_matrices(unscored),
+        charts.calibration(unscored),
+        galleries.flip_gallery(flips_of(1, 0).head(0), digits),
+        galleries.gallery([], [], "Corrected labels"),
+        galleries.near_duplicates(pd.DataFrame(columns=["file", "label", "like", "like_label"]), digits),
+    ]
     for scores in (first, unscored):
-        nothing += [
-            charts.per_class_change(comparison.per_class(scores)),
-            charts.difference(comparison.summary(scores), 0),
-        ]
-    for figure in nothing:
-        assert title(figure) == charts.NOTHING
+        nothing += [charts.per_class_change(per_class(scores)), charts.difference(summary(scores), 0)]
+    assert nothing == [None] * 9
 
 
 # Figure by figure
@@ -271,7 +273,7 @@ def test_recall_is_counted_class_by_class():
     actual = ["rose"] * 4 + ["fell"] * 4 + ["same"] * 4
     old = ["rose"] * 2 + ["same"] * 2 + ["fell"] * 4 + ["same"] * 4
     new = ["rose"] * 3 + ["same"] * 1 + ["fell"] * 1 + ["same"] * 3 + ["same"] * 4
-    figure = charts.per_class_change(comparison.per_class(scores_of(actual, old, new)))
+    figure = charts.per_class_change(per_class(scores_of(actual, old, new)))
     assert title(figure) == "Recall rose for 1 of 3 classes, fell for 1 (“fell”)"
     labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
     assert labels == ["fell  (4)", "same  (4)", "rose  (4)"]
@@ -292,7 +294,7 @@ def test_of_a_hundred_classes_those_that_fell_most_and_rose_most_are_shown():
 def test_a_class_that_only_one_model_knows_is_shown_and_not_counted():
     scores = scores_of(["a", "b", "b"], ["a", "b", "b"], ["a", "b", "b"])
     scores = scores.assign(known_to=["new", "both", "both"], scored=[False, True, True])
-    figure = charts.per_class_change(comparison.per_class(scores))
+    figure = charts.per_class_change(per_class(scores))
     assert title(figure) == "Recall rose for 0 of 1 classes, fell for none"
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["b  (2)", "a  (1)"]
     assert any("Known to one model only: 1 of 2 classes." in text for text in texts(figure))
@@ -306,9 +308,9 @@ def test_the_difference_says_which_way_accuracy_went_and_how_surely(better, wors
     right, wrong = ["a"], ["b"]
     old = wrong * better + right * worse + right * (10 - better - worse)
     new = right * better + wrong * worse + right * (10 - better - worse)
-    summary = comparison.summary(scores_of(["a"] * 10, old, new))
-    figure = charts.difference(summary, margin=0.02)
-    low, high = summary.loc[("together", "accuracy"), ["low", "high"]] * 100
+    table = summary(scores_of(["a"] * 10, old, new))
+    figure = charts.difference(table, margin=0.02)
+    low, high = table.loc[("together", "accuracy"), ["low", "high"]] * 100
     assert title(figure) == f"Accuracy {finding} (95 % interval {low:+.1f} to {high:+.1f})".replace("-", "−")
     labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
     assert labels == ["frozen\n5 images", "new\n5 images", "together\n10 images"]
@@ -317,13 +319,13 @@ def test_the_difference_says_which_way_accuracy_went_and_how_surely(better, wors
 
 def test_the_difference_of_a_single_population_is_shown_once():
     scores = scores_of(["a"] * 4, ["b", "a", "a", "a"], ["a"] * 4)
-    axes = charts.difference(comparison.summary(scores[scores["population"] == "new"]), 0.01).axes[0]
+    axes = charts.difference(summary(scores[scores["population"] == "new"]), 0.01).axes[0]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["new\n2 images"]
 
 
 def test_the_difference_is_drawn_against_what_other_seeds_do():
-    summary = comparison.summary(scores_of(["a"] * 4, ["b", "a", "a", "a"], ["a"] * 4))
-    axes = charts.difference(summary, 0.01, control=[0.02, -0.03]).axes[0]
+    table = summary(scores_of(["a"] * 4, ["b", "a", "a", "a"], ["a"] * 4))
+    axes = charts.difference(table, 0.01, control=[0.02, -0.03]).axes[0]
     assert axes.get_yticklabels()[-1].get_text() == "old data,\nother seeds"
     assert [2.0, -3.0] in [np.asarray(marks.get_offsets())[:, 0].tolist() for marks in axes.collections]
 
@@ -337,8 +339,8 @@ def test_calibration_says_who_is_too_sure():
 
 def flips_of(broken: int, fixed: int) -> pd.DataFrame:
     right, wrong = (["a"] * broken, ["b"] * broken), (["b"] * fixed, ["a"] * fixed)
-    flips = comparison.flips(scores_of(["a"] * (broken + fixed), right[0] + wrong[0], right[1] + wrong[1]))
-    return flips.assign(file=[f"{number % 200}.png" for number in range(len(flips))])
+    table = flips(scores_of(["a"] * (broken + fixed), right[0] + wrong[0], right[1] + wrong[1]))
+    return table.assign(file=[f"{number % 200}.png" for number in range(len(table))])
 
 
 @pytest.mark.parametrize(
@@ -362,21 +364,16 @@ def test_the_gallery_of_flips_counts_what_it_does_not_show(digits, broken, fixed
 
 def test_each_flip_has_its_label_both_predictions_and_both_confidences(digits):
     scores = scores_of(["Moon"], ["Moon"], ["Mars"], confidence=0.83)
-    figure = galleries.flip_gallery(comparison.flips(scores), digits)
+    figure = galleries.flip_gallery(flips(scores), digits)
     under_the_picture = [text.get_text() for text in figure.axes[0].texts[2:]]
     assert under_the_picture == ["Moon", "■", "Moon 83 %", "■", "Mars 83 %"]
     marks = [text.get_color() for text in figure.axes[0].texts if text.get_text() == "■"]
-    assert marks == [charts.OLD, charts.NEW]
-
-
-def test_no_flips_is_said_in_words(digits):
-    figure = galleries.flip_gallery(flips_of(1, 0).head(0), digits)
-    assert title(figure) == "There is no image that one model gets right and the other wrong"
+    assert marks == [OLD, NEW]
 
 
 def test_pictures_show_the_first_ones_and_count_the_others(digits):
     files = pd.Series([digits / f"{number}.png" for number in range(100)])
-    figure = galleries.pictures(files, files.map(lambda file: f"digit {file.stem}"), "Digits", most=10)
+    figure = galleries.gallery(files, files.map(lambda file: f"digit {file.stem}"), "Digits", most=10)
     assert title(figure) == "Digits (90 more are not shown)"
     assert pictures_in(figure) == 10
     assert [text for text in texts(figure) if text.startswith("digit ")] == [f"digit {number}" for number in range(10)]
@@ -384,7 +381,7 @@ def test_pictures_show_the_first_ones_and_count_the_others(digits):
 
 def test_small_pictures_are_enlarged_without_blur_and_keep_their_shape(digits, tmp_path):
     Image.new("L", (300, 100)).save(tmp_path / "wide.png")
-    digit, wide = galleries.pictures([digits / "0.png", tmp_path / "wide.png"], ["", ""], "Two").axes[0].images
+    digit, wide = galleries.gallery([digits / "0.png", tmp_path / "wide.png"], ["", ""], "Two").axes[0].images
     assert digit.get_size() == (8, 8)
     assert digit.get_interpolation() == "nearest"
     left, right, bottom, top = wide.get_extent()
@@ -394,13 +391,13 @@ def test_small_pictures_are_enlarged_without_blur_and_keep_their_shape(digits, t
 
 def test_pictures_are_shown_as_the_classifier_sees_them(tmp_path):
     Image.fromarray(np.array([[0, 20_000, 65_535]], dtype=np.uint16)).save(tmp_path / "greys.png", transparency=0)
-    (shown,) = galleries.pictures([tmp_path / "greys.png"], [""], "Greys").axes[0].images
+    (shown,) = galleries.gallery([tmp_path / "greys.png"], [""], "Greys").axes[0].images
     assert np.asarray(shown.get_array())[0, :, 0].tolist() == pytest.approx([255, 78, 255], abs=8)
 
 
 def test_a_picture_that_cannot_be_read_does_not_take_the_others_with_it(digits, tmp_path):
     (tmp_path / "broken.png").write_bytes(b"no picture")
     files = [tmp_path / "broken.png", tmp_path / "missing.png", digits / "1.png"]
-    figure = galleries.pictures(files, ["a", "b", "c"], "Pictures")
+    figure = galleries.gallery(files, ["a", "b", "c"], "Pictures")
     assert pictures_in(figure) == 1
     assert texts(figure).count("cannot\nbe read") == 2

@@ -1,9 +1,15 @@
-"""What a person has to read says everything that the decision rests on."""
+"""The texts and tables for a person say everything that the decision rests on."""
+
+import io
+from base64 import b64decode
 
 import pandas as pd
 from matplotlib.figure import Figure
+from PIL import Image
+from scores import comparison_of, images, outcome, says
 
-from helpers.comparison.report import describe_decision, for_review, write_report
+from helpers.comparison.report import describe_decision, figures_table, for_review, review_table, write_report
+from helpers.comparison.scores import score_images
 
 DECISION = {
     "sentence": "Undecided: too few.",
@@ -27,26 +33,84 @@ def test_the_verdict_comes_first_and_every_rule_says_how_it_ended():
 
 
 def test_the_report_holds_verdict_table_and_picture(tmp_path):
-    index = pd.MultiIndex.from_tuples([("together", "accuracy")], names=["population", "metric"])
-    figures = pd.DataFrame({"images": [60], "old": [0.5], "new": [0.75], "low": [float("nan")]}, index=index)
-    write_report(tmp_path, DECISION, figures, Figure())
+    comparison = comparison_of(outcome(both=170, fixed=20, broken=2, neither=8))
+    write_report(tmp_path, DECISION, comparison, Figure())
     text = (tmp_path / "report.md").read_text(encoding="utf-8")
     assert describe_decision(DECISION) in text
-    assert "| together     | accuracy |       60 | 0.500 | 0.750 |" in text
+    assert [line.split("|")[5].strip() for line in text.splitlines() if "| accuracy " in line] == ["0.950", "0.950"]
     assert "nan" not in text
     assert "](difference.png)" in text
     assert (tmp_path / "difference.png").read_bytes().startswith(b"\x89PNG")
+    write_report(tmp_path, DECISION, comparison, None)
+    assert "difference.png" not in (tmp_path / "report.md").read_text(encoding="utf-8")
+    assert [file.name for file in tmp_path.iterdir()] == ["report.md"]
 
 
-def test_only_what_somebody_labelled_in_vain_needs_a_person():
-    plan = pd.DataFrame(
-        {
-            "action": ["leave out", "leave out", "leave out", "add"],
-            "status": ["conflict", "unlabelled", "labelled", "labelled"],
-            "tasks": [(3, 4), (5,), (6,), (7,)],
-            "annotators": [("1", "2"), (), ("1",), ("1",)],
-            "labels": [("Moon", "Mars"), (), ("..",), ("Moon",)],
-        }
-    )
-    review = for_review(plan)
-    assert review[["tasks", "labels"]].to_numpy().tolist() == [["3, 4", "Moon, Mars"], ["6", ".."]]
+def test_the_table_of_figures_holds_flips_beside_the_accuracy():
+    table = figures_table(comparison_of(outcome(both=170, fixed=20, broken=2, neither=8)))
+    accuracy, loss = (table[table["figure"] == name].iloc[-1] for name in ("accuracy", "loss"))
+    assert accuracy[["held-out images", "count", "old", "new", "new minus old"]].tolist() == [
+        "together", "200", "0.860", "0.950", "+0.090",
+    ]  # fmt: skip
+    assert accuracy[["fixed", "broken", "p, exact"]].tolist() == ["20", "2", "0.000"]
+    assert accuracy["95 % interval"] == "+0.043 to +0.135"
+    assert loss[["fixed", "broken", "p, mid"]].tolist() == ["", "", ""]
+
+
+def test_the_table_of_figures_of_a_first_model_has_its_own_figures_alone():
+    held_out = images(["cat", "dog"])
+    table = figures_table(comparison_of(score_images(held_out, says(held_out, ["cat", "cat"]))))
+    assert list(table.columns) == ["held-out images", "count", "figure", "new"]
+    assert table["new"].iloc[0] == "0.500"
+    assert figures_table(comparison_of(outcome(both=3, population="leaked"))).empty
+
+
+def plan_of(**columns):
+    plan = {
+        "action": "leave out",
+        "status": "conflict",
+        "source": "",
+        "file": "a.png",
+        "tasks": [(3, 4)],
+        "annotators": [("1", "2")],
+        "labels": [("Moon", "Mars")],
+        "reason": "people disagree",
+    }
+    return pd.DataFrame(plan | columns)
+
+
+def shown(plan, most=50):
+    table = review_table(plan, most)
+    assert table
+    return table.data
+
+
+def test_only_images_that_somebody_labelled_in_vain_need_a_person():
+    rows = [("leave out", "conflict"), ("leave out", "unlabelled"), ("leave out", "labelled"), ("add", "labelled")]
+    plan = pd.concat([plan_of(action=action, status=status) for action, status in rows], ignore_index=True)
+    assert list(for_review(plan).index) == [0, 2]
+    assert review_table(plan.iloc[[1, 3]]) is None
+
+
+def test_the_table_for_a_person_shows_picture_file_tasks_answers_and_reason(tmp_path):
+    Image.new("L", (300, 100), 255).save(tmp_path / "a.png")
+    html = shown(plan_of(source=str(tmp_path / "a.png")))
+    for text in ("a.png", "3, 4", "1: Moon<br>2: Mars", "people disagree", "1 image"):
+        assert text in html
+    picture = Image.open(io.BytesIO(b64decode(html.split("base64,")[1].split('"')[0])))
+    assert picture.size == (80, 27)
+
+
+def test_the_table_for_a_person_counts_the_images_that_it_leaves_out():
+    html = shown(pd.concat([plan_of()] * 1234), most=3)
+    assert html.count("a.png") == 3
+    assert "1,234 images" in html
+    assert "1,231 more" in html
+
+
+def test_text_from_outside_is_never_markup():
+    evil = "<script>x</script>\udc80"
+    html = shown(plan_of(file=evil, tasks=[(evil,)], annotators=[(evil,)], labels=[(evil,)], reason=evil))
+    assert "<script>" not in html
+    assert html.count("&lt;script&gt;") == 5
+    html.encode()
