@@ -11,38 +11,34 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from examples.digits import make_digits
-from examples.workspace import PROJECT
-from helpers.pipeline.paths import MODEL
+from examples.digits import write_digits
+from examples.workspace import PROJECT, make_workspace
+from helpers.pipeline.paths import MODEL, RAW
 from helpers.problems import Problem
-from helpers.workspace import Workspace
+from helpers.workspace import EXTRA, Workspace
 
 
 def snapshot(folder: Path) -> dict[str, tuple[int, int]]:
     return {str(p): (p.stat().st_mtime_ns, p.stat().st_size) for p in folder.rglob("*") if p.is_file()}
 
 
-def test_it_holds_labelled_images_a_baseline_and_a_labelling_round(sample):
-    raw = list((sample.root / "data/raw").glob("*/*.png"))
+@pytest.fixture
+def digits(tmp_path) -> Path:
+    """The images and the export of the digits alone."""
+    write_digits(tmp_path)
+    return tmp_path
+
+
+def test_there_are_labelled_images_and_images_to_label(digits):
+    raw = list((digits / RAW).glob("*/*.png"))
     assert len(raw) == 400
     assert {path.parent.name for path in raw} == set("0123456789")
-    assert len(list((sample.root / "extra-data").glob("*.png"))) == 1000
+    assert len(list((digits / EXTRA).glob("*.png"))) == 1000
     assert Image.open(raw[0]).size == (8, 8)
-    assert (sample.root / MODEL).is_file()
 
 
-def test_it_is_committed_and_pushed_whole(sample, run, tmp_path):
-    assert sample.git("status", "--porcelain") == ""
-    assert sample.git("rev-parse", "HEAD") == sample.git("rev-parse", "origin/main")
-    run("git", "clone", "--quiet", sample.root.with_name("demo.git"), sample.root.with_name("colleague"), cwd=tmp_path)
-    colleague = Workspace(sample.root.with_name("colleague"))
-    colleague.dvc("pull", quiet=True)
-    assert (colleague.root / MODEL).read_bytes() == (sample.root / MODEL).read_bytes()
-    assert len(list((colleague.root / "data/raw").glob("*/*.png"))) == 400
-
-
-def test_its_export_has_what_real_rounds_have(sample):
-    rows = json.loads((sample.root / "extra-data/annotations.json").read_text())
+def test_the_export_has_what_real_rounds_have(digits):
+    rows = json.loads((digits / EXTRA / "annotations.json").read_text())
     labels: dict[str, list[str]] = {}
     for row in rows:
         labels.setdefault(row["image"], []).append(row.get("choice", ""))
@@ -57,16 +53,26 @@ def test_its_export_has_what_real_rounds_have(sample):
     assert sum(row["annotation_id"] is not None and "choice" not in row for row in rows) == 1
 
 
-def test_making_it_again_changes_nothing(sample):
-    before = snapshot(sample.root.parent)
-    assert make_digits(sample.root) is False
-    assert snapshot(sample.root.parent) == before
+def test_a_workspace_is_committed_and_pushed_whole(tiny, run, tmp_path):
+    assert tiny.git("status", "--porcelain") == ""
+    assert tiny.git("rev-parse", "HEAD") == tiny.git("rev-parse", "origin/main")
+    run("git", "clone", "--quiet", tiny.root.with_name("demo.git"), tiny.root.with_name("colleague"), cwd=tmp_path)
+    colleague = Workspace(tiny.root.with_name("colleague"))
+    colleague.dvc("pull", quiet=True)
+    assert (colleague.root / MODEL).read_bytes() == (tiny.root / MODEL).read_bytes()
+    assert len(list((colleague.root / RAW).glob("*/*.png"))) == 24
+
+
+def test_making_it_again_changes_nothing(tiny):
+    before = snapshot(tiny.root.parent)
+    assert make_workspace(tiny.root, write_digits, "again") is False
+    assert snapshot(tiny.root.parent) == before
 
 
 def test_a_folder_that_is_something_else_is_refused(tmp_path):
     (tmp_path / "photos").mkdir()
     with pytest.raises(Problem, match="photos"):
-        make_digits(tmp_path / "photos")
+        make_workspace(tmp_path / "photos", write_digits, "again")
 
 
 @pytest.fixture
