@@ -38,7 +38,7 @@ def test_sends_the_pictures_when_it_is_told_to(sample, server, label_studio):
     looked = label(sample, "-p", "title", "Digits to label")
 
     assert looked.returncode == 0, looked.stderr
-    assert "40 pictures will be put into the queue" in said(sample)
+    assert "40 images will be put into the queue" in said(sample)
     assert "Digits to label" not in list_projects(server).values()
 
     sent = label(sample, "-p", "title", "Digits to label", "-p", "send", "True")
