@@ -23,10 +23,10 @@ def apply_merge(
 ) -> None:
     """Carry out a plan: copy and move the images, and record where they came from.
 
-    What can go wrong goes wrong first: every copy is made and checked in ``.merge`` beside `raw`. What follows are
-    renames: images move, `lineage` is replaced, the copies come in. Killed at any instant, the same call reaches the
-    same end, and so does a plan made anew: it finds moves that `lineage` does not know, and images that only `lineage`
-    knows. No image is ever half written or gone.
+    Steps that can fail come first: every copy is made and checked in ``.merge`` beside `raw`. All others are renames:
+    images move, `lineage` is replaced, the copies come in. Killed at any instant, the same call reaches the same end,
+    and so does a plan made anew: it finds moves that `lineage` does not know, and images that only `lineage` knows.
+    No image is ever half written or gone.
 
     Parameters
     ----------

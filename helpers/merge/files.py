@@ -18,8 +18,8 @@ LONGEST_UPLOAD = 100
 CUT_NAME = re.compile(r"(.+)_[A-Za-z0-9]{7}(\.\w+)")
 PLAIN = re.compile(r"[-.A-Za-z0-9_]+")
 
-LONGEST_NAME = 255  # bytes: what file systems take
-# What Windows or macOS refuse as a name or take for another one: data sets travel.
+LONGEST_NAME = 255  # bytes; file systems take no more
+# Windows or macOS refuse these as names or take them for others: data sets travel.
 UNSAFE_NAME = re.compile(r'^[\s.]|[\s.]$|[<>:"/\\|?*]|^(con|prn|aux|nul|com[\d¹²³]|lpt[\d¹²³])(\.|$)', re.IGNORECASE)
 
 
@@ -45,19 +45,9 @@ class ImageFiles:
                     self._respelled[stored_name(spelling)].append(file)
 
     def find(self, image: str, file: str) -> list[str]:
-        """Find the files that an image may be.
+        """Find the files that a row of `helpers.labels.read_export` may stand for, as absolute paths.
 
-        Parameters
-        ----------
-        image : str
-            The image as exported.
-        file : str
-            What to look for, as `helpers.labels.read_export` gives it.
-
-        Returns
-        -------
-        list of str
-            Absolute paths. Names cannot tell several files apart: their content has to.
+        Names cannot tell several files apart: their content has to.
         """
         upload = UPLOAD.search(image)
         if not upload:
@@ -90,7 +80,7 @@ class ImageFiles:
 
     @cached_property
     def _paths(self) -> dict[str, list[str]]:
-        """By the path relative to the folder."""
+        """The files by their paths relative to the folder."""
         paths = defaultdict(list)
         for path, file in self._files:
             paths[normalize("NFC", path)].append(file)
@@ -98,7 +88,7 @@ class ImageFiles:
 
     @cached_property
     def _tails(self) -> dict[str, list[str]]:
-        """By the same path, with one or more leading folders taken off."""
+        """The files by the same paths, with one or more leading folders taken off."""
         tails: dict[str, list[str]] = defaultdict(list)
         for path, files in self._paths.items():
             while path := path.partition("/")[2]:
@@ -113,7 +103,7 @@ class ImageFiles:
 def stored_name(name: str) -> str:
     """Give a file name the form that Label Studio stores an upload under, without the prefix.
 
-    That is what Django 5 does in ``MultiPartParser.sanitize_file_name`` and then in ``get_valid_filename``.
+    Django 5 does the same in ``MultiPartParser.sanitize_file_name`` and then in ``get_valid_filename``.
     """
     if PLAIN.fullmatch(name):  # nearly all are; the rest takes ten times as long
         return name
@@ -127,27 +117,15 @@ def is_safe(name: str) -> bool:
 
 
 def fold(name: str) -> str:
-    """What names have in common that some file systems take for the same."""
+    """Return one spelling for all names that some file systems take for the same."""
     return name.lower() if name.isascii() else normalize("NFC", name).casefold()
 
 
 def free_name(folder: str, file: str, sha256: str, taken: Mapping[str, str]) -> str:
     """Find a name in a folder for an image, as near to that of its file as is safe and free.
 
-    Parameters
-    ----------
-    folder : str
-    file : str
-        The file's path or name.
-    sha256 : str
-        Of the image; tells it from others of the same name.
-    taken : mapping of str to str
-        Names as `fold` writes them, and the SHA-256 of the image that each is for.
-
-    Returns
-    -------
-    str
-        ``folder/name``.
+    The `sha256` tells the image from others of the same name. `taken` has names as `fold` writes them, each with the
+    SHA-256 of the image that it is for. Returns ``folder/name``.
     """
     stem, _, suffix = stored_name(normalize("NFC", file.rpartition("/")[2])).rpartition(".")
     stem = stem.strip(".").encode()[: LONGEST_NAME - 50].decode(errors="ignore")
@@ -160,17 +138,17 @@ def free_name(folder: str, file: str, sha256: str, taken: Mapping[str, str]) -> 
 
 
 def class_of(name: str) -> str:
-    """The class of an image by its path relative to the training set."""
+    """Return the class of an image by its path relative to the training set."""
     return name.partition("/")[0]
 
 
 def shorten(image: str) -> str:
-    """An image's name for a message: it can be a ``data:`` URI."""
+    """Shorten an image's name for a message: it can be a ``data:`` URI."""
     return image if len(image) <= 200 else f"{image[:200]}…"
 
 
 def list_files(folder: Path) -> list[str]:
-    """Paths of all files below a folder, relative to it, sorted. Links to folders are not followed."""
+    """List all files below a folder, relative to it, sorted. Links to folders are not followed."""
     start = len(f"{folder}/")
     return sorted(
         f"{place}/{name}"[start:].replace(os.sep, "/") for place, _, names in os.walk(folder) for name in names

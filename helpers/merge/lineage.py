@@ -13,7 +13,7 @@ HEADER = ",".join(COLUMNS).encode()
 
 
 def read_lineage(file: Path | None) -> pd.DataFrame:
-    """Read what merges recorded of the images that came from labelling.
+    """Read the record of all merges: the images that came from labelling.
 
     Parameters
     ----------
@@ -39,33 +39,24 @@ def read_lineage(file: Path | None) -> pd.DataFrame:
 
 
 def parse_lineage(content: bytes | None) -> pd.DataFrame:
-    """What `read_lineage` returns, from what the file holds; None is no file."""
+    """Return the table of `read_lineage` from the bytes of its file; None is no file."""
     table = pd.read_csv(BytesIO(content or HEADER), dtype=str, keep_default_na=False)[COLUMNS]
     dates = pd.to_datetime(table["updated_at"], utc=True, format="ISO8601")
     return table.assign(updated_at=dates, by_model=table["by_model"] == "True")
 
 
 def count_changes(before: pd.DataFrame, after: pd.DataFrame) -> tuple[int, int]:
-    """How many images the later of two lineages has besides, and for how many the label is another."""
+    """Count the images that only the later of two lineages has, and those whose label changed."""
     known, labels = (lineage.drop_duplicates("sha256").set_index("sha256")["label"] for lineage in (before, after))
     common = labels.index.intersection(known.index)
     return len(labels) - len(common), int(labels[common].ne(known[common]).sum())
 
 
 def extend_lineage(lineage: pd.DataFrame, plan: pd.DataFrame, export_sha256: str) -> pd.DataFrame:
-    """Record a merge, in place of what the lineage says of the same content.
+    """Record a merge plan, made from the export of that SHA-256, in place of older rows for the same content.
 
-    Recorded is what the plan adds or moves, and what it keeps if the label was confirmed since: exports from before
-    that must not correct it any more.
-
-    Parameters
-    ----------
-    lineage : DataFrame
-        From `read_lineage`.
-    plan : DataFrame
-        From `helpers.merge.plan.plan_merge`.
-    export_sha256 : str
-        Of the export that the plan was made from.
+    Images that the plan adds or moves are recorded, and those that it keeps if their label was confirmed since: exports
+    from before that must not correct it any more.
     """
     known_since = lineage.drop_duplicates("sha256").set_index("sha256")["updated_at"].reindex(plan["sha256"])
     confirmed = plan["action"].eq("keep") & plan["updated_at"].gt(known_since.array)
@@ -82,7 +73,7 @@ def extend_lineage(lineage: pd.DataFrame, plan: pd.DataFrame, export_sha256: str
 
 
 def format_lineage(lineage: pd.DataFrame) -> str:
-    """The text of the file that `read_lineage` reads. The same rows give the same text."""
+    """Return the text of the file that `read_lineage` reads. The same rows give the same text."""
     dates = lineage["updated_at"].dt.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     return lineage.assign(updated_at=dates).to_csv(index=False, lineterminator="\n")
 

@@ -36,15 +36,15 @@ def plan_merge(
     Parameters
     ----------
     labels : DataFrame
-        What `helpers.labels.consensus.read_export` returned.
+        From `helpers.labels.read_export`.
     images : Path
         The folder that holds the images that were labelled, at any depth.
     raw : Path
         The training set, a folder per class.
     lineage : Path, optional
-        What earlier merges recorded, see `helpers.merge.lineage`.
+        The record of earlier merges, see `helpers.merge.lineage`.
     hashes : Path, optional
-        Where to keep what files hash to, see `helpers.merge.hashing`: the next plan reads only those that changed.
+        The file of a `helpers.merge.hashing.HashCache`: the next plan reads only images that changed.
     new_classes : collection of str
         Labels that are welcome although `raw` has no such class yet.
     on_problem : {'stop', 'skip'}
@@ -103,14 +103,7 @@ def plan_merge(
 
 
 def count_classes(plan: pd.DataFrame, raw: Path) -> pd.DataFrame:
-    """Count the images of each class before and after a merge.
-
-    Parameters
-    ----------
-    plan : DataFrame
-        What `plan_merge` returned.
-    raw : Path
-        The training set, to which the plan was not applied yet.
+    """Count the images of each class before and after a merge, from its plan and the training set before it.
 
     Returns
     -------
@@ -129,7 +122,7 @@ def count_classes(plan: pd.DataFrame, raw: Path) -> pd.DataFrame:
 
 
 def _read_training_set(raw: Path, sizes: Collection[int], cache: HashCache) -> tuple[list[str], dict[str, list[str]]]:
-    """The names of all images, and the images that have one of these sizes by their SHA-256."""
+    """Return the names of all images, and those of one of these sizes by their SHA-256."""
     files = {name: status_of(f"{raw}/{name}") for name in _list_images(raw)}
     if broken := [name for name, status in files.items() if not status]:
         raise Problem(f"Files in {raw} cannot be read.", broken, "They are links to nothing: try `dvc checkout`.")
@@ -168,7 +161,7 @@ def _choose_files(
 
 
 def _refuse_labels(labels: set[str], raw: Path, new_classes: Collection[str]) -> tuple[dict[str, str], str]:
-    """The labels that cannot be merged, each with the reason, and what to do about those that are new."""
+    """Return the labels that cannot be merged, each with the reason, and advice about those that are new."""
     classes = {entry.name for entry in os.scandir(raw) if entry.is_dir(follow_symlinks=False) and entry.name[0] != "."}
     spellings = defaultdict(set)
     for label in labels | classes:
@@ -184,7 +177,7 @@ def _refuse_labels(labels: set[str], raw: Path, new_classes: Collection[str]) ->
             refused[label] = f"{raw / label} is a link or a file, not a folder"
         elif label not in new_classes:
             nearest = difflib.get_close_matches(label, classes, n=1, cutoff=0)
-            refused[label] = f"{raw} has no such class" + "".join(f", the nearest is {name!r}" for name in nearest)
+            refused[label] = f"{raw} has no such class" + (f", the nearest is {nearest[0]!r}" if nearest else "")
             unknown.add(label)
     return refused, f"To welcome new classes: new_classes = {sorted(unknown.union(new_classes))}. " if unknown else ""
 
@@ -194,7 +187,7 @@ def _stop_on_problems(plan: pd.DataFrame, refused: Mapping[str, str], advice: st
     for label, why in refused.items():
         rows = plan[plan["label"] == label]
         tasks = list(map(str, chain.from_iterable(rows["tasks"])))
-        shown = ", ".join(tasks[:5]) + f" and {len(tasks) - 5} more" * (len(tasks) > 5)
+        shown = ", ".join(tasks[:5]) + (f" and {len(tasks) - 5} more" if len(tasks) > 5 else "")
         details.append(f"label {label!r} ({len(rows)} images, task {shown}): {why}")
     broken = plan[plan["problem"] != ""]
     for image, tasks, problem in zip(broken["image"], broken["tasks"], broken["problem"], strict=True):
@@ -210,5 +203,5 @@ def _stop_on_problems(plan: pd.DataFrame, refused: Mapping[str, str], advice: st
 
 
 def _list_images(raw: Path) -> list[str]:
-    """Paths relative to the training set of what counts as an image: every file in a class that is not hidden."""
+    """List the images of the training set, relative to it: every file in a class that is not hidden."""
     return [name for name in list_files(raw) if "/" in name and "/." not in f"/{name}"]
