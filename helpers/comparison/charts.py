@@ -172,16 +172,9 @@ def per_class_change(per_class: pd.DataFrame) -> Figure | None:
 
 @styled
 def difference(summary: pd.DataFrame, margin: float, control: Sequence[float] = ()) -> Figure | None:
-    """The change of accuracy with its 95 % interval, population by population, against the margin.
+    """The change of accuracy with its 95 % interval, population by population, against the margin (a share of images).
 
-    Parameters
-    ----------
-    summary : DataFrame
-        From `Comparison`.
-    margin : float
-        Change that does not matter, as a share of images.
-    control : sequence of float
-        The same change for models trained on the old data with other seeds: the effect of chance alone.
+    `control` is the same change for models trained on the old data with other seeds: the effect of chance alone.
     """
     if "difference" not in summary:
         return None

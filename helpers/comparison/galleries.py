@@ -36,17 +36,7 @@ def gallery(files: Collection[str | Path], captions: Collection[str], title: str
 
 @styled
 def near_duplicates(pairs: pd.DataFrame, folder: Path, most: int = 8) -> Figure | None:
-    """Held-out images, each followed by the training image that it nearly equals.
-
-    Parameters
-    ----------
-    pairs : DataFrame
-        From `helpers.pipeline.near_duplicates.near_duplicates`.
-    folder : Path
-        Where the files are.
-    most : int
-        How many pairs to show.
-    """
+    """Held-out images, each followed by the training image that it nearly equals: pairs of files in `folder`."""
     if pairs.empty:
         return None
     verb = "equals" if len(pairs) == 1 else "equal"
@@ -64,14 +54,7 @@ def near_duplicates(pairs: pd.DataFrame, folder: Path, most: int = 8) -> Figure 
 def flip_gallery(flips: pd.DataFrame, folder: Path, most: int = 24) -> Figure | None:
     """The images that one model gets right and the other wrong: true label, both predictions, both confidences.
 
-    Parameters
-    ----------
-    flips : DataFrame
-        From `Comparison`. The first ones of each kind are shown.
-    folder : Path
-        Where the files are.
-    most : int
-        How many pictures to show: half of them broken, unless there are fewer of a kind.
+    Of `most` pictures half are broken, unless there are fewer of a kind; the first ones of each kind are shown.
     """
     if flips.empty:
         return None
@@ -95,7 +78,7 @@ def flip_gallery(flips: pd.DataFrame, folder: Path, most: int = 24) -> Figure | 
             lines = [("", label_text(flip["actual"], room))]
             for name, colour in COLOURS.items():
                 label, confidence = label_text(flip[f"{name}_predicted"], room), flip[f"{name}_confidence"]
-                lines.append((colour, f"{label} {100 * confidence:.0f} %"))
+                lines.append((colour, f"{label} ({100 * confidence:.0f} %)"))
             texts.append(lines)
         end = _put_pictures(figure, end + 0.25, files, texts, across)
     for name, colour in COLOURS.items():

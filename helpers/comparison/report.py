@@ -60,28 +60,31 @@ def _picture_tag(file: str) -> str:
 def figures_table(comparison: Comparison) -> pd.DataFrame:
     """The figures of both models, as text, in a row for each population and metric; flips beside the accuracy.
 
-    The columns `p, mid` and `p, exact` are McNemar's: how likely so lopsided a count of flips is by chance.
+    `mid-p` and `exact p` are McNemar's: how likely so lopsided a count of flips is by chance.
     """
-    rows = []
-    for row in comparison.summary.reset_index().to_dict("records"):
-        population, metric = row["population"], row["metric"]
-        cells = {"held-out images": population, "count": f"{row['images']:,.0f}", "figure": metric}
-        if "old" in row:
-            flips = comparison.tally.loc[population] if metric == "accuracy" else None
-            cells |= {
-                "old": f"{row['old']:.3f}",
-                "new": f"{row['new']:.3f}",
-                "new minus old": signed(row["difference"], 3),
-                "95 % interval": f"{signed(row['low'], 3)} to {signed(row['high'], 3)}" if pd.notna(row["low"]) else "",
-                "fixed": "" if flips is None else f"{flips['fixed']:,.0f}",
-                "broken": "" if flips is None else f"{flips['broken']:,.0f}",
-                "p, mid": "" if flips is None else f"{flips['mid_p']:.3f}",
-                "p, exact": "" if flips is None else f"{flips['exact_p']:.3f}",
-            }
-        else:
-            cells["new"] = f"{row['new']:.3f}"
-        rows.append(cells)
-    return pd.DataFrame(rows)
+    if comparison.summary.empty:
+        return pd.DataFrame()
+    summary = comparison.summary.reset_index()
+    table = summary[["population", "images", "metric"]].astype(str)
+    table.columns = ["held-out images", "count", "figure"]
+    if "old" in summary:
+        table["old"] = summary["old"].map("{:.3f}".format)
+    table["new"] = summary["new"].map("{:.3f}".format)
+    if "old" in summary:
+        low, high = (summary[side].map(lambda x: signed(x, 3)) for side in ("low", "high"))
+        table["new minus old"] = summary["difference"].map(lambda x: signed(x, 3))
+        table["95 % interval"] = (low + " to " + high).where(summary["low"].notna(), "")
+        flips = comparison.tally.loc[summary["population"]].reset_index()
+        columns = {"fixed": "fixed", "broken": "broken", "mid_p": "mid-p", "exact_p": "exact p"}
+        for column, heading in columns.items():
+            table[heading] = flips[column].map(_write_count_or_p).where(summary["metric"] == "accuracy", "")
+    return table.set_index(["held-out images", "count", "figure"])
+
+
+def _write_count_or_p(value: float) -> str:
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:.3f}" if value >= 0.001 else "< 0.001"
 
 
 def describe_decision(decision: dict[str, Any]) -> str:
@@ -102,5 +105,6 @@ def write_report(folder: Path, decision: dict[str, Any], comparison: Comparison,
     if difference:
         difference.savefig(picture, metadata={"Software": None})
         parts.append("![Change of accuracy](difference.png)")
-    parts.append(figures_table(comparison).to_markdown(index=False, disable_numparse=True))
+    table = figures_table(comparison).reset_index()
+    parts.append(table.to_markdown(index=False, disable_numparse=True))
     (folder / "report.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")

@@ -55,20 +55,9 @@ class Comparison:
 def populations(held_out: pd.DataFrame, old_index: pd.DataFrame | None) -> pd.Series:
     """Tell of each image that is held out today whether the old model was trained on it.
 
+    ``frozen``: held out then and now. ``new``: not in the old data. ``leaked``: in the old data and not held out, or
+    nobody can tell, because there is no `old_index` (columns `sha256` and `split` of all images of the old model).
     Images are matched by their content, so that neither a new name nor a new label hides a leak.
-
-    Parameters
-    ----------
-    held_out : DataFrame
-        Column `sha256`.
-    old_index : DataFrame or None
-        Columns `sha256` and `split` of all images that the old model was made with. None where that is not known.
-
-    Returns
-    -------
-    Series of str
-        ``frozen``: held out then and now. ``new``: not in the old data. ``leaked``: in the old data and not held out,
-        or nobody can tell.
     """
     if old_index is None:
         return pd.Series("leaked", index=held_out.index)

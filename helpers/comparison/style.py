@@ -14,7 +14,7 @@ COLOURS = {"old": "#E69F00", "new": "#0072B2"}  # Okabe and Ito: told apart with
 OLD, NEW = COLOURS.values()
 INK, QUIET, PALE = "#222222", "#707070", "#E4E4E4"
 # The second ones have Chinese, Arabic and many more, on macOS, Linux and Windows.
-FONTS = ["DejaVu Sans", "Arial Unicode MS", "Noto Sans CJK JP", "Microsoft YaHei"]
+FONTS = ["DejaVu Sans", "Arial Unicode MS", "Noto Sans CJK JP", "Droid Sans Fallback", "Microsoft YaHei"]
 STYLE: dict[str, Any] = {
     "font.family": [name for name in FONTS if name in font_manager.get_font_names()],
     "font.size": 9,

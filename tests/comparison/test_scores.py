@@ -6,7 +6,7 @@ import pytest
 from scipy.stats import bootstrap
 from scores import compared, decided, images, noisy, outcome, says
 from sklearn.datasets import load_digits
-from sklearn.linear_model import LogisticRegression
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.metrics import accuracy_score, f1_score, log_loss, precision_recall_fscore_support
 from statsmodels.stats.proportion import proportion_confint
 
@@ -142,6 +142,7 @@ class TestCalibration:
         alone = score_images(held_out, model, model, held_out)
         pd.testing.assert_frame_equal(scores[scores["scored"]][CONFIDENCES], alone[CONFIDENCES])
 
+    @pytest.mark.slow
     def test_what_is_shown_is_not_better_than_the_model_is_on_other_images(self):
         """In 200 rounds with 20 held-out images, which a model's temperature was fitted on, and 20 others."""
         rng, rows = np.random.default_rng(0), []
@@ -297,62 +298,59 @@ class TestPerClass:
 class TestSlices:
     @pytest.fixture(scope="class")
     @staticmethod
-    def labelling_round():
-        """Digits: an old training set, a round by three annotators, and what is held out of both."""
+    def rounds():
+        """Digits: an old training set, a round by three annotators, and images held out of both.
+
+        In the round `careful` all labels are right; in `shuffled` those of one annotator are not.
+        """
         digits = load_digits()
         table = images(digits.target.astype(str))
         rng = np.random.default_rng(0)
         table["annotators"] = np.resize(["", "", "ann", "ben", "eve", "ann eve"], len(table))
         table["split"] = np.where(rng.random(len(table)) < 0.25, "held-out", "train")
-        return table, digits.data / 16
-
-    def scores(self, table, pixels):
-        """Train the old model without, and the new one with, the labels of the round; let both predict."""
-        train, held_out = table["split"] == "train", table[table["split"] == "held-out"]
         before = table["annotators"] == ""
 
-        def probabilities(rows):
-            model = LogisticRegression(C=0.1).fit(pixels[rows], table["label"][rows])
-            return pd.DataFrame(
-                model.predict_proba(pixels[held_out.index]), index=held_out["file"], columns=model.classes_
-            )
+        def compare(table):
+            """Train the old model without, and the new one with, the labels of the round; let both predict."""
+            train, held_out = table["split"] == "train", table[table["split"] == "held-out"]
 
-        scores = score_images(held_out, probabilities(train), probabilities(train & before), table[before])
-        lineage = table[~before].assign(export_sha256="e" * 64, by_model=table["annotators"] == "eve")
-        return scores, lineage
+            def probabilities(rows):
+                model = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=0.1)
+                predicted = model.fit(digits.data[rows], table["label"][rows]).predict_proba(
+                    digits.data[held_out.index]
+                )
+                return pd.DataFrame(predicted, index=held_out["file"], columns=model.classes_)
 
-    def test_an_annotator_with_shuffled_labels_is_pointed_at(self, labelling_round):
-        table, pixels = labelling_round
-        table = table.copy()
+            scores = score_images(held_out, probabilities(train), probabilities(train & before), table[before])
+            lineage = table[~before].assign(export_sha256="e" * 64, by_model=table["annotators"] == "eve")
+            return scores, lineage
+
         bens = table["annotators"] == "ben"
-        table.loc[bens, "label"] = np.random.default_rng(1).permutation(table.loc[bens, "label"])
-        found = slices(*self.scores(table, pixels)).loc["annotator"]
+        wrong = table["label"].mask(bens, pd.Series(rng.permutation(table.loc[bens, "label"]), table.index[bens]))
+        return {"careful": compare(table), "shuffled": compare(table.assign(label=wrong)), "table": table}
+
+    def test_an_annotator_with_shuffled_labels_is_pointed_at(self, rounds):
+        found = slices(*rounds["shuffled"]).loc["annotator"]
         assert found.index[0] == "ben"
         assert list(found.index[found["suspect"]]) == ["ben"]
         assert found["new_high"]["ben"] < found["new_low"]["ann"]
 
-    def test_careful_annotators_are_left_alone(self, labelling_round):
-        found = slices(*self.scores(*labelling_round))
-        assert not found["suspect"].any()
+    def test_careful_annotators_are_left_alone(self, rounds):
+        assert not slices(*rounds["careful"])["suspect"].any()
 
-    def test_a_model_taught_by_doubtful_labels_is_not_accepted_and_they_are_named(self, labelling_round):
-        table, pixels = labelling_round
-        table = table.copy()
-        bens = table["annotators"] == "ben"
-        table.loc[bens, "label"] = np.random.default_rng(1).permutation(table.loc[bens, "label"])
-        for labels, accepted in ((labelling_round[0], True), (table, False)):
-            scores, lineage = self.scores(labels, pixels)
-            # The other rules keep still.
-            record = decided(scores, lineage, margin=0.5, max_negative_flips=1.0, max_class_drop=1.0)
-            rule = next(rule for rule in record["rules"] if rule["rule"] == "labels")
-            assert rule["passed"] is accepted
-            assert record["accepted"] is accepted
-            assert ("annotator ben" in rule["explanation"]) is not accepted
+    @pytest.mark.parametrize(("name", "accepted"), [("careful", True), ("shuffled", False)])
+    def test_a_model_taught_by_doubtful_labels_is_not_accepted_and_they_are_named(self, rounds, name, accepted):
+        # The other rules keep still.
+        record = decided(*rounds[name], margin=0.5, max_negative_flips=1.0, max_class_drop=1.0)
+        rule = next(rule for rule in record["rules"] if rule["rule"] == "labels")
+        assert rule["passed"] is accepted
+        assert record["accepted"] is accepted
+        assert ("annotator ben" in rule["explanation"]) is not accepted
 
-    def test_an_image_counts_for_each_of_its_annotators_and_once_for_the_round(self, labelling_round):
-        table, _ = labelling_round
+    def test_an_image_counts_for_each_of_its_annotators_and_once_for_the_round(self, rounds):
+        table = rounds["table"]
         held_out = table.loc[table["split"] == "held-out", "annotators"]
-        found = slices(*self.scores(*labelling_round))["images"]
+        found = slices(*rounds["careful"])["images"]
         assert found["annotator", "ann"] == held_out.str.contains("ann").sum()
         assert found["annotator", "eve"] == held_out.str.contains("eve").sum()
         assert found["labelling round", "e" * 12] == (held_out != "").sum()
