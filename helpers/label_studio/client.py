@@ -4,7 +4,9 @@ The protocol was read from Label Studio 1.23.2 and tried on it. The official SDK
 holds numpy at 2.2 and brings OpenCV and NLTK.
 """
 
+import math
 import re
+import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -71,27 +73,16 @@ class KeyAuth(httpx.Auth):
 
 @dataclass(frozen=True)
 class Server:
-    """A Label Studio that was reached and knows the key.
+    """A Label Studio that was reached and knows the key."""
 
-    Attributes
-    ----------
-    url : str
-        Without a slash at the end.
-    client : httpx.Client
-        Sends the key, follows no redirects, refuses to talk to another host. Takes paths such as ``/api/projects/1``.
-    """
-
-    url: str
-    client: httpx.Client
+    url: str  # without a slash at the end
+    client: httpx.Client  # sends the key, follows no redirects, talks to no other host; takes paths below `url`
 
     @contextmanager
     def stream(self, method: str, path: str, **options: Any) -> Iterator[httpx.Response]:
         """Send a request whose answer is read piece by piece.
 
-        Raises
-        ------
-        Problem
-            No answer, a redirect, a wrong key, or any status that is not 2xx, with what the server said.
+        No answer, a redirect, a wrong key and any status that is not 2xx are a `Problem`, with the server's words.
         """
         try:
             with self.client.stream(method, path, **options) as response:
@@ -102,13 +93,7 @@ class Server:
             raise Problem(f"Label Studio at {self.url} does not answer.", details, "Is it running?") from None
 
     def path_of(self, image: str) -> str:
-        """The path on this server of an image as a task has it.
-
-        Raises
-        ------
-        ValueError
-            It is elsewhere: in a storage, or on another server.
-        """
+        """The path on this server of an image as a task has it; a `ValueError` if it is in a storage or elsewhere."""
         base = httpx.URL(self.url)
         with suppress(httpx.InvalidURL):
             path = _path_below(base, base.join(image))
@@ -116,15 +101,18 @@ class Server:
                 return path
         raise ValueError(f"{image[:200]!r} is no file of {self.url}")
 
-    def download(self, path: str) -> bytes:
-        """Get the file at a path; a `Problem` as in `stream`, or if it is too large."""
-        with self.stream("GET", path) as response:
-            return b"".join(pieces(response, LARGEST_ANSWER))
+    def download(self, path: str, largest: int = LARGEST_ANSWER, deadline: float = math.inf, **options: Any) -> bytes:
+        """Get the file at a path, at most `largest` bytes, before `deadline` on the clock of `time.monotonic`.
+
+        Anything else is a `Problem`, as in `stream`.
+        """
+        with self.stream("GET", path, **options) as response:
+            return _read(response, largest, deadline)
 
     def ask(self, method: str, path: str, **options: Any) -> Any:
         """Send a request and return the JSON that comes back; any other answer is a `Problem`."""
         with self.stream(method, path, **options) as response:
-            content = b"".join(pieces(response, LARGEST_ANSWER))
+            content = _read(response)
         try:
             return orjson.loads(content) if content else None
         except orjson.JSONDecodeError:
@@ -233,14 +221,15 @@ def map_answers(ask: Callable[[Any], Any], items: Sequence[Any], description: st
     return answers
 
 
-def pieces(response: httpx.Response, largest: int) -> Iterator[bytes]:
-    """The body of an answer, piece by piece; more than `largest` bytes of it are a `Problem`."""
-    size = 0
+def _read(response: httpx.Response, largest: int = LARGEST_ANSWER, deadline: float = math.inf) -> bytes:
+    content = bytearray()
     for piece in response.iter_bytes():
-        size += len(piece)
-        if size > largest:
+        content += piece
+        if len(content) > largest:
             raise Problem(f"The answer from {response.request.url.path} does not end after {largest:,} bytes.")
-        yield piece
+        if time.monotonic() > deadline:
+            raise Problem(f"The answer from {response.request.url.path} takes too long.")
+    return bytes(content)
 
 
 def _unlike_label_studio(url: httpx.URL | str, path: str, content: bytes = b"") -> Problem:
@@ -265,7 +254,7 @@ def _stop_on_refusal(response: httpx.Response) -> None:
         )
     explanations = []
     with suppress(orjson.JSONDecodeError):  # its pages in HTML explain nothing
-        said = orjson.loads(b"".join(pieces(response, LARGEST_ANSWER)))
+        said = orjson.loads(_read(response))
         if isinstance(said, dict):
             explanations = [str(said.get("validation_errors") or said.get("detail"))[:500]]
     kind = NotFound if response.status_code == httpx.codes.NOT_FOUND else Problem

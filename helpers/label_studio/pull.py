@@ -2,15 +2,15 @@
 
 import hashlib
 import logging
-import tempfile
 from io import BytesIO
 from pathlib import Path, PurePosixPath
+from uuid import uuid4
 
 import orjson
 import pandas as pd
 
 from helpers.decode import SUFFIXES, UNREADABLE, open_image
-from helpers.label_studio.client import Server, connect, list_projects, map_answers, parse_project_url, pieces
+from helpers.label_studio.client import Server, connect, list_projects, map_answers, parse_project_url
 from helpers.label_studio.settings import read_settings
 from helpers.labels.consensus import read_export
 from helpers.merge.files import UPLOAD, ImageFiles, is_safe
@@ -18,20 +18,18 @@ from helpers.parameters import find_images
 from helpers.problems import Problem
 from helpers.workspace import EXTRA
 
-LARGEST_EXPORT = 1 << 33  # bytes
+LARGEST_EXPORT, LARGEST_IMAGE = 1 << 33, 1 << 28  # bytes
 
 logger = logging.getLogger(__name__)
 
 
 def pull_round(address: str, root: Path, images: str, **reading: str) -> Path:
-    """Pull the labels of a project into ``extra-data``, and the labelled images that are not on disk.
+    """Pull the labels of a project into ``extra-data``, and the labelled images that are not on disk into `images`.
 
     Parameters
     ----------
     address : str
         Of the project, as a browser shows it: ``http://localhost:8080/projects/3``.
-    root : Path
-        The workspace's root.
     images : str
         The folder of the images, as `helpers.parameters.find_images` takes it.
     **reading : str
@@ -41,11 +39,6 @@ def pull_round(address: str, root: Path, images: str, **reading: str) -> Path:
     -------
     Path
         The export.
-
-    Raises
-    ------
-    Problem
-        It is no such address, the folder does not exist, or as `connect`, `pull_export` and `read_export` raise.
     """
     project = parse_project_url(address)
     if not project:
@@ -62,15 +55,7 @@ def pull_round(address: str, root: Path, images: str, **reading: str) -> Path:
 def pull_export(server: Server, project: int, folder: Path) -> Path:
     """Save all tasks of a project as a file in a folder, in JSON: those without labels, too.
 
-    Returns
-    -------
-    Path
-        ``project-<number>-<12 digits of its SHA-256>.json``: each state of the project is kept, and none twice.
-
-    Raises
-    ------
-    Problem
-        There is no such project, with those that there are; or the answer is no export.
+    The file is ``project-<number>-<12 digits of its SHA-256>.json``: each state of the project is kept, and none twice.
     """
     projects = list_projects(server)
     if project not in projects:
@@ -78,30 +63,18 @@ def pull_export(server: Server, project: int, folder: Path) -> Path:
             f"Label Studio at {server.url} has no project {project}, or not for this key.",
             [f"{number}: {title}" for number, title in projects.items()],
         )
-    folder.mkdir(parents=True, exist_ok=True)
-    digest = hashlib.sha256()
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".") as temporary:
-        part = Path(temporary) / "export.json"
-        everything = {"exportType": "JSON", "download_all_tasks": "true"}
-        with (
-            server.stream("GET", f"/api/projects/{project}/export", params=everything) as response,
-            part.open("wb") as file,
-        ):
-            for piece in pieces(response, LARGEST_EXPORT):
-                digest.update(piece)
-                file.write(piece)
-        _check_export(part)
-        return part.replace(folder / f"project-{project}-{digest.hexdigest()[:12]}.json")
-
-
-def _check_export(file: Path) -> None:
+    everything = {"exportType": "JSON", "download_all_tasks": "true"}
+    content = server.download(f"/api/projects/{project}/export", LARGEST_EXPORT, params=everything)
     try:
-        tasks = orjson.loads(file.read_bytes())
+        tasks = orjson.loads(content)
     except orjson.JSONDecodeError as error:
         raise Problem(f"The export came damaged: {error}.", advice="Try again.") from None
     fields = {"data", "annotations"}
     if not isinstance(tasks, list) or not all(isinstance(task, dict) and fields <= task.keys() for task in tasks):
         raise Problem("Label Studio answered with something other than an export.", [str(tasks)[:200]])
+    file = folder / f"project-{project}-{hashlib.sha256(content).hexdigest()[:12]}.json"
+    _write(file, content)
+    return file
 
 
 def fetch_images(server: Server, labels: pd.DataFrame, images: Path) -> int:
@@ -109,12 +82,7 @@ def fetch_images(server: Server, labels: pd.DataFrame, images: Path) -> int:
 
     An upload goes to ``<project>/<name on the server>`` below the folder `images`, where `ImageFiles` finds it by its
     exact name; a local file of the server goes to the path that it has there. An image that cannot be fetched is
-    logged, and left for `helpers.merge.plan.plan_merge` to report.
-
-    Returns
-    -------
-    int
-        How many were fetched.
+    logged, and left for `helpers.merge.plan.plan_merge` to report. Returns how many were fetched.
     """
     known = ImageFiles(images)
     labelled = labels[labels["label"].notna()]
@@ -137,11 +105,15 @@ def _fetch_image(server: Server, image: str, file: str, images: Path) -> None:
     path = PurePosixPath(upload[1] or ".", file) if upload else PurePosixPath(file)
     if not all(map(is_safe, path.parts)) or path.suffix.lower() not in SUFFIXES:
         raise ValueError("its name is not safe, or not that of an image")
-    content = server.download(server.path_of(image))
+    content = server.download(server.path_of(image), LARGEST_IMAGE)
     with open_image(BytesIO(content)) as picture:
         picture.verify()
-    target = images / path
-    target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f".{hashlib.sha256(image.encode()).hexdigest()[:16]}.part")
+    _write(images / path, content)
+
+
+def _write(file: Path, content: bytes) -> None:
+    """Write a file as a whole, whenever the program is killed."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    part = file.with_name(f".{uuid4().hex}.part")  # two threads may write the same file
     part.write_bytes(content)
-    part.replace(target)
+    part.replace(file)

@@ -23,12 +23,7 @@ logger = logging.getLogger(__name__)
 
 
 def read_images(folder: Path, size: int) -> pd.DataFrame:
-    """Read the images below a folder. Files that cannot be decoded are logged and left out.
-
-    Parameters
-    ----------
-    size : int
-        How large they will be looked at, in pixels.
+    """Read the images below a folder, to be looked at with `size` pixels. Broken files are logged and left out.
 
     Returns
     -------
@@ -70,18 +65,8 @@ def plan_queue(
 ) -> pd.DataFrame:
     """Ask the model about the images of a folder, and put them in the order in which people should label them.
 
-    Parameters
-    ----------
-    images, labelled : DataFrame
-        From `read_images`: those to put in order, and those that have a label.
-    random_share : float
-        See `order_queue`.
-
-    Returns
-    -------
-    DataFrame
-        The columns of `order_queue` and, for each image, its ``file``, the ``label`` that the model gives it (str) and
-        how sure it is of that: ``confidence`` (float), 0 to 1.
+    Both tables are from `read_images`. Returns the columns of `order_queue` and, for each image, its ``file``, the
+    ``label`` that the model gives it (str) and how sure it is of that: ``confidence`` (float), 0 to 1.
     """
     opinions = model.predict(folder, list(images["file"])).set_axis(images.index)
     confidence = opinions.max(axis=1).astype(float)
@@ -103,8 +88,6 @@ def order_queue(confidence: pd.Series, near: Collection[str], random_share: floa
         The highest probability of each image, 0 to 1; index SHA-256 of its content.
     near : collection of str
         SHA-256 of those that nearly equal a labelled one.
-    random_share : float
-        0 to 1.
 
     Returns
     -------
@@ -112,11 +95,6 @@ def order_queue(confidence: pd.Series, near: Collection[str], random_share: floa
         The same index, in that order. ``queue`` (float): the place within its kind, 0 to 1, and 1 more for
         near-duplicates, so that images that are pushed later find their place between those that are there.
         ``reason``: one of `REASONS`.
-
-    Raises
-    ------
-    Problem
-        `random_share` is no share.
     """
     if not 0 <= random_share <= 1:
         raise Problem(f"random_share is {random_share}.", advice="Give a share between 0 and 1.")

@@ -67,25 +67,10 @@ class CommittedModel:
 def predict(
     model: Model, tasks: Sequence[Mapping[str, object]], label_config: str, task_images: TaskImages
 ) -> list[dict[str, Any]]:
-    """Predict the class of each task's image.
+    """Predict the class of each task's image; `tasks` are their data.
 
-    Parameters
-    ----------
-    tasks : sequence of mapping
-        The tasks' data.
-    label_config : str
-        The labelling configuration of their project.
-
-    Returns
-    -------
-    list of dict
-        A prediction of Label Studio for each task: ``result``, ``score`` and ``model_version``. The result is empty
-        where the image cannot be read and where the configuration does not have the predicted class.
-
-    Raises
-    ------
-    Problem
-        The labelling configuration cannot be read.
+    Returns a prediction of Label Studio for each: ``result``, ``score`` and ``model_version``. The result is empty
+    where the image cannot be read and where the labelling configuration does not have the predicted class.
     """
     about, deadline = model.classifier.description, time.monotonic() + PATIENCE
     # Without a score, Label Studio sorts a task behind all others; 0 would put it before the least certain ones.

@@ -1,4 +1,4 @@
-"""What differs from machine to machine: addresses and keys, from environment variables or a ``.env`` file."""
+"""The settings of a machine: addresses and keys, from environment variables or a ``.env`` file."""
 
 from pathlib import Path
 
@@ -9,46 +9,32 @@ from helpers.problems import Problem
 
 
 class Settings(BaseSettings):
-    """Each is an environment variable of the same name in capitals, or a line of ``.env`` at the workspace's root.
-
-    Attributes
-    ----------
-    label_studio_url : str
-        Where Label Studio runs, such as ``http://localhost:8080``. The only host that pictures are fetched from.
-    label_studio_api_key : SecretStr
-        From *Account & Settings* in Label Studio: a personal access token or a legacy token.
-    backend_user, backend_password : str, SecretStr
-        What Label Studio sends to the model as Basic authentication, in ASCII. Without a password, none is asked for.
-    backend_hosts : str
-        The names under which the backend may be asked, without ports, with spaces between. Empty: any if it has a
-        password, else those of this machine, so that no page in a browser gets at it under a name of its own.
-    backend_images : str
-        The folder of the pictures, relative to the root. What is not there is fetched from Label Studio.
-    retrain_project : int
-        The number of the project whose labels retrain the model. 0: nothing starts a training.
-    retrain_after : int
-        Start a training after so many new annotations. 0: only the button of Label Studio does.
-    """
+    """Each is an environment variable of the same name in capitals, or a line of ``.env`` at the workspace's root."""
 
     model_config = SettingsConfigDict(extra="ignore", frozen=True)
 
+    # Where Label Studio runs, such as http://localhost:8080. Images are fetched from this host only.
     label_studio_url: str = Field(default="", pattern=r"^(https?://[^/\s?#@]+[^\s?#@]*)?$")
+    # From Account & Settings in Label Studio: a personal access token or a legacy token.
     label_studio_api_key: SecretStr = SecretStr("")
+    # Label Studio sends them to the model as Basic authentication, in ASCII. Without a password, none is asked for.
     backend_user: str = Field(default="label-studio", pattern=r"^[!-9;-~]+$")
     backend_password: SecretStr = SecretStr("")
+    # The names under which the backend may be asked, without ports, with spaces between. Empty: any if it has a
+    # password, else those of this machine, so that no page in a browser reaches it under a name of its own.
     backend_hosts: str = Field(default="", pattern=r"^( *(\*|(\*\.)?[\w.-]+|\[[\da-fA-F:.]+\])( |$))*$")
+    # The folder of the images, relative to the root. Others are fetched from Label Studio.
     backend_images: str = "extra-data"
+    # The number of the project whose labels retrain the model. 0: nothing starts a training.
     retrain_project: int = Field(default=0, ge=0)
+    # Start a training after so many new annotations. 0: only the button of Label Studio does.
     retrain_after: int = Field(default=0, ge=0)
 
 
 def read_settings(root: Path) -> Settings:
     """Read the settings that hold for a workspace; the environment wins over ``.env``.
 
-    Raises
-    ------
-    Problem
-        Every setting that cannot be used, by its name and without its value: it may be a key.
+    A `Problem` names every setting that cannot be used, without its value: it may be a key.
     """
     try:
         return Settings(_env_file=root / ".env")

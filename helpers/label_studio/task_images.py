@@ -13,7 +13,7 @@ import httpx
 import numpy as np
 
 from helpers.decode import read_pixels
-from helpers.label_studio.client import Server, connect, pieces
+from helpers.label_studio.client import Server, connect
 from helpers.label_studio.settings import Settings
 from helpers.labels.fields import file_of
 from helpers.merge.files import ImageFiles
@@ -42,21 +42,10 @@ class TaskImages:
         self._readers = ThreadPoolExecutor(2 * (os.cpu_count() or 1), "image")
 
     def read(self, images: Sequence[object], size: int, colour: str, deadline: float) -> list[np.ndarray | None]:
-        """Read images side by side.
+        """Read images side by side, as `helpers.decode.read_pixels` does; None and a line in the log where that fails.
 
-        Parameters
-        ----------
-        images : sequence of str
-            As tasks have them: uploads, paths of a storage, URLs.
-        size, colour
-            As `helpers.decode.read_pixels` takes them.
-        deadline : float
-            When to give up fetching, on the clock of `time.monotonic`.
-
-        Returns
-        -------
-        list of ndarray or None
-            None where there is no image, and the reason in the log.
+        `images` are references as tasks have them: uploads, paths of a storage, URLs. `deadline` is when to give up
+        fetching, on the clock of `time.monotonic`.
         """
 
         def read(image: object) -> np.ndarray | None:
@@ -79,7 +68,8 @@ class TaskImages:
         reason = f"{len(inside)} different files of that name" if inside else "no file of that name"
         if not self._settings.label_studio_url:
             raise ValueError(f"{reason} in {self._folder}, and no LABEL_STUDIO_URL to fetch it from")
-        return self._fetch(image, deadline)
+        server = self._connect(deadline)
+        return BytesIO(server.download(server.path_of(image), LARGEST_IMAGE, deadline, timeout=WAIT))
 
     def _list(self) -> ImageFiles:
         with self._listing:
@@ -90,22 +80,9 @@ class TaskImages:
                 self._list_again = ended + (ended - started) / LISTING_SHARE
             return self._files
 
-    def _fetch(self, image: str, deadline: float) -> BytesIO:
-        server, content = self._connect(deadline), BytesIO()
-        with server.stream("GET", server.path_of(image), timeout=WAIT) as response:
-            for piece in pieces(response, LARGEST_IMAGE):
-                content.write(piece)
-                _stop_after(deadline)
-        content.seek(0)
-        return content
-
     def _connect(self, deadline: float) -> Server:
         with self._connecting:
-            _stop_after(deadline)
+            if time.monotonic() > deadline:
+                raise TimeoutError("no time left to fetch it")
             self._server = self._server or connect(self._settings)
             return self._server
-
-
-def _stop_after(deadline: float) -> None:
-    if time.monotonic() > deadline:
-        raise TimeoutError("no time left to fetch it")

@@ -40,13 +40,7 @@ class Project(NamedTuple):
 
 
 def find_project(server: Server, number: int, title: str, classes: Sequence[str]) -> Project:
-    """Find a project by its number or, if that is 0, by its title; if none has the title it is still to be created.
-
-    Raises
-    ------
-    Problem
-        There is no such project, there are several, or its labelling configuration has none of the classes.
-    """
+    """Find a project by its number or, if that is 0, by its title; if none has the title it is still to be created."""
     projects = list_projects(server)
     numbers = [found for found in projects if (found == number if number else projects[found] == title)]
     if len(numbers) > 1 or not (numbers or (title and not number)):
@@ -124,14 +118,9 @@ def _list_tasks(server: Server, project: Project, filters: list[dict[str, Any]])
 
 
 def tell_states(images: pd.DataFrame, tasks: pd.DataFrame, trained: pd.DataFrame) -> pd.Series:
-    """Tell of each image how far it is. Content alone decides: names do not count.
+    """Tell of each image of a folder how far it is. Content alone decides: names do not count.
 
-    Parameters
-    ----------
-    images, trained : DataFrame
-        From `helpers.label_studio.queue.read_images`: those of the folder, and those of the training set.
-    tasks : DataFrame
-        From `read_tasks`.
+    `trained` are the images of the training set; both tables are from `helpers.label_studio.queue.read_images`.
 
     Returns
     -------
@@ -160,12 +149,10 @@ def push(server: Server, project: Project, queue: pd.DataFrame, tasks: pd.DataFr
     Parameters
     ----------
     queue : DataFrame
-        From `helpers.label_studio.queue.plan_queue`, of all that wait. Those that this model has queued stay where they
-        are.
+        All that wait, from `helpers.label_studio.queue.plan_queue`, with files below `folder`. Those that this model
+        has queued stay where they are.
     tasks : DataFrame
         From `read_tasks`.
-    folder : Path
-        Where the files of `queue` are.
     version : str
         Of the model that predicted.
 

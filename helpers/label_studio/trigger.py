@@ -168,9 +168,8 @@ def _read_json(file: Path) -> dict[str, Any]:
 
 
 def _write_record(root: Path, record: dict[str, Any]) -> None:
-    part = (root / RECORD).with_suffix(".part")
-    part.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    part.replace(root / RECORD)
+    text = json.dumps(record, indent=2, ensure_ascii=False) + "\n"
+    (root / RECORD).write_text(text, encoding="utf-8")
 
 
 def main() -> None:

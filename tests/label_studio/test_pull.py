@@ -11,7 +11,7 @@ import pytest
 from label_studio_server import Answer
 from PIL import Image
 
-from helpers.label_studio import client
+from helpers.label_studio import pull
 from helpers.label_studio.client import Server, connect
 from helpers.label_studio.label_config import make_config
 from helpers.label_studio.pull import fetch_images, pull_export, pull_round
@@ -216,7 +216,7 @@ def test_a_hostile_reference_writes_nothing(hostile, pretended, tmp_path, image)
     ],
 )
 def test_what_is_no_picture_is_not_kept(hostile, pretended, tmp_path, caplog, monkeypatch, answer):
-    monkeypatch.setattr(client, "LARGEST_ANSWER", 1 << 22)
+    monkeypatch.setattr(pull, "LARGEST_IMAGE", 1 << 22)
     pretended.answers["/data/upload/1/0a1b2c3d-cat.png"] = lambda _: answer
     pretended.answers["/data/upload/1/0a1b2c3e-dog.png"] = lambda _: Answer(body=picture(2))
     labels = exported("/data/upload/1/0a1b2c3d-cat.png", "/data/upload/1/0a1b2c3e-dog.png")

@@ -206,7 +206,7 @@ sys.path.insert(0, {str(PROJECT)!r})
 from helpers.publishing import remember_workspace
 from helpers.workspace import DECISION, Workspace
 remember_workspace(Workspace(pathlib.Path.cwd()))
-pathlib.Path("data/raw/0/new.png").write_bytes(b"new")
+pathlib.Path("data/raw/dark/new.png").write_bytes(b"new")
 """
 DECIDE = MERGE + "pathlib.Path(DECISION).write_text({decision!r})\n"
 
@@ -222,15 +222,15 @@ DECIDE = MERGE + "pathlib.Path(DECISION).write_text({decision!r})\n"
     ],
     ids=["failed", "killed", "accepted, not pushed", "cut short", "not accepted"],
 )
-def test_only_a_model_that_is_not_accepted_is_declined(sample, serve, code, state):
-    (sample.root / DECISION).parent.mkdir(exist_ok=True)
-    (sample.root / DECISION).write_text('{"accepted": false, "sentence": "Of an earlier run."}')
-    os.utime(sample.root / DECISION, (0, 0))
-    backend = serve(sample.root, command(code), **ON)
+def test_only_a_model_that_is_not_accepted_is_declined(tiny, serve, code, state):
+    (tiny.root / DECISION).parent.mkdir(exist_ok=True)
+    (tiny.root / DECISION).write_text('{"accepted": false, "sentence": "Of an earlier run."}')
+    os.utime(tiny.root / DECISION, (0, 0))
+    backend = serve(tiny.root, command(code), **ON)
     backend.post("/webhook", json=BUTTON, auth=RIGHT)
     wait_until(lambda: training(backend)["state"] != "running")
     assert training(backend)["state"].partition(":")[0] == state
-    assert (sample.root / "data/raw/0/new.png").exists() == (state == "unfinished")
+    assert (tiny.root / "data/raw/dark/new.png").exists() == (state == "unfinished")
 
 
 @pytest.mark.slow
