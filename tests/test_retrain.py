@@ -32,15 +32,16 @@ def status(workspace: Workspace) -> tuple[str, str]:
     return workspace.git("status", "--porcelain"), dvc.stdout
 
 
-@pytest.fixture(scope="module")
-def retrained(pristine, tmp_path_factory) -> Workspace:
+@pytest.fixture(scope="session")
+def retrained(pristine, once) -> Workspace:
     """A sample in which the notebook ran once. Not to be changed."""
-    folder = tmp_path_factory.mktemp("retrained") / "sample"
-    shutil.copytree(pristine.parent, folder, symlinks=True)
-    workspace = Workspace(folder / "demo")
-    result = retrain(workspace)
-    assert result.returncode == 0, result.stderr[-3000:]
-    return workspace
+
+    def make(folder: Path) -> None:
+        shutil.copytree(pristine.parent, folder, symlinks=True)
+        result = retrain(Workspace(folder / "demo"))
+        assert result.returncode == 0, result.stderr[-3000:]
+
+    return Workspace(once("retrained", make) / "demo")
 
 
 def test_the_round_is_merged_trained_and_decided(retrained):
@@ -84,6 +85,7 @@ def copy_of(workspace: Workspace, folder: Path) -> Workspace:
     return Workspace(folder / "demo")
 
 
+@pytest.mark.slow
 def test_running_it_again_from_another_folder_trains_nothing_and_says_so(retrained, tmp_path):
     workspace = copy_of(retrained, tmp_path / "again")
     (workspace.root / "extra-data/annotations.json").rename(workspace.root / "extra-data/mine.json")
@@ -107,6 +109,7 @@ def test_declining_says_so_and_ends_the_run_without_an_error_whatever_else_is_wr
     assert workspace.git("status", "--porcelain") == ""
 
 
+@pytest.mark.slow
 def test_the_stored_notebook_is_what_a_run_gives(sample):
     command = [sys.executable, "-m", "pytest", "-q", *NBVAL, "notebooks/retrain.ipynb"]
     result = subprocess.run(command, cwd=sample.root, capture_output=True, text=True)
@@ -125,6 +128,7 @@ def test_the_help_of_papermill_explains_every_parameter():
         assert explanation.split("  ")[0] in text
 
 
+@pytest.mark.slow
 def test_without_an_old_model_the_new_one_is_shown_alone(sample):
     sample.git("rm", "--quiet", "--cached", "dvc.lock")
     sample.git("commit", "--quiet", "--message", "Forget the model")
@@ -134,6 +138,7 @@ def test_without_an_old_model_the_new_one_is_shown_alone(sample):
     assert decision["verdict"] == "first"
 
 
+@pytest.mark.slow
 def test_publishing_puts_the_round_where_a_colleague_finds_it_and_can_be_repeated(sample, run, tmp_path):
     (sample.root / "unrelated.txt").write_text("mine")
     result = retrain(sample, "-p", "publish", "True")
@@ -173,31 +178,31 @@ def cut_the_export_short(workspace: Workspace) -> None:
     ("spoil", "options", "message"),
     [
         (None, ["-p", "exprt", "x.json"], "no parameter `exprt`"),
-        (None, ["-p", "export", "lost.json"], "There is no 'lost.json'"),
+        pytest.param(None, ["-p", "export", "lost.json"], "There is no 'lost.json'", marks=pytest.mark.slow),
         (None, ["-r", "baseline", "nowhere"], "no git revision `nowhere`"),
-        (None, ["-p", "publish", "True", "-p", "decline", "True"], "not both"),
-        (cut_the_export_short, [], "annotations.json"),
-        (spoil_an_image, [], "digit-"),
-        (lose_the_training_set, [], "no data/raw"),
+        pytest.param(None, ["-p", "publish", "True", "-p", "decline", "True"], "not both", marks=pytest.mark.slow),
+        pytest.param(cut_the_export_short, [], "annotations.json", marks=pytest.mark.slow),
+        (spoil_an_image, [], "24.png"),
+        pytest.param(lose_the_training_set, [], "no data/raw", marks=pytest.mark.slow),
     ],
 )
-def test_bad_input_ends_the_run_with_one_message_and_changes_nothing(sample, spoil, options, message):
+def test_bad_input_ends_the_run_with_one_message_and_changes_nothing(tiny, spoil, options, message):
     if spoil:
-        spoil(sample)
-    files = {path: path.stat().st_mtime_ns for path in sample.root.rglob("*") if path.is_file()}
-    result = retrain(sample, *options)
+        spoil(tiny)
+    files = {path: path.stat().st_mtime_ns for path in tiny.root.rglob("*") if path.is_file()}
+    result = retrain(tiny, *options)
     assert result.returncode == 1
     error = next(
         output
-        for cell in nbformat.read(sample.root / "out.ipynb", as_version=4).cells
+        for cell in nbformat.read(tiny.root / "out.ipynb", as_version=4).cells
         for output in cell.get("outputs", [])
         if output.output_type == "error"
     )
     assert error.ename == "Problem"
     assert message in error.evalue
     assert "Traceback" not in "".join(error.traceback)
-    ours = {path: path.stat().st_mtime_ns for path in sample.root.rglob("*") if path.is_file()}
-    ours.pop(sample.root / "out.ipynb")
+    ours = {path: path.stat().st_mtime_ns for path in tiny.root.rglob("*") if path.is_file()}
+    ours.pop(tiny.root / "out.ipynb")
     caches = {path for path in ours if "__pycache__" in path.parts or ".dvc" in path.parts}
     assert {path: time for path, time in ours.items() if path not in caches} == {
         path: time for path, time in files.items() if path not in caches

@@ -108,3 +108,12 @@ def write_report(folder: Path, decision: dict[str, Any], comparison: Comparison,
     table = figures_table(comparison).reset_index()
     parts.append(table.to_markdown(index=False, disable_numparse=True))
     (folder / "report.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+
+
+def doubtful_slices(comparison: Comparison) -> pd.DataFrame | None:
+    """The annotators and rounds with whose labels the new model agrees less than chance allows; None without any."""
+    doubtful = comparison.slices[comparison.slices["suspect"]]
+    if doubtful.empty:
+        return None
+    shares = [name for name in ("old", "new", "new_low", "new_high") if name in doubtful]
+    return doubtful[["images"]].join(doubtful[shares].map("{:.1%}".format)).join(doubtful["p"].map("{:.3f}".format))

@@ -8,7 +8,14 @@ from matplotlib.figure import Figure
 from PIL import Image
 from scores import comparison_of, images, outcome, says
 
-from helpers.comparison.report import describe_decision, figures_table, for_review, review_table, write_report
+from helpers.comparison.report import (
+    describe_decision,
+    doubtful_slices,
+    figures_table,
+    for_review,
+    review_table,
+    write_report,
+)
 from helpers.comparison.scores import score_images
 
 DECISION = {
@@ -114,3 +121,17 @@ def test_text_from_outside_is_never_markup():
     assert "<script>" not in html
     assert html.count("&lt;script&gt;") == 5
     html.encode()
+
+
+def test_slices_are_shown_only_where_labels_deserve_a_second_look():
+    index = pd.MultiIndex.from_tuples([("annotator", "ann"), ("annotator", "bob")], names=["by", "value"])
+    table = pd.DataFrame({"images": [50, 40], "new": [0.5, 0.95], "p": [0.0004, 1.0], "suspect": [True, False]}, index)
+
+    class Compared:
+        slices = table
+
+    shown = doubtful_slices(Compared())
+    assert shown.loc[("annotator", "ann")].tolist() == [50, "50.0%", "0.000"]
+    assert len(shown) == 1
+    Compared.slices = table.assign(suspect=False)
+    assert doubtful_slices(Compared()) is None
