@@ -83,6 +83,7 @@ def archive(tmp_path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_it_can_be_made_from_an_archive_after_an_interruption_and_without_an_identity(archive):
     command = [sys.executable, "-m", "examples.digits", "sandbox"]
     clean = {

@@ -210,6 +210,7 @@ def test_a_push_that_is_rejected_leaves_no_tag_and_can_be_repeated_with_the_same
     assert tags_of_the_remote(tiny) == tiny.git("tag").split() == ["model/v1"]
 
 
+@pytest.mark.slow
 def test_only_the_tag_of_the_round_is_pushed(tiny):
     tiny.git("tag", "--annotate", "--message", "Mine", "draft")
     merge_something(tiny)
@@ -228,6 +229,7 @@ def test_a_number_that_a_colleague_has_used_is_not_used_again(tiny):
     assert tiny.git("rev-parse", "model/v2^{}") == tiny.git("rev-parse", "HEAD")
 
 
+@pytest.mark.slow
 def test_a_pull_request_can_give_the_tag_later(tiny):
     merge_something(tiny)
     publish_round(tiny, PLAN, DECISION, tag=False)
@@ -246,6 +248,7 @@ def test_the_branch_is_pushed_to_its_upstream_whatever_its_name(tiny):
     assert any("`main` of `origin`" in line for line in done)
 
 
+@pytest.mark.slow
 def test_the_state_of_a_round_is_told_as_it_is(tiny):
     assert "published" in tell_state(tiny)
     merge_something(tiny)

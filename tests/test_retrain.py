@@ -177,9 +177,9 @@ def cut_the_export_short(workspace: Workspace) -> None:
 @pytest.mark.parametrize(
     ("spoil", "options", "message"),
     [
-        (None, ["-p", "exprt", "x.json"], "no parameter `exprt`"),
+        pytest.param(None, ["-p", "exprt", "x.json"], "no parameter `exprt`", marks=pytest.mark.slow),
         pytest.param(None, ["-p", "export", "lost.json"], "There is no 'lost.json'", marks=pytest.mark.slow),
-        (None, ["-r", "baseline", "nowhere"], "no git revision `nowhere`"),
+        pytest.param(None, ["-r", "baseline", "nowhere"], "no git revision `nowhere`", marks=pytest.mark.slow),
         pytest.param(None, ["-p", "publish", "True", "-p", "decline", "True"], "not both", marks=pytest.mark.slow),
         pytest.param(cut_the_export_short, [], "annotations.json", marks=pytest.mark.slow),
         (spoil_an_image, [], "24.png"),

@@ -90,6 +90,7 @@ def test_a_file_behind_a_pointer_that_nobody_has_any_more_is_a_problem_too(tiny)
     assert tiny.read_at("HEAD~1", "data/labels.csv") is None
 
 
+@pytest.mark.slow
 def test_training_is_told_apart_from_nothing_to_do_and_from_what_dvc_remembers(tiny):
     assert tiny.reproduce() == "unchanged"
     params = tiny.root / "params.yaml"

@@ -137,6 +137,7 @@ def test_a_misspelt_setting_stops_the_stage_with_its_name(folder):
 # train and evaluate
 
 
+@pytest.mark.slow
 def test_the_same_data_gives_the_same_model_in_another_process(folder):
     model, history = (folder / MODEL).read_bytes(), pd.read_csv(folder / HISTORY)
     result = run_stage(folder, sys.executable, "-m", "helpers.pipeline.train")
@@ -223,6 +224,7 @@ def test_several_processes_train_one_model(folder):
     assert load_classifier((folder / MODEL).read_bytes()).description.classes == ("bright", "dark")
 
 
+@pytest.mark.slow
 def test_dvc_trains_again_when_the_code_of_the_pipeline_changes_and_no_other(tiny):
     def change(file: str) -> None:
         path = tiny.root / file
