@@ -10,7 +10,7 @@ Picks = tuple[str, ...]  # the choices of one annotation, sorted
 
 
 class Outcome(IntEnum):
-    """The answer of one annotation. An image's highest outcome counts, its annotations with a lower one do not."""
+    """How an annotation ended. Of an image's annotations, those with the highest outcome count."""
 
     NOT_ANNOTATED = 0
     SKIPPED = 1
@@ -20,7 +20,7 @@ class Outcome(IntEnum):
 
 
 def clean(annotations: pd.DataFrame) -> pd.DataFrame:
-    """Give each column of a table of annotations its type. Values of an unexpected type count as missing."""
+    """Give each column of a table of annotations its type. Values of an unexpected type become missing."""
     images = [image if isinstance(image, str) else "" for image in annotations["image"].tolist()]
     dates = [text if isinstance(text, str) else None for text in annotations["updated_at"].tolist()]
     updated_at = pd.to_datetime(

@@ -1,4 +1,4 @@
-"""Who labelled: how much, how fast, and how much like the others."""
+"""Compare the annotators: how much and how fast they label, and how often others agree."""
 
 import pandas as pd
 
@@ -6,20 +6,11 @@ NOBODY = "nobody"
 
 
 def describe_annotators(labels: pd.DataFrame) -> pd.DataFrame:
-    """Sum up for each annotator how the images came out, how long they took, and how often others agreed.
+    """Describe each annotator in a row, from the table of `helpers.labels.read_export`.
 
-    Parameters
-    ----------
-    labels : DataFrame
-        From `helpers.labels.read_export`.
-
-    Returns
-    -------
-    DataFrame
-        Index ``annotator``, sorted, last ``nobody`` for the images that nobody annotated. The number of images by
-        status (int), a column for each that occurs; ``seconds`` (float), the median lead time of images that nobody
-        else labelled; ``shared`` (int), the images that others labelled too; and ``agreed`` (float), the share of
-        these others' answers that equal everything that the annotator chose there.
+    Index ``annotator``, sorted, with ``nobody`` last for images without annotations. Columns: the number of images by
+    status; ``seconds``, the median lead time of images that nobody else labelled; ``shared``, the number of images that
+    others labelled too; ``agreed``, the share of these others' answers that equal all of the annotator's own.
     """
     seen = labels[["status", "lead_time"]].reset_index(drop=True)
     seen["annotator"] = [sorted(set(people)) or [NOBODY] for people in labels["annotators"]]
@@ -27,7 +18,7 @@ def describe_annotators(labels: pd.DataFrame) -> pd.DataFrame:
     times = seen[alone].explode("annotator").groupby("annotator")["lead_time"].median()
     seen = seen.explode("annotator")
     table = seen.groupby(["annotator", "status"]).size().unstack(fill_value=0)
-    # The surest status first.
+    # The columns begin with the surest status.
     order = ["labelled", "conflict", "several labels", "unlabelled", "skipped"]
     table = table[[status for status in order if status in table]].rename_axis(columns=None)
     table = table.loc[sorted(table.index, key=lambda name: (name == NOBODY, name))]

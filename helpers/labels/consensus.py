@@ -1,4 +1,4 @@
-"""From one row per annotation to one row per image, with its label or the reason why it has none."""
+"""Reduce one row per annotation to one row per image, with its label or the reason why it has none."""
 
 from itertools import pairwise
 from os import PathLike
@@ -29,20 +29,18 @@ def read_export(
     """Read a Label Studio export in JSON, JSON-MIN, CSV or TSV, told apart by its content.
 
     Skipped annotations and those without a choice never count. All others of an image must agree on exactly one class,
-    also where one person annotated it twice, or where it was imported twice and so has two tasks.
+    even if one person annotated the image twice, or if it has two tasks.
 
     Parameters
     ----------
-    path : path
-        The export, in UTF-8.
     image_key : str, optional
-        The field of the tasks' data that holds the image. Needed where several could.
+        The field of the tasks' data that holds the image; required if several fields could.
     label_control : str, optional
-        The name of the ``<Choices>`` tag that holds the label. Needed where several could, and where JSON-MIN does not
-        tell it from the tasks' data: then every value of that field in an annotation counts as chosen.
+        The name of the ``<Choices>`` tag that holds the label; required if several could, or if JSON-MIN does not tell
+        it from the tasks' data. In the latter case every value of that field in an annotation counts as chosen.
     on_disagreement : {'leave out', 'majority', 'latest'}
-        Which annotations decide where they disagree: all, so that there is no label; those with the most frequent
-        answer; or the one that was updated last. A tie, or under ``latest`` a missing time, means no label.
+        Whether annotations that disagree give no label, the most frequent answer, or the one that was updated last. A
+        tie means no label; so does a missing time under ``latest``.
 
     Returns
     -------
@@ -51,21 +49,21 @@ def read_export(
 
         - ``image`` (str): as exported; empty in the one row that stands for all tasks without an image.
         - ``file`` (str): the name to look for on disk, from `helpers.labels.fields.file_of`.
-        - ``label`` (str or None): the class, exactly as exported. None unless ``status`` is ``labelled``.
+        - ``label`` (str or None): the class, exactly as exported; None unless ``status`` is ``labelled``.
         - ``status`` (str): ``labelled``, ``conflict``, ``several labels``, ``unlabelled`` or ``skipped``.
         - ``reason`` (str or None): why there is no label.
         - ``tasks`` (tuple of int or str): the tasks that the status comes from.
         - ``annotators`` (tuple of str): an id or an e-mail address for each annotation that counts.
-        - ``labels`` (tuple of str): the choice of each of ``annotators``; empty where nothing was chosen.
+        - ``labels`` (tuple of str): the choice of each annotator; empty if nothing was chosen.
         - ``updated_at`` (datetime64[us, UTC]): when the last of these annotations was last updated.
         - ``lead_time`` (float): seconds that these annotations took together.
-        - ``by_model`` (bool): the label was accepted in bulk from predictions. Only JSON says so; in the other formats
-          it is an answer without a lead time.
+        - ``by_model`` (bool): the label was accepted in bulk from predictions. Only JSON records this; in the other
+          formats, an answer without a lead time counts as accepted in bulk.
 
     Raises
     ------
     Problem
-        The file is missing, damaged or no export, or does not say by itself which field or control to read.
+        The file is missing, damaged or no export, or does not show by itself which field or control to read.
     """
     require_choice("on_disagreement", on_disagreement, ON_DISAGREEMENT)
     with progress_bar(3, "Reading the export", "steps") as bar:
@@ -76,7 +74,7 @@ def read_export(
 
 def _settle(annotations: pd.DataFrame, on_disagreement: str) -> pd.DataFrame:
     """Turn the table of annotations into the table of images."""
-    # Numbers stand for images and answers from here on: with a million rows, texts and tuples take too long.
+    # Replace images and answers by numbers: with a million rows, texts and tuples take too long.
     image, images = pd.factorize(annotations["image"])
     answer, answers = pd.factorize(annotations["picks"])
     annotations = annotations.assign(image=image, answer=answer)
@@ -86,7 +84,7 @@ def _settle(annotations: pd.DataFrame, on_disagreement: str) -> pd.DataFrame:
     counting = annotations[annotations["outcome"] == annotations["image"].map(outcome)]
     by_image = counting.groupby("image")
 
-    # The image has a label if those that decide gave one and the same answer, of one class.
+    # An image has a label if all deciding annotations give the same answer, of one class.
     deciding = _find_deciding(counting, on_disagreement).groupby("image")
     first, last = deciding["answer"].min(), deciding["answer"].max()
     texts = pd.Series([", ".join(picks) for picks in answers], dtype=object)
@@ -98,6 +96,7 @@ def _settle(annotations: pd.DataFrame, on_disagreement: str) -> pd.DataFrame:
     status[outcome == Outcome.SKIPPED] = "skipped"
     labelled = status == "labelled"
 
+    # Give a reason for each image without a label.
     answered = counting[counting["outcome"] == Outcome.ANSWERED]
     labels = _gather(answered["image"], answered["answer"].map(texts), len(images))
     reason = outcome.map(REASONS).astype(object).where(outcome != Outcome.ANSWERED, None)
@@ -106,6 +105,7 @@ def _settle(annotations: pd.DataFrame, on_disagreement: str) -> pd.DataFrame:
     for number in status.index[status == "several labels"]:
         reason[number] = f"several classes on one image: {chosen[number]}"
 
+    # Gather the tasks and annotators of each image, and build the table.
     submitted = counting[counting["annotator"].notna()]
     tasks = _gather(counting["image"], counting["task"], len(images))
     return pd.DataFrame(
@@ -126,7 +126,7 @@ def _settle(annotations: pd.DataFrame, on_disagreement: str) -> pd.DataFrame:
 
 
 def _find_deciding(counting: pd.DataFrame, on_disagreement: str) -> pd.DataFrame:
-    """Keep the annotations whose answers decide; if an image is left with two answers, it has no label."""
+    """Keep the annotations whose answers decide. If they still give an image two answers, it gets no label."""
     image = counting["image"]
     if on_disagreement == "majority":
         votes = counting.groupby(["image", "answer"])["answer"].transform("size")

@@ -7,7 +7,7 @@ from urllib.parse import unquote
 
 from helpers.problems import Problem
 
-# Image references look like one of these, the surest first. The next is tried where no field has such a value.
+# Image references match one of these; the surest comes first. The next is tried if no field has such a value.
 SUFFIX = r"\.(jpe?g|png|webp|bmp|tiff?|gif)"
 IMAGE_REFERENCES = (
     rf"^data:image/|/data/(upload|local-files)/|^(s3|gs|azure[\w-]*)://|/[^/?#]*{SUFFIX}([?#]|$)",
@@ -23,9 +23,9 @@ NOT_DATA = {"", "id", "agreement", "history", *TAIL}
 
 
 def find_image_key(rows: list[dict[str, Any]], names: set[str], named: str) -> str:
-    """Return the field that holds the images: the one that was named, or else the one whose values look like it."""
+    """Return the field that holds the images: the named one, or else the one whose values look like images."""
     fields = sorted(names - NOT_DATA - {UNDEFINED})
-    few = rows[:: len(rows) // 10_000 + 1]  # ten thousand rows tell it as well as a million
+    few = rows[:: len(rows) // 10_000 + 1]  # ten thousand rows show it as well as a million
     found: list[str] = []
     for pattern in IMAGE_REFERENCES:
         looks = re.compile(pattern, re.IGNORECASE).search
@@ -42,12 +42,12 @@ def find_image_key(rows: list[dict[str, Any]], names: set[str], named: str) -> s
 
 
 def frequent(counts: dict[str, int]) -> list[str]:
-    """Return the names that occur, but not those that occur less than half as often as another: strays, not rivals."""
+    """Return the names that occur at least half as often as the most frequent one; rarer ones are strays."""
     return sorted(name for name, count in counts.items() if count and 2 * count >= max(counts.values()))
 
 
 def choose(parameter: str, named: str, candidates: list[str], known: Iterable[str]) -> str:
-    """Return the one that was named, or else the only candidate; nothing if there is none."""
+    """Return the named field, or else the only candidate; an empty string if there is none."""
     if named and (named in known or not candidates):
         return named
     if named or len(candidates) > 1:
@@ -60,7 +60,7 @@ def choose(parameter: str, named: str, candidates: list[str], known: Iterable[st
 
 
 def file_of(image: str) -> str:
-    """Return the file to look for on disk, percent-decoded, for an image as Label Studio names it.
+    """Return the percent-decoded file to look for on disk, for an image as Label Studio names it.
 
     It is the stored name of an upload, else the path below the bucket, host or document root; empty for ``data:``.
     """

@@ -1,4 +1,4 @@
-"""The files that Label Studio exports: tell the format by the content, and read every annotation.
+"""Read the files that Label Studio exports: tell the format by the content, and read every annotation.
 
 The formats are those of label-studio-sdk 2.1.2 (``converter/converter.py``, ``exports/csv2.py``).
 """
@@ -22,26 +22,11 @@ AGAIN = "Export again from Label Studio, as JSON, JSON-MIN, CSV or TSV."
 
 
 def read_annotations(path: Path, image_key: str, label_control: str, after_step: Callable[[], object]) -> pd.DataFrame:
-    """Read every annotation of an export, and every task that has none, in the order of the file.
+    """Read every annotation of an export, and every task without one, in the order of the file.
 
-    Parameters
-    ----------
-    path, image_key, label_control
-        As `helpers.labels.read_export` takes them.
-    after_step : callable
-        Called when the file is parsed, and when its annotations are found.
-
-    Returns
-    -------
-    DataFrame
-        ``image`` (str), ``task`` (int or str), ``outcome`` (an `Outcome`), ``picks`` (tuple of str, sorted),
-        ``annotator`` (str or None), ``updated_at`` (datetime64[us, UTC]), ``lead_time`` (float, seconds) and
-        ``by_model`` (bool).
-
-    Raises
-    ------
-    Problem
-        The file is missing, damaged or no export, or does not say by itself which field or control to read.
+    `after_step` is called after the file is parsed, and again after its annotations are found. Returns the columns
+    ``image`` (str), ``task`` (int or str), ``outcome`` (`Outcome`), ``picks`` (tuple of str, sorted), ``annotator``
+    (str or None), ``updated_at`` (datetime64[us, UTC]), ``lead_time`` (float, seconds) and ``by_model`` (bool).
     """
     entries = _load(path)
     after_step()

@@ -1,8 +1,8 @@
-"""The annotations of a JSON-MIN, CSV or TSV export, which has one flat row per annotation.
+"""Read the annotations of a JSON-MIN, CSV or TSV export, which has one flat row per annotation.
 
-These formats do not say which fields are controls and which are the task's own data. A field of a task without an
-annotation is data, and so is in JSON-MIN a field that stands before the ``id``. There a control of the same name is
-written over the data and keeps its place: nothing tells whether the value is the annotator's or the task's own.
+These formats do not mark fields as controls or as the task's own data. Every field of a task without an annotation is
+data, and in JSON-MIN so is a field before the ``id``. There, a control overwrites data of the same name and keeps its
+place: such a value may be the annotator's or the task's own.
 """
 
 from typing import Any
@@ -17,8 +17,8 @@ Row = dict[str, Any]
 
 
 def read_rows(rows: list[Row], image_key: str, label_control: str) -> pd.DataFrame:
-    """Return an annotation for each row of JSON-MIN, or of a table made to look like it."""
-    # Rows differ in the fields they have, but of a million rows few differ: each layout is looked at once.
+    """Return one annotation per row of JSON-MIN, or of a table in the same form."""
+    # A million rows have few different layouts (lists of fields): look at each layout once.
     layouts = {tuple(row) for row in rows if row["annotation_id"] is not None}
     bare = {name for row in rows if row["annotation_id"] is None for name in row}
     key = find_image_key(rows, bare.union(*layouts), image_key)
@@ -32,7 +32,7 @@ def read_rows(rows: list[Row], image_key: str, label_control: str) -> pd.DataFra
     for number, row in enumerate(rows):
         if row["annotation_id"] is None:
             outcome[number], annotator[number] = Outcome.NOT_ANNOTATED, None
-    # Lists column by column: with a million rows, making an object of each takes longer than all the rest.
+    # Build lists by column: with a million rows, an object for each row would take longer than everything else.
     columns = {
         "image": [row.get(key) or row.get(UNDEFINED) for row in rows],
         "task": [row.get("id") for row in rows],
@@ -47,7 +47,7 @@ def read_rows(rows: list[Row], image_key: str, label_control: str) -> pd.DataFra
 
 
 def _find_control(rows: list[Row], layouts: set[tuple[str, ...]], bare: set[str], key: str, named: str) -> str:
-    """Return the field that holds the label, if a task's own data cannot be taken for it; nothing if there is none."""
+    """Return the field that holds the label, or nothing; refuse a field that could also be the task's own data."""
     # Fields before the id are data, those after it are controls, where a row is as Label Studio wrote it.
     before_id: set[str] = set()
     after_id: set[str] = set()
@@ -85,7 +85,7 @@ def _find_control(rows: list[Row], layouts: set[tuple[str, ...]], bare: set[str]
 
 
 def _refuse_regions(rows: list[Row], control: str) -> None:
-    """Raise a `Problem` if a control has several answers, a list in these formats, with the same choice twice."""
+    """Raise a `Problem` if an annotation holds the same choice twice: only regions, listed flat here, can do so."""
     repeated = []
     for row in rows:
         answer = row.get(control)

@@ -1,4 +1,4 @@
-"""The annotations of a JSON export, which has tasks with their data and, apart from it, their annotations."""
+"""Read the annotations of a JSON export, whose tasks keep their data and their annotations apart."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from helpers.problems import Problem
 
 
 def read_tasks(tasks: list[dict[str, Any]], image_key: str, label_control: str) -> pd.DataFrame:
-    """Return each annotation, and each task that has none."""
+    """Return a row for each annotation, and one for each task without annotations."""
     data = [task["data"] for task in tasks]
     key = find_image_key(data, set().union(*data), image_key)
     control = _find_control(tasks, label_control)
@@ -22,6 +22,7 @@ def read_tasks(tasks: list[dict[str, Any]], image_key: str, label_control: str) 
         if not task["annotations"]:
             rows.append((image, number, Outcome.NOT_ANNOTATED, (), None, None, None, False))
         for entry in task["annotations"]:
+            # A choice that belongs to a region is no label of the whole image.
             choices = [choice for choice in _choices(entry) if choice["from_name"] == control]
             picks = picks_of([choice["value"] for choice in choices if not _in_region(choice)])
             outcome = Outcome.ANSWERED if picks else Outcome.EMPTY
