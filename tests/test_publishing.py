@@ -314,7 +314,8 @@ def tree_of(workspace: Workspace) -> dict[str, bytes]:
     return {str(path.relative_to(workspace.root)): path.read_bytes() for path in files}
 
 
-@pytest.mark.parametrize("uncommitted", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("uncommitted", [False, True])
 def test_declining_gives_back_the_workspace_that_was_there(tiny, uncommitted):
     if uncommitted:
         Image.new("L", (8, 8), 200).save(tiny.root / "data/raw/light/mine.png")

@@ -44,6 +44,20 @@ def retrained(pristine, once) -> Workspace:
     return Workspace(once("retrained", make) / "demo")
 
 
+def test_a_round_goes_from_an_export_to_a_published_model(tiny):
+    result = retrain(tiny, "-p", "publish", "True", "-r", "publish_anyway", "eight images are few")
+    assert result.returncode == 0, result.stderr[-3000:]
+    merged = [path for path in (tiny.root / "data/raw").glob("*/*.png") if int(path.stem) >= 24]
+    assert {path.name: path.parent.name for path in merged} == {
+        f"{number}.png": ("dark", "light")[number % 2] for number in range(24, 32)
+    }
+    message = tiny.git("log", "-1", "--format=%B", "origin/main")
+    assert message.startswith("Retrain: images 8 added, 0 moved, 0 left out")
+    assert "is pushed to `main` of `origin`" in shown(tiny, "end")
+    assert json.loads((tiny.root / "evaluation/decision.json").read_text())["sentence"] in message
+
+
+@pytest.mark.slow
 def test_the_round_is_merged_trained_and_decided(retrained):
     rows = json.loads((retrained.root / "extra-data/annotations.json").read_text())
     given: dict[str, set[str]] = {}
@@ -62,11 +76,13 @@ def test_the_round_is_merged_trained_and_decided(retrained):
     assert leaked[0]["images"] == 0
 
 
+@pytest.mark.slow
 def test_what_dvc_says_is_seen_in_the_notebook_with_a_line_per_epoch(retrained):
     assert shown(retrained, "retrain").count("epoch ") == 8
     assert "The model was trained anew." in shown(retrained, "retrain")
 
 
+@pytest.mark.slow
 def test_nothing_is_committed_unasked(retrained):
     assert retrained.git("log", "--format=%s", "origin/main..HEAD") == ""
     changed = {line[3:] for line in retrained.git("status", "--porcelain").splitlines()}
@@ -74,6 +90,7 @@ def test_nothing_is_committed_unasked(retrained):
     assert not any(path.startswith(("helpers", "notebooks", "params")) for path in changed)
 
 
+@pytest.mark.slow
 def test_no_cell_warns(retrained):
     notebook = nbformat.read(retrained.root / "out.ipynb", as_version=4)
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
@@ -96,6 +113,7 @@ def test_running_it_again_from_another_folder_trains_nothing_and_says_so(retrain
     assert (status(workspace), (workspace.root / MODEL).stat().st_mtime_ns) == before
 
 
+@pytest.mark.slow
 def test_declining_says_so_and_ends_the_run_without_an_error_whatever_else_is_wrong(retrained, tmp_path):
     workspace = copy_of(retrained, tmp_path / "declined")
     model = workspace.read_at("HEAD", MODEL)

@@ -501,6 +501,7 @@ def test_uvicorn_serves_the_workspace_around_the_working_directory(pristine):
             process.terminate()
 
 
+@pytest.mark.slow
 def test_outside_a_workspace_uvicorn_ends_with_a_sentence(tmp_path, pristine, run):
     app = ("--factory", "helpers.label_studio.backend:make_backend")
     result = run(sys.executable, "-m", "uvicorn", *app, "--app-dir", pristine, cwd=tmp_path)

@@ -51,6 +51,7 @@ def test_sends_the_pictures_when_it_is_told_to(sample, server, label_studio):
     assert label_studio.personal_access_token not in (sample.root / "out.ipynb").read_text()
 
 
+@pytest.mark.slow
 def test_says_which_settings_it_needs(sample, monkeypatch):
     monkeypatch.setenv("LABEL_STUDIO_URL", "")
     monkeypatch.setenv("LABEL_STUDIO_API_KEY", "")
