@@ -146,8 +146,11 @@ def run(workspace: Workspace, command: Sequence[str]) -> None:
 
     decided = (root / DECISION).exists() and (root / DECISION).stat().st_mtime >= started
     decision = _read_json(root / DECISION) if decided else {}
-    outputs = [output for cell in _read_json(root / record["report"]).get("cells", []) for output in cell["outputs"]]
-    errors = [output["evalue"].partition("\n")[0] for output in outputs if output["output_type"] == "error"]
+    errors = []
+    for cell in _read_json(root / record["report"]).get("cells", []):
+        for output in cell.get("outputs", []):  # text has none
+            if output["output_type"] == "error":
+                errors.append(output["evalue"].partition("\n")[0])
     record["verdict"] = " ".join(filter(None, [decision.get("sentence"), *errors]))
 
     # An accepted model that was not pushed, or a run that was killed, costs no training: the next run goes on there.

@@ -122,6 +122,17 @@ def test_a_training_is_not_told_the_backends_password(root, serve):
     assert "BACKEND_PASSWORD" not in log
 
 
+def test_the_verdict_names_the_errors_of_the_report(root, serve):
+    error = {"output_type": "error", "ename": "Problem", "evalue": "There is no export.\n  - here", "traceback": []}
+    cells = [{"cell_type": "markdown"}, {"cell_type": "code", "outputs": [{"output_type": "stream"}, error]}]
+    report = json.dumps({"cells": cells})
+    backend = serve(root, command(f"pathlib.Path(sys.argv[-1]).write_text({report!r}); sys.exit(1)"), **ON)
+    backend.post("/webhook", json=BUTTON, auth=RIGHT)
+    wait_until(lambda: training(backend)["state"] != "running")
+    assert training(backend)["run"]["verdict"] == "There is no export."
+    assert training(backend)["run"]["exit_code"] == 1
+
+
 def test_a_training_outlives_its_starter_and_keeps_others_out_until_its_last_process_ends(root, run):
     code = "pathlib.Path('ids').write_text(f'{os.getpid()} {os.getppid()}'); time.sleep(100)"
     start = f"""
@@ -264,8 +275,10 @@ def test_an_accepted_model_that_could_not_be_pushed_is_published_by_the_next_sta
 @pytest.mark.slow
 @pytest.mark.parametrize("accepted", [True, False])
 def test_the_model_that_is_served_changes_when_the_new_one_is_accepted_and_only_then(sample, serve, accepted):
-    limits = [] if accepted else ["-p", "max_negative_flips", "-1.0"]
-    backend = serve(sample.root, notebook_command("extra-data/annotations.json") + limits, **ON)
+    if not accepted:
+        policy = sample.root / "params.yaml"
+        policy.write_text(policy.read_text().replace("max_negative_flips: 0.05", "max_negative_flips: 0.0"))
+    backend = serve(sample.root, notebook_command("extra-data/annotations.json"), **ON)
     before, model = backend.post("/setup", auth=RIGHT).json(), (sample.root / MODEL).read_bytes()
     head = sample.commit_of("HEAD")
     backend.post("/webhook", json=BUTTON, auth=RIGHT)
