@@ -11,7 +11,7 @@ FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"})
 MODES = {"rgb": "RGB", "grey": "L"}
 
-# Pillow warns of pictures that are refused here, or that do no harm. `catch_warnings` is not made for threads.
+# Pillow warns of pictures that are refused here, or are harmless. `catch_warnings` is not safe in threads.
 warnings.filterwarnings("ignore", module="PIL")
 
 # Errors of Pillow and its decoders on files that are broken, truncated, huge or no pictures at all.
@@ -19,13 +19,7 @@ UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, UnidentifiedImageError
 
 
 def open_image(file: str | PathLike[str] | BinaryIO) -> Image.Image:
-    """Open a picture without decoding its pixels.
-
-    Raises
-    ------
-    OSError, ValueError, DecompressionBombError
-        All of them in `UNREADABLE`: the file has none of `FORMATS`, or more pixels than Pillow's ``MAX_IMAGE_PIXELS``.
-    """
+    """Open a picture without decoding its pixels; one that is none of `FORMATS`, or too large, raises `UNREADABLE`."""
     image = Image.open(file, formats=FORMATS)
     if Image.MAX_IMAGE_PIXELS and image.width * image.height > Image.MAX_IMAGE_PIXELS:
         image.close()
@@ -34,13 +28,13 @@ def open_image(file: str | PathLike[str] | BinaryIO) -> Image.Image:
 
 
 def read_upright(file: str | PathLike[str] | BinaryIO, size: int) -> Image.Image:
-    """Decode a picture upright and at least `size` pixels wide, if it is; raise one of `UNREADABLE` if it cannot be.
+    """Decode a picture upright, at least `size` pixels wide unless it is smaller; raise one of `UNREADABLE` if it
+    fails.
 
-    Transparent parts show white, as on a page. The pixels behind them mean nothing: in many files they are all black,
-    as the drawing is.
+    Transparent parts become white: the pixels behind them are arbitrary, and often black like the drawing itself.
     """
     with open_image(file) as image:
-        # JPEG decoders scale down for nothing; twice the size leaves enough for a smooth resize.
+        # JPEG decoders scale down at no cost; twice the size leaves enough for a smooth resize.
         image.draft(None, (2 * size, 2 * size))
         upright = ImageOps.exif_transpose(image)
     if upright.mode.startswith("I;16"):  # Pillow would clip it to 0..255
@@ -55,7 +49,7 @@ def read_upright(file: str | PathLike[str] | BinaryIO, size: int) -> Image.Image
 
 
 def to_pixels(image: Image.Image, size: int, colour: str) -> np.ndarray:
-    """Turn a picture into a square as the classifier sees it: uint8 [size, size, 3 or 1], by `colour` (rgb, grey)."""
+    """Turn a picture into the classifier's square: uint8 [size, size, 3 or 1], for `colour` rgb or grey."""
     square = image.convert(MODES[colour]).resize((size, size), Image.Resampling.BILINEAR, reducing_gap=2.0)
     return np.asarray(square, dtype=np.uint8).reshape(size, size, -1)
 

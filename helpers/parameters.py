@@ -1,4 +1,4 @@
-"""What a notebook is told from outside: its parameters, and the files that they name."""
+"""The parameters of a notebook, and the files that they name."""
 
 import ast
 from collections.abc import Callable, Mapping
@@ -8,27 +8,20 @@ from typing import Any
 from helpers.problems import Problem
 from helpers.workspace import EXTRA
 
-INJECTED = "# Parameters\n"  # how papermill begins the cell that it adds
+INJECTED = "# Parameters\n"  # papermill begins the cell that it adds with this
 
 
 def check_parameters(namespace: Mapping[str, Any]) -> None:
-    """See that each parameter exists and has its type: papermill only warns of unknown names, and guesses types.
+    """Check that each parameter exists and has its type: papermill only warns of unknown names, and guesses types.
 
-    Parameters
-    ----------
-    namespace : mapping
-        ``globals()`` of the notebook. A parameter is what a cell run so far declared as ``name: type = value``.
-
-    Raises
-    ------
-    Problem
-        Every parameter that does not exist or has the wrong type, with its name.
+    `namespace` is ``globals()`` of the notebook. Cells that have run declare parameters as ``name: type = value``. A
+    `Problem` names every parameter that does not exist or has the wrong type.
     """
     declared, injected = {}, []
     for source in namespace["In"]:
         try:
             statements = ast.parse(source).body
-        except SyntaxError:  # somebody tried something out in another cell
+        except SyntaxError:  # an experiment in another cell
             continue
         for statement in statements:
             if isinstance(statement, ast.AnnAssign):
@@ -52,28 +45,14 @@ def check_parameters(namespace: Mapping[str, Any]) -> None:
 
 
 def find_export(export: str, root: Path) -> Path:
-    """Find the file that the parameter `export` means.
-
-    It is looked for where the command was typed, then at the root of the workspace, then in its ``extra-data``.
-
-    Raises
-    ------
-    Problem
-        It is in none of these places; all are named.
-    """
+    """Find the file `export`: in the current folder, at the root of the workspace, or in its ``extra-data``."""
     folders = [Path.cwd(), root, root / EXTRA]
     advice = "Export the labels from Label Studio, for example as JSON-MIN, or give the address of the project."
     return _find(export, folders, Path.is_file, advice)
 
 
 def find_images(images: str, root: Path) -> Path:
-    """Find the folder that the parameter `images` means: where the command was typed, then at the root.
-
-    Raises
-    ------
-    Problem
-        It is in neither place; both are named.
-    """
+    """Find the folder `images`: in the current folder, or at the root of the workspace."""
     return _find(images, [Path.cwd(), root], Path.is_dir, "`images` is the folder of the labelled pictures.")
 
 

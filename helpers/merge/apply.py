@@ -1,4 +1,4 @@
-"""Carry out a merge plan, so that it is done as a whole or, as far as anyone can see, not at all."""
+"""Carry out a merge plan: as a whole or, as far as anyone can see, not at all."""
 
 import hashlib
 import os
@@ -21,25 +21,21 @@ from helpers.progress import progress_bar
 def apply_merge(
     plan: pd.DataFrame, raw: Path, lineage: Path, export_sha256: str, *, hashes: Path | None = None
 ) -> None:
-    """Carry out a plan: copy and move the images, and record where they came from.
+    """Carry out a plan: copy and move the images, and record their origin. A class without images loses its folder.
 
-    Steps that can fail come first: every copy is made and checked in ``.merge`` beside `raw`. All others are renames:
-    images move, `lineage` is replaced, the copies come in. Killed at any instant, the same call reaches the same end,
-    and so does a plan made anew: it finds moves that `lineage` does not know, and images that only `lineage` knows.
-    No image is ever half written or gone.
+    Steps that can fail come first: every copy is made and checked in ``.merge`` beside `raw`. The rest is renaming:
+    images move, `lineage` is replaced, the copies come in. After a kill at any instant, the same call reaches the same
+    end, and so does a new plan: it finds moves that `lineage` lacks and images that only `lineage` has. No image is
+    ever half written or gone.
 
     Parameters
     ----------
-    plan : DataFrame
-        From `helpers.merge.plan.plan_merge`.
-    raw : Path
-        The training set. A class that loses its last image loses its folder.
     lineage : Path
-        The file to record the merge in, see `helpers.merge.lineage`; made if it does not exist.
+        The record to extend, see `helpers.merge.lineage`; made if it does not exist.
     export_sha256 : str
         Of the export that the plan was made from.
     hashes : Path, optional
-        Learns the hashes of the copies, see `helpers.merge.hashing.HashCache`.
+        The file of the `helpers.merge.hashing.HashCache` that learns the hashes of the copies.
 
     Raises
     ------
@@ -58,14 +54,14 @@ def apply_merge(
     try:
         _stage(adds, staging, cache)
         part.write_text(format_lineage(record), encoding="utf-8", newline="\n")
-        # From here on all is renaming: it takes no room, and never writes through a link into DVC's cache.
+        # All further steps rename: that takes no room, and never writes through a link into DVC's cache.
         for folder in {class_of(step.destination) for step in moves}:
             (raw / folder).mkdir(exist_ok=True)
         for step in moves:
             (raw / step.previous).replace(raw / step.destination)
         _remove_empty_folders(raw)
         part.replace(lineage)
-        # A class that is new comes in as a folder, with all its images.
+        # A new class comes in as a folder with all its images.
         new = {entry.name for entry in staging.iterdir() if not (raw / entry.name).exists()}
         for folder in new:
             (staging / folder).replace(raw / folder)
@@ -83,10 +79,10 @@ def apply_merge(
 
 
 def _open_steps(plan: pd.DataFrame, raw: Path) -> list[Any]:
-    """Return the rows of a plan that are still to be carried out, if they can be."""
+    """Return the rows of a plan that remain to be carried out; raise a `Problem` if the plan is out of date."""
     columns = ["action", "source", "sha256", "destination", "previous"]
     steps: list[Any] = list(plan.loc[plan["action"].isin(CHANGES), columns].itertuples())
-    # An absolute path would replace `raw` in a join, and a link or `..` lead out of it.
+    # Refuse paths that leave `raw`: absolute ones, those through a link and those with `..`.
     folders = {(raw / name).parent for step in steps for name in (step.destination, step.previous) if name}
     stale = [
         f"{folder} is a link, or outside"
@@ -94,12 +90,13 @@ def _open_steps(plan: pd.DataFrame, raw: Path) -> list[Any]:
         if folder.resolve() != folder or not folder.is_relative_to(raw)
     ]
     present = set() if stale else set(list_files(raw))
+    # Find the steps that an interrupted merge has not done, and those that no longer fit the training set.
     remaining = []
     for step in [] if stale else steps:
         origin = raw / step.previous
         waits = step.action == "move" and origin.is_file() and sha256_of(origin) == step.sha256
         if step.destination in present:
-            # An interrupted merge has done this step; the same name for anything else was given since the plan.
+            # An interrupted merge has done this step, unless other content took the name since the plan.
             if waits or sha256_of(raw / step.destination) != step.sha256:
                 stale.append(f"{step.destination} is there already")
         elif step.action == "move" and not waits:
@@ -112,7 +109,7 @@ def _open_steps(plan: pd.DataFrame, raw: Path) -> list[Any]:
 
 
 def _stage(steps: Sequence[Any], staging: Path, cache: HashCache) -> None:
-    """Copy the images to be added into a fresh folder, where they lie as they will in the training set."""
+    """Copy the images to be added into a fresh folder, in the layout of the training set."""
     if staging.exists():
         shutil.rmtree(staging)
     staging.mkdir()

@@ -1,4 +1,4 @@
-"""Names of files: which of them an image of an export may have, which are safe, which are free."""
+"""File names: find the candidates for an image of an export, and give names that are safe and free."""
 
 import html
 import os
@@ -13,30 +13,24 @@ from unicodedata import normalize
 
 UPLOAD = re.compile(r"/data/upload/(?:(\d+)/)?[^/]+$")
 PREFIX = re.compile(r"^[0-9a-f]{8}-")
-# Django cuts the path of an upload to 100 characters, and lets its stem end with `_` and seven random ones.
+# Django cuts the path of an upload to 100 characters, and ends its stem with `_` and seven random ones.
 LONGEST_UPLOAD = 100
 CUT_NAME = re.compile(r"(.+)_[A-Za-z0-9]{7}(\.\w+)")
 PLAIN = re.compile(r"[-.A-Za-z0-9_]+")
 
 LONGEST_NAME = 255  # bytes; file systems take no more
-# Windows or macOS refuse these as names or take them for others: data sets travel.
+# Windows or macOS refuse or change these names, and data sets travel between systems.
 UNSAFE_NAME = re.compile(r'^[\s.]|[\s.]$|[<>:"/\\|?*]|^(con|prn|aux|nul|com[\d¹²³]|lpt[\d¹²³])(\.|$)', re.IGNORECASE)
 
 
 class ImageFiles:
-    """The files below a folder, by the names that an export may give them.
-
-    Parameters
-    ----------
-    folder : Path
-        Searched at any depth. Links to folders are not followed.
-    """
+    """The files below a folder, at any depth, by the names that an export may give them."""
 
     def __init__(self, folder: Path) -> None:
         root = folder.absolute()
         self._files = [(path, f"{root}/{path}") for path in list_files(root)]
-        self._stored: dict[str, list[str]] = defaultdict(list)  # by the name that Label Studio stores an upload under
-        self._respelled: dict[str, list[str]] = defaultdict(list)  # the same, had the accents been written differently
+        self._stored: dict[str, list[str]] = defaultdict(list)  # by the name under which Label Studio stores an upload
+        self._respelled: dict[str, list[str]] = defaultdict(list)  # the same, with accents in either form of Unicode
         for path, file in self._files:
             name = path.rpartition("/")[2]
             self._stored[stored_name(name)].append(file)
@@ -47,7 +41,7 @@ class ImageFiles:
     def find(self, image: str, file: str) -> list[str]:
         """Find the files that a row of `helpers.labels.read_export` may stand for, as absolute paths.
 
-        Names cannot tell several files apart: their content has to.
+        If several files fit, only their content can tell whether they are the same image.
         """
         upload = UPLOAD.search(image)
         if not upload:
@@ -59,7 +53,7 @@ class ImageFiles:
         return self._find_cut(name) if len(f"upload/{upload[1]}/{file}") == LONGEST_UPLOAD else []
 
     def _find_path(self, path: str) -> list[str]:
-        """Find a storage path. It or the path on disk may have leading folders that the other one lacks."""
+        """Find a storage path. Either it or the path on disk may have leading folders that the other lacks."""
         path = normalize("NFC", path.replace("\\", "/").strip("/"))
         for paths in (self._paths, self._tails):
             if path in paths:
@@ -69,7 +63,7 @@ class ImageFiles:
         return self._paths.get(path, [])
 
     def _find_cut(self, name: str) -> list[str]:
-        """Find an upload whose name was cut: every longer name that begins and ends like it."""
+        """Find an upload whose name was cut: every longer name with the same beginning and suffix."""
         cut = CUT_NAME.fullmatch(name)
         if not cut:
             return []
@@ -88,7 +82,7 @@ class ImageFiles:
 
     @cached_property
     def _tails(self) -> dict[str, list[str]]:
-        """The files by the same paths, with one or more leading folders taken off."""
+        """The files by the same paths without one or more leading folders."""
         tails: dict[str, list[str]] = defaultdict(list)
         for path, files in self._paths.items():
             while path := path.partition("/")[2]:
@@ -101,11 +95,11 @@ class ImageFiles:
 
 
 def stored_name(name: str) -> str:
-    """Give a file name the form that Label Studio stores an upload under, without the prefix.
+    """Give a file name the form in which Label Studio stores an upload, without the prefix.
 
     Django 5 does the same in ``MultiPartParser.sanitize_file_name`` and then in ``get_valid_filename``.
     """
-    if PLAIN.fullmatch(name):  # nearly all are; the rest takes ten times as long
+    if PLAIN.fullmatch(name):  # true of nearly all names; the steps below take ten times as long
         return name
     basename = html.unescape(name).replace("\\", "/").rpartition("/")[2]
     return re.sub(r"[^-\w.]", "", basename.rstrip().replace(" ", "_"))
@@ -117,15 +111,15 @@ def is_safe(name: str) -> bool:
 
 
 def fold(name: str) -> str:
-    """Return one spelling for all names that some file systems take for the same."""
+    """Return one spelling for all names that some file systems treat as equal."""
     return name.lower() if name.isascii() else normalize("NFC", name).casefold()
 
 
 def free_name(folder: str, file: str, sha256: str, taken: Mapping[str, str]) -> str:
-    """Find a name in a folder for an image, as near to that of its file as is safe and free.
+    """Return ``folder/name`` for an image: the safe and free name that is nearest to that of its file.
 
-    The `sha256` tells the image from others of the same name. `taken` has names as `fold` writes them, each with the
-    SHA-256 of the image that it is for. Returns ``folder/name``.
+    `sha256` tells the image from others of the same name. `taken` maps names, as `fold` writes them, to the SHA-256 of
+    their images.
     """
     stem, _, suffix = stored_name(normalize("NFC", file.rpartition("/")[2])).rpartition(".")
     stem = stem.strip(".").encode()[: LONGEST_NAME - 50].decode(errors="ignore")

@@ -1,4 +1,4 @@
-"""Hash files and check that they are pictures, many at a time, and remember their hashes from run to run."""
+"""Hash files, check that they are pictures, and remember the hashes from run to run."""
 
 import hashlib
 import io
@@ -15,8 +15,8 @@ import orjson
 from helpers.decode import SUFFIXES, UNREADABLE, open_image
 from helpers.progress import progress_bar
 
-SMALL_FILE, LARGEST_FILE = 100_000, 1 << 30  # bytes; a file is read in one go
-LARGEST_CACHE = 1 << 28  # bytes, some 2.5 million files; then it begins anew
+SMALL_FILE, LARGEST_FILE = 100_000, 1 << 30  # bytes; each file is read as a whole
+LARGEST_CACHE = 1 << 28  # bytes, some 2.5 million files; a larger cache starts again, empty
 
 
 def sha256_of(file: str | os.PathLike[str]) -> str:
@@ -41,7 +41,7 @@ def size_of(file: str) -> int:
 
 
 def examine_image(file: str, size: int) -> tuple[str, str]:
-    """Return the SHA-256 of a file of `size_of` bytes and the reason why it is no picture; one of the two is empty."""
+    """Return the SHA-256 of an image file and the reason why it is no picture; one of the two is empty."""
     try:
         if not 0 <= size <= LARGEST_FILE:
             raise ValueError("it is no file, a link to none, or larger than 1 GiB")
@@ -56,7 +56,7 @@ def examine_image(file: str, size: int) -> tuple[str, str]:
 
 def map_files(function: Callable[[str, int], Any], files: Sequence[tuple[str, int]], description: str) -> list[Any]:
     """Call a function with every file and its size in bytes; a bar shows the progress."""
-    # Threads that read small files only wait for each other: the interpreter takes the time, not the disk.
+    # Threads do not help with small files: the interpreter, which they share, takes longer than the disk.
     small = sum(size for _, size in files) < SMALL_FILE * len(files)
     results = []
     with progress_bar(len(files), description) as bar, ThreadPoolExecutor() as pool:
@@ -67,15 +67,11 @@ def map_files(function: Callable[[str, int], Any], files: Sequence[tuple[str, in
 
 
 class HashCache:
-    """SHA-256 by inode, size and time of modification, from which DVC, too, tells whether a file changed.
+    """SHA-256 of files by inode, size and time of modification, by which DVC, too, recognises a changed file.
 
-    A file that was modified no earlier than the cache was written is taken for unknown, since two modifications within
-    one tick of the clock leave the same time (https://git-scm.com/docs/racy-git).
-
-    Parameters
-    ----------
-    file : Path or None
-        Where `save` keeps it. If it is not there, damaged or None, no file is known.
+    A file that was modified no earlier than the cache was written counts as unknown: two modifications within one tick
+    of the clock leave the same time (https://git-scm.com/docs/racy-git). `file` is where `save` writes; without it, or
+    if it is damaged, the cache starts empty.
     """
 
     def __init__(self, file: Path | None) -> None:
@@ -91,16 +87,16 @@ class HashCache:
                 self._known, self._written = known, status.st_mtime_ns
 
     def get(self, status: os.stat_result) -> str:
-        """Return the SHA-256 of the file that has this status, hexadecimal; empty if it is not known."""
+        """Return the hexadecimal SHA-256 of the file with this status; empty if it is unknown."""
         return self._known.get(_key(status), "") if status.st_mtime_ns < self._written else ""
 
     def put(self, status: os.stat_result, sha256: str) -> None:
-        """Note the hash of a file that had this status before it was read, or after it was written."""
+        """Note the hash of a file. Take its status before reading it, or after writing it."""
         self._known[_key(status)] = sha256
         self._changed = True
 
     def save(self) -> None:
-        """Write the cache to its file, if there is news and room."""
+        """Write the cache to its file, if it has changed and there is room on the disk."""
         if self._file is None or not self._changed:
             return
         part = self._file.with_name(f"{self._file.name}.part")
@@ -122,19 +118,10 @@ def hash_files(
     cache: HashCache,
     description: str,
 ) -> dict[str, tuple[str, str]]:
-    """Hash files, and read only those that the cache does not know.
+    """Return the SHA-256 and the problem of each file by path; one of the two is empty. Only unknown files are read.
 
-    Parameters
-    ----------
-    files : mapping of str to stat_result or None
-        Paths, each with its `status_of`.
-    read : callable
-        Takes and returns the same as `examine_image`. The cache learns each hash that it returns without a problem.
-
-    Returns
-    -------
-    dict of str to tuple of str
-        By path: the SHA-256 and the problem, of which one is empty.
+    `files` has the `status_of` each path. `read` takes and returns the same as `examine_image`; the cache learns each
+    hash that it returns without a problem.
     """
     results = {file: (cache.get(status) if status else "", "") for file, status in files.items()}
     unknown = [(file, status.st_size if status else -1) for file, status in files.items() if not results[file][0]]

@@ -1,4 +1,4 @@
-"""Where the images of the training set come from: ``data/labels.csv``."""
+"""The record of where the images of the training set come from: ``data/labels.csv``."""
 
 from collections.abc import Iterable, Sequence
 from io import BytesIO
@@ -13,18 +13,13 @@ HEADER = ",".join(COLUMNS).encode()
 
 
 def read_lineage(file: Path | None) -> pd.DataFrame:
-    """Read the record of all merges: the images that came from labelling.
-
-    Parameters
-    ----------
-    file : Path or None
-        ``data/labels.csv``. If there is none, nothing was merged yet.
+    """Read the record of all merges: the images that came from labelling. No file means no merges yet.
 
     Returns
     -------
     DataFrame
-        A row per image, sorted by ``file``, its path relative to data/raw: ``label``, ``sha256``, the ``task`` and the
-        ``annotators`` who chose the label, separated by spaces, ``updated_at`` (UTC), ``export_sha256`` and
+        A row per image, sorted by ``file``, its path relative to data/raw: ``label``, ``sha256``, ``task``, the
+        ``annotators`` who chose the label (separated by spaces), ``updated_at`` (UTC), ``export_sha256`` and
         ``by_model`` (bool). All others are str.
 
     Raises
@@ -39,24 +34,24 @@ def read_lineage(file: Path | None) -> pd.DataFrame:
 
 
 def parse_lineage(content: bytes | None) -> pd.DataFrame:
-    """Return the table of `read_lineage` from the bytes of its file; None is no file."""
+    """Return the table of `read_lineage` from the bytes of its file, or an empty one from None."""
     table = pd.read_csv(BytesIO(content or HEADER), dtype=str, keep_default_na=False)[COLUMNS]
     dates = pd.to_datetime(table["updated_at"], utc=True, format="ISO8601")
     return table.assign(updated_at=dates, by_model=table["by_model"] == "True")
 
 
 def count_changes(before: pd.DataFrame, after: pd.DataFrame) -> tuple[int, int]:
-    """Count the images that only the later of two lineages has, and those whose label changed."""
+    """Count the images that only the later lineage has, and those whose label changed."""
     known, labels = (lineage.drop_duplicates("sha256").set_index("sha256")["label"] for lineage in (before, after))
     common = labels.index.intersection(known.index)
     return len(labels) - len(common), int(labels[common].ne(known[common]).sum())
 
 
 def extend_lineage(lineage: pd.DataFrame, plan: pd.DataFrame, export_sha256: str) -> pd.DataFrame:
-    """Record a merge plan, made from the export of that SHA-256, in place of older rows for the same content.
+    """Record a merge plan in a lineage, in place of older rows for the same content.
 
-    Images that the plan adds or moves are recorded, and those that it keeps if their label was confirmed since: exports
-    from before that must not correct it any more.
+    The record gets the images that the plan adds or moves. It also gets those that the plan keeps if their label was
+    confirmed since: earlier exports must not correct these any more. `export_sha256` is that of the export of the plan.
     """
     known_since = lineage.drop_duplicates("sha256").set_index("sha256")["updated_at"].reindex(plan["sha256"])
     confirmed = plan["action"].eq("keep") & plan["updated_at"].gt(known_since.array)
@@ -73,7 +68,7 @@ def extend_lineage(lineage: pd.DataFrame, plan: pd.DataFrame, export_sha256: str
 
 
 def format_lineage(lineage: pd.DataFrame) -> str:
-    """Return the text of the file that `read_lineage` reads. The same rows give the same text."""
+    """Return the text of the file that `read_lineage` reads; the same rows give the same text."""
     dates = lineage["updated_at"].dt.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     return lineage.assign(updated_at=dates).to_csv(index=False, lineterminator="\n")
 

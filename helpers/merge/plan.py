@@ -1,6 +1,6 @@
-"""Plan what becomes of labelled images in the training set; `helpers.merge.apply` carries it out.
+"""Plan the merge of labelled images into the training set; `helpers.merge.apply` carries it out.
 
-Content alone decides what an image is: files of the same bytes are one image, whatever they are called.
+Content alone identifies an image: files of the same bytes are one image under any name.
 """
 
 import difflib
@@ -31,14 +31,14 @@ def plan_merge(
     new_classes: Collection[str] = (),
     on_problem: str = "stop",
 ) -> pd.DataFrame:
-    """Plan what becomes of each image of an export. Nothing on disk is changed but `hashes`.
+    """Plan the merge of each image of an export into the training set. Only the file `hashes` is written.
 
     Parameters
     ----------
     labels : DataFrame
         From `helpers.labels.read_export`.
     images : Path
-        The folder that holds the images that were labelled, at any depth.
+        The folder of the labelled images, searched at any depth.
     raw : Path
         The training set, a folder per class.
     lineage : Path, optional
@@ -46,7 +46,7 @@ def plan_merge(
     hashes : Path, optional
         The file of a `helpers.merge.hashing.HashCache`: the next plan reads only images that changed.
     new_classes : collection of str
-        Labels that are welcome although `raw` has no such class yet.
+        Labels that may become new classes.
     on_problem : {'stop', 'skip'}
         Whether a problem ends the run, or the images concerned are left out.
 
@@ -55,26 +55,19 @@ def plan_merge(
     DataFrame
         The rows of `labels` and, all of them str:
 
-        ``source``
-            Absolute path of the image; empty where there is none, or no telling which.
-        ``sha256``
-            Of its content.
-        ``action``
-            ``add`` copies it into its class. ``move``: its label was corrected, the copy in the old class goes to the
-            new one. ``keep``: the training set stays as it is. ``leave out``: the same, for the reason given.
-        ``destination``
-            Where the image lies after the merge, relative to `raw`; empty where it is left out.
-        ``previous``
-            Where an image that moves lies before, relative to `raw`.
-        ``reason``
-            A person's sentence.
+        - ``source``: absolute path of the image; empty if there is none, or if it is ambiguous.
+        - ``sha256``: of its content.
+        - ``action``: ``add`` copies the image into its class; ``move`` takes it from the class of its former label to
+          that of its corrected one; ``keep`` and ``leave out`` change nothing.
+        - ``destination``: the place of the image after the merge, relative to `raw`; empty if it is left out.
+        - ``previous``: the place of an image before it moves, relative to `raw`.
+        - ``reason``: a sentence that explains the action.
 
     Raises
     ------
     Problem
-        A folder does not exist. Unless they are skipped, also: labelled images without a file, with several different
-        ones, or with one that is no picture; labels that cannot name a folder, that differ from another one in nothing
-        but case, or that are no class yet.
+        A folder does not exist. Unless problems are skipped, also: a labelled image has no file, several different
+        files or one that is no picture; a label cannot name a folder, differs from another only in case, or is new.
     """
     require_choice("on_problem", on_problem, ON_PROBLEM)
     if missing := [str(folder) for folder in (images, raw) if not folder.is_dir()]:
@@ -83,6 +76,7 @@ def plan_merge(
             missing,
             "`images` is where the labelled images are. `dvc pull` fetches data/raw; for a first round make it, empty.",
         )
+    # Find the files of each image, and hash them and the images of the training set that may equal them.
     known = ImageFiles(images)
     found = [known.find(image, file) for image, file in zip(labels["image"], labels["file"], strict=True)]
     files = {file: status_of(file) for file in chain.from_iterable(found)}
@@ -91,6 +85,7 @@ def plan_merge(
     examined = hash_files(files, examine_image, cache, "Reading images")
     cache.save()
 
+    # Settle the file of each image, find the problems, and decide.
     plan = _choose_files(labels.reset_index(drop=True), found, examined)
     refused, advice = _refuse_labels(set(plan["label"].dropna()), raw, new_classes)
     if on_problem == "stop":
@@ -103,13 +98,7 @@ def plan_merge(
 
 
 def count_classes(plan: pd.DataFrame, raw: Path) -> pd.DataFrame:
-    """Count the images of each class before and after a merge, from its plan and the training set before it.
-
-    Returns
-    -------
-    DataFrame
-        Index ``label``, sorted; columns ``before`` and ``after`` (int).
-    """
+    """Count the images of each class, columns ``before`` and ``after`` a merge, from the plan and `raw` before it."""
     images = pd.Series(_list_images(raw), dtype=object)
     changes = plan[plan["action"].isin(CHANGES) & ~plan["destination"].isin(images)]
     counts = {
@@ -122,11 +111,11 @@ def count_classes(plan: pd.DataFrame, raw: Path) -> pd.DataFrame:
 
 
 def _read_training_set(raw: Path, sizes: Collection[int], cache: HashCache) -> tuple[list[str], dict[str, list[str]]]:
-    """Return the names of all images, and those of one of these sizes by their SHA-256."""
+    """Return the names of all images and, by SHA-256, the names of those that have one of these sizes."""
     files = {name: status_of(f"{raw}/{name}") for name in _list_images(raw)}
     if broken := [name for name, status in files.items() if not status]:
         raise Problem(f"Files in {raw} cannot be read.", broken, "They are links to nothing: try `dvc checkout`.")
-    # Files of different sizes differ: most need not be read.
+    # Files of different sizes differ, so most need not be read.
     similar = {f"{raw}/{name}": status for name, status in files.items() if status and status.st_size in sizes}
     hashes = hash_files(similar, lambda file, _: (sha256_of(file), ""), cache, "Reading the training set")
     held = defaultdict(list)
@@ -138,7 +127,7 @@ def _read_training_set(raw: Path, sizes: Collection[int], cache: HashCache) -> t
 def _choose_files(
     labels: pd.DataFrame, found: Sequence[Sequence[str]], examined: Mapping[str, tuple[str, str]]
 ) -> pd.DataFrame:
-    """Add to each row its ``source`` and ``sha256`` and, where there is a label, the ``problem`` with them."""
+    """Add ``source``, ``sha256`` and, for images with a label, the ``problem`` with them to each row."""
     # Two paths in a storage are two files. On disk, one of them may have overwritten the other.
     claims = defaultdict(set)
     for image, file, files in zip(labels["image"], labels["file"], found, strict=True):

@@ -1,4 +1,4 @@
-"""Decide what becomes of each labelled image: tables in, table out, nothing on disk."""
+"""Decide the action for each labelled image: tables in, table out, no access to the disk."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -11,7 +11,7 @@ CHANGES = ["add", "move"]  # the actions that touch the training set
 
 
 class Placement(NamedTuple):
-    """The fate of an image, in the columns of `helpers.merge.plan.plan_merge`."""
+    """The action for an image, in the columns of `helpers.merge.plan.plan_merge`."""
 
     action: str
     destination: str = ""
@@ -22,24 +22,11 @@ class Placement(NamedTuple):
 def place_images(
     plan: pd.DataFrame, names: Sequence[str], held: Mapping[str, list[str]], lineage: pd.DataFrame
 ) -> pd.DataFrame:
-    """Decide row by row. Of several rows with the same content, the one that was updated last decides for all.
+    """Decide the `Placement` of each row of a plan. Of several rows with the same content, the latest decides for all.
 
-    Parameters
-    ----------
-    plan : DataFrame
-        The rows of `helpers.labels.read_export` and, all of them str: ``source``, ``sha256``, and the ``problem`` for
-        which an image with a label cannot be merged.
-    names : sequence of str
-        All images of the training set, relative to it.
-    held : mapping of str to list of str
-        By their SHA-256, those of them that may equal an image of `plan`.
-    lineage : DataFrame
-        From `helpers.merge.lineage.read_lineage`.
-
-    Returns
-    -------
-    DataFrame
-        For each row of `plan` the fields of a `Placement`.
+    `plan` has the rows of `helpers.labels.read_export` and, all str, ``source``, ``sha256`` and the ``problem`` that
+    keeps an image with a label out. `names` are all images of the training set, relative to it; `held` are the names of
+    those that may equal an image of the plan, by SHA-256. `lineage` is from `helpers.merge.lineage.read_lineage`.
     """
     # Content with several answers is left out. Of all other content, find the row that decides.
     disputes = _find_disputes(plan)
@@ -48,7 +35,7 @@ def place_images(
     known = lineage.drop_duplicates("sha256").set_index("sha256")[["file", "label", "updated_at"]]
     deciding = deciding.join(known.add_prefix("known_"), on="sha256")
 
-    # Also names that only the lineage has are taken: an interrupted merge moved their images on, or not yet in.
+    # Names that only the lineage has are taken, too: an interrupted merge may have moved their images only in part.
     taken = dict(zip(map(fold, known["file"]), known.index, strict=True)) | dict.fromkeys(map(fold, names), "")
     placed: dict[str, Placement] = {}
     decided_by: dict[str, Any] = {}
@@ -74,7 +61,7 @@ def place_images(
 
 
 def _find_disputes(plan: pd.DataFrame) -> dict[str, str]:
-    """Return the different answers to each picture that has several, by its SHA-256."""
+    """Return the differing answers to each picture that has several, by SHA-256."""
     answered = plan[plan["sha256"].ne("") & ~plan["status"].isin(["unlabelled", "skipped"])]
     answers = answered[["sha256", "label"]].drop_duplicates()["sha256"]
     sides = answered[answered["sha256"].isin(answers[answers.duplicated()])]
@@ -91,7 +78,7 @@ def _why_left_out(row: Any, disputes: Mapping[str, str]) -> str:
 
 
 def _place(row: Any, copies: Sequence[str], taken: Mapping[str, str]) -> Placement:
-    """Decide on an image with a label, by its `copies` in the training set and by the lineage's label for it."""
+    """Decide on an image with a label, from its copies in the training set and its label in the lineage."""
     corrected = isinstance(row.known_label, str) and row.known_label != row.label
     # A missing time is no later than any other.
     outdated = corrected and not row.updated_at >= row.known_updated_at

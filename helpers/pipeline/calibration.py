@@ -1,4 +1,4 @@
-"""Class probabilities: how good they are, and how sure they may be."""
+"""Judge class probabilities, and fit how sure they may be."""
 
 from collections.abc import Iterable
 
@@ -8,7 +8,7 @@ SMALLEST = float(np.finfo(np.float32).tiny)  # a probability that was rounded to
 
 
 def score(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-    """Cross-entropy `loss` in nats and `accuracy` of class probabilities [N, classes] against class numbers [N]."""
+    """Return the cross-entropy in nats and the accuracy of probabilities [N, classes] against class numbers [N]."""
     of_label = np.take_along_axis(probabilities, labels[:, None], axis=1).astype(np.float64)
     return {
         "loss": float(-np.log(of_label.clip(SMALLEST)).mean()),
@@ -17,7 +17,7 @@ def score(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:
 
 
 def temper(probabilities: np.ndarray, temperature: float) -> np.ndarray:
-    """Class probabilities [N, classes] as they would be if the logits were divided by `temperature`."""
+    """Return class probabilities [N, classes] as if the logits had been divided by `temperature`."""
     powers = (probabilities / probabilities.max(axis=1, keepdims=True)) ** (1 / temperature)
     return powers / powers.sum(axis=1, keepdims=True)
 
@@ -25,9 +25,9 @@ def temper(probabilities: np.ndarray, temperature: float) -> np.ndarray:
 def fit_temperature(probabilities: np.ndarray, labels: np.ndarray) -> float:
     """Find the temperature with which a confidence of 80 % means right 8 times in 10.
 
-    Temperature scaling (Guo et al. 2017, arXiv 1706.04599): the number that gives the labels the least cross-entropy.
-    Labels are smoothed by the weight of one image (Platt 1999), or a model that errs nowhere would be made ever surer.
-    It is within 0.01..100, and 1 if there are no images.
+    Temperature scaling (Guo et al. 2017, arXiv 1706.04599) minimises the cross-entropy of the labels. They are smoothed
+    by the weight of one image (Platt 1999), or a model without errors would be made ever surer. The result is within
+    0.01..100, and 1 without images.
     """
     if not len(labels):
         return 1.0
@@ -49,26 +49,15 @@ def fit_temperature(probabilities: np.ndarray, labels: np.ndarray) -> float:
 
 
 def cross_fit(probabilities: np.ndarray, labels: np.ndarray, sha256: Iterable[str]) -> np.ndarray:
-    """Give each half of the images the temperature that is fitted on the other half, to judge how sure a model is.
+    """Give each half of the images the temperature that is fitted on the other half, and return float64 [N, classes].
 
-    A model's own temperature was fitted on held-out images: on these it would look better than it is. The new fit
-    leaves no trace of it, and no prediction changes.
-
-    Parameters
-    ----------
-    probabilities : ndarray of float, shape (N, classes)
-    labels : ndarray of int, shape (N,)
-        -1 where an image takes no part in the fit.
-    sha256 : iterable of str
-        Of the image files, hexadecimal: an image's content decides in which half it is.
-
-    Returns
-    -------
-    ndarray of float64, shape (N, classes)
-        Rows sum to 1. Where one half has no images to fit on, the other keeps its probabilities.
+    A model's own temperature was fitted on held-out images and would flatter it there. The new fit replaces it and
+    changes no prediction. `probabilities` are [N, classes]; `labels` are class numbers [N], -1 for images that take no
+    part in the fit; `sha256` of the image files decides the halves. If one half has no images to fit on, the other
+    keeps its probabilities.
     """
     probabilities = probabilities.astype(np.float64)
-    # The last digit: the first ones decide which pictures are labelled at random, and those belong in both halves.
+    # Use the last digit: the first ones decide which pictures are labelled at random; both halves need some of those.
     half = np.array([int(digest[-1], 16) % 2 for digest in sha256], dtype=int)
     judged = np.empty_like(probabilities)
     for this in (0, 1):

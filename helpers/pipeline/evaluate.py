@@ -13,9 +13,9 @@ from helpers.problems import exit_on_problem
 
 
 def score_classes(actual: pd.Series, predicted: pd.Series) -> pd.DataFrame:
-    """Number of `images`, `precision`, `recall` and `f1` of each class that has images.
+    """Return the number of `images`, `precision`, `recall` and `f1` of each class that has images.
 
-    scikit-learn has the same as `precision_recall_fscore_support`, but its import would take two seconds.
+    scikit-learn's `precision_recall_fscore_support` does the same, but its import takes two seconds.
     """
     images = actual.value_counts().sort_index()
     called = predicted.value_counts().reindex(images.index, fill_value=0)
@@ -31,7 +31,7 @@ def score_classes(actual: pd.Series, predicted: pd.Series) -> pd.DataFrame:
 
 
 def main() -> None:
-    """Predict every held-out image and sum up, over all classes and class by class."""
+    """Predict every held-out image, and write the predictions and the metrics of all classes and of each."""
     classifier = load_classifier(Path(MODEL).read_bytes(), MODEL)
     classes = np.array(classifier.description.classes)
     index = read_table(Path(INDEX).read_bytes())

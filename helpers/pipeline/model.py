@@ -1,4 +1,4 @@
-"""The model file, and the predictions of the model in it."""
+"""The classifier, its predictions and its file."""
 
 import atexit
 import hashlib
@@ -52,25 +52,25 @@ class Description:
 
 @dataclass(frozen=True)
 class Classifier:
-    """A trained network with all that is needed to use it on pictures."""
+    """A trained network with everything that it needs to predict pictures."""
 
-    network: nn.Sequential  # logits from what `to_tensor` gives
+    network: nn.Sequential  # maps the output of `to_tensor` to logits
     description: Description
 
     @property
     def files(self) -> dict[str, bytes]:
-        """The files of which its ``.bentomodel`` consists, apart from BentoML's own."""
+        """The files in its ``.bentomodel``, except for BentoML's own."""
         text = json.dumps(asdict(self.description), indent=2, ensure_ascii=False) + "\n"
         return {WEIGHTS: save_tensors(self.network.state_dict()), DESCRIPTION: text.encode()}
 
     @property
     def version(self) -> str:
-        """Twelve hexadecimal digits that change when, and only when, weights or description do."""
+        """Twelve hexadecimal digits that change if, and only if, weights or description change."""
         return hashlib.sha256(b"".join(self.files.values())).hexdigest()[:12]
 
     @torch.inference_mode()
     def probabilities(self, pixels: np.ndarray) -> np.ndarray:
-        """Class probabilities, float32 [N, classes], of pictures: uint8 [N, image_size, image_size, channels]."""
+        """Return float32 [N, classes] for pictures uint8 [N, image_size, image_size, channels]."""
         self.network.eval()
         device = next(self.network.parameters()).device
         rows = [np.empty((0, len(self.description.classes)), np.float32)]
@@ -80,10 +80,10 @@ class Classifier:
         return np.concatenate(rows)
 
     def predict(self, folder: Path, files: Sequence[str]) -> pd.DataFrame:
-        """Class probabilities of picture files below `folder`: float32, index `file`, one column per class.
+        """Return the class probabilities of picture files below `folder`: float32, index `file`, one column per class.
 
-        Each is decoded as the pictures were that this classifier was trained on. A file that cannot be decoded raises
-        one of `helpers.decode.UNREADABLE`.
+        Files are decoded like the training images. One that cannot be decoded raises one of
+        `helpers.decode.UNREADABLE`.
         """
         about = self.description
 
@@ -113,7 +113,7 @@ def save_classifier(classifier: Classifier, path: Path) -> None:
 
 @cache
 def _import_bentoml() -> ModuleType:
-    """Import it with a store of its own: without these variables it fills the home folder and reports usage."""
+    """Import BentoML with a store of its own: by default it fills the home folder and reports usage."""
     home = tempfile.mkdtemp(prefix="bentoml-")
     atexit.register(shutil.rmtree, home, ignore_errors=True)
     os.environ.update(BENTOML_HOME=home, BENTOML_DO_NOT_TRACK="True")
@@ -121,7 +121,7 @@ def _import_bentoml() -> ModuleType:
 
 
 def _strip_times(exported: Path, path: Path) -> None:
-    """Copy an archive with its files in order of name and without times and owners."""
+    """Copy an archive with its files sorted by name, without times and owners."""
     with tarfile.open(exported) as source, tarfile.open(path, "w:xz") as target:
         for member in sorted(source, key=lambda member: member.name):
             if not member.isfile():
@@ -140,7 +140,7 @@ def load_classifier(file: bytes, name: str = "the model") -> Classifier:
     Raises
     ------
     Problem
-        The bytes are not a classifier that `save_classifier` wrote; it calls the file by `name`.
+        `save_classifier` did not write these bytes. The message calls the file by `name`.
     """
     try:
         with tarfile.open(fileobj=io.BytesIO(file)) as archive:
@@ -150,7 +150,7 @@ def load_classifier(file: bytes, name: str = "the model") -> Classifier:
         channels = 3 if description.colour == "rgb" else 1
         network = build_network(channels, len(description.classes), description.width)
         network.load_state_dict(weights)
-    except Exception as error:  # a hostile file can make any of the parsers above fail in its own way
+    except Exception as error:  # a hostile file can make each parser above fail in its own way
         raise Problem(f"{name} is not a classifier that this project wrote.", [repr(error)]) from None
     return Classifier(network, description)
 

@@ -10,12 +10,12 @@ NEAR = 8  # bits
 
 
 def perceptual_hash(image: Image.Image) -> np.ndarray:
-    """The 256-bit pHash of a picture, packed: uint8 [32]."""
+    """Return the 256-bit pHash of a picture, packed into uint8 [32]."""
     return np.packbits(imagehash.phash(image, hash_size=HASH_SIZE).hash)
 
 
 def near_duplicates(index: pd.DataFrame, hashes: np.ndarray) -> pd.DataFrame:
-    """Pair each held-out picture with the training picture that is most like it, if one is within `NEAR` bits.
+    """Pair each held-out picture with the most similar training picture, if that is within `NEAR` bits.
 
     Near-duplicates across the split are 3.3 % of CIFAR-10's test images (Barz and Denzler 2020, J. Imaging 6:41).
 
@@ -29,8 +29,8 @@ def near_duplicates(index: pd.DataFrame, hashes: np.ndarray) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        A row per pair: `file` and `label` of the held-out picture, `like` and `like_label` of the training picture,
-        and `bits`, in how many of 256 they differ.
+        A row per pair: `file` and `label` of the held-out picture, `like` and `like_label` of the training picture, and
+        the number of `bits` that differ.
     """
     words = hashes.view(np.uint64)
     training = np.flatnonzero(index["split"] == "train")

@@ -1,4 +1,4 @@
-"""The network, and pictures as it takes them: the place for a network of your own."""
+"""The network and its input: to use another network, replace `build_network`."""
 
 from itertools import pairwise
 
@@ -8,9 +8,10 @@ from torch import Tensor, nn
 
 
 def build_network(channels: int, classes: int, width: int) -> nn.Sequential:
-    """Three strided convolutions and a linear layer: [N, channels, H, W] in 0..1 to logits [N, classes], any H and W.
+    """Build three strided convolutions and a linear layer.
 
-    The first layer brings pictures to zero mean and unit variance with statistics of its own training set.
+    From [N, channels, H, W] in 0..1 they make logits [N, classes], for any H and W. The first layer scales pictures to
+    zero mean and unit variance with statistics of its own training set.
     """
     sizes = [channels, width, 2 * width, 4 * width]
     layers: list[nn.Module] = [nn.BatchNorm2d(channels, affine=False)]
@@ -21,5 +22,5 @@ def build_network(channels: int, classes: int, width: int) -> nn.Sequential:
 
 
 def to_tensor(pixels: np.ndarray) -> Tensor:
-    """uint8 [N, H, W, C] to float32 [N, C, H, W] in 0..1."""
+    """Convert uint8 [N, H, W, C] to float32 [N, C, H, W] in 0..1."""
     return torch.from_numpy(np.ascontiguousarray(pixels)).permute(0, 3, 1, 2).float().div(255)

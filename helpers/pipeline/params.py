@@ -54,13 +54,7 @@ Section = TypeVar("Section", bound=Params)
 
 
 def read_params(section: type[Section], path: Path = Path(PARAMS)) -> Section:
-    """Read one section of the settings.
-
-    Raises
-    ------
-    Problem
-        Every setting of the section that is unknown, missing or out of range, with its name.
-    """
+    """Read one section of the settings; a `Problem` names each setting that is unknown, missing or out of range."""
     name = section.__name__.removesuffix("Params").lower()
     try:
         return section(**yaml.safe_load(path.read_text(encoding="utf-8"))[name])

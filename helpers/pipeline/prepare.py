@@ -16,16 +16,15 @@ from helpers.problems import Problem, exit_on_problem
 
 
 def is_held_out(sha256: str, seed: int, fraction: float) -> bool:
-    """Decide from an image's content alone whether it is kept from training.
+    """Decide from an image's content alone whether it is kept from training; another seed decides independently.
 
-    Neither other images nor its name or label have a say: an image that is held out stays held out as the data grows.
-    Another seed gives an independent choice.
+    Neither its name, its label nor other images matter: an image that is held out stays held out as the data grows.
     """
     return int.from_bytes(hashlib.sha256(f"{sha256}:{seed}".encode()).digest()[:8]) < fraction * 2**64
 
 
 def main() -> None:
-    """Decode every image once, name all files that cannot be decoded, and write the pixels and their index."""
+    """Decode every image once, report all files that cannot be decoded, and write the pixels and their index."""
     params = read_params(PrepareParams)
     files = sorted(path for path in Path(RAW).glob("*/**/*") if path.is_file() and not path.name.startswith("."))
 

@@ -23,7 +23,7 @@ from helpers.problems import exit_on_problem
 
 
 def augment(images: Tensor, params: TrainParams) -> Tensor:
-    """Move each image [N, C, H, W] by a few pixels, its border repeated, and mirror half of them if asked."""
+    """Shift each image [N, C, H, W] by a few pixels, repeating its border, and mirror half of them if asked."""
     count, channels, height, width = images.shape
     if reach := round(params.shift * width):
         padded = nn.functional.pad(images, [reach] * 4, mode="replicate")
@@ -41,10 +41,10 @@ def augment(images: Tensor, params: TrainParams) -> Tensor:
 def train(
     images: np.ndarray, index: pd.DataFrame, description: Description, params: TrainParams
 ) -> tuple[Classifier, pd.DataFrame]:
-    """Train a network with AdamW and a one-cycle schedule, and watch it on the held-out images.
+    """Train a network with AdamW and a one-cycle schedule, and measure it on the held-out images after each epoch.
 
-    The held-out images decide no prediction: the schedule is fixed, the last epoch's weights are the result, and only
-    its confidence is fitted on them (`calibrate`).
+    These measurements change no prediction: the schedule is fixed, and the last epoch's weights are the result. Only
+    its confidence is fitted on the held-out images (`calibrate`).
 
     Parameters
     ----------
@@ -55,8 +55,8 @@ def train(
     Returns
     -------
     history : DataFrame
-        A row per epoch: `loss` and `accuracy` on the training images while they were learnt, `held_out_loss` and
-        `held_out_accuracy` after the epoch.
+        A row per epoch: `epoch`, `loss` and `accuracy` on the training images during the epoch, `held_out_loss` and
+        `held_out_accuracy` after it.
     """
     # The same data and settings give the same model.
     torch.set_num_threads(params.threads)
@@ -67,6 +67,7 @@ def train(
     rank, workers = (distributed.get_rank(), distributed.get_world_size()) if distributed.is_initialized() else (0, 1)
     device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0))) if torch.cuda.is_available() else "cpu"
 
+    # Images and their class numbers, the network and its schedule.
     labels = index["label"].map(description.classes.index).to_numpy(dtype=np.int64)
     training = np.flatnonzero(index["split"] == "train")
     held_out = np.flatnonzero(index["split"] == "held-out")
@@ -110,7 +111,7 @@ def train(
 
 
 def calibrate(classifier: Classifier, images: np.ndarray, labels: np.ndarray) -> None:
-    """Divide the last layer, in place, by the temperature that fits held-out images; no prediction changes."""
+    """Divide the last layer, in place, by the temperature fitted on held-out images; no prediction changes."""
     temperature = fit_temperature(classifier.probabilities(images), labels)
     with torch.no_grad():
         for parameter in classifier.network[-1].parameters():
