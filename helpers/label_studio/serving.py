@@ -29,6 +29,15 @@ class Model(NamedTuple):
     version: str
 
 
+def load_committed(workspace: Workspace, commit: str = "HEAD") -> Classifier:
+    """Load the model that a commit holds; a `Problem` if it holds none."""
+    commit = workspace.commit_of(commit)
+    content = workspace.read_at(commit, MODEL)
+    if content is None:
+        raise Problem(f"The last commit, {commit[:7]}, has no model.")
+    return load_classifier(content, f"{MODEL} of {commit[:7]}")
+
+
 class CommittedModel:
     """The model of the last commit; the one in the workspace may be a candidate, which nobody has accepted yet."""
 
@@ -52,10 +61,7 @@ class CommittedModel:
         try:
             commit = self._workspace.commit_of("HEAD")
             if commit != self._commit:
-                content = self._workspace.read_at(commit, MODEL)
-                if content is None:
-                    raise Problem(f"The last commit, {commit[:7]}, has no model.")
-                classifier = load_classifier(content, f"{MODEL} of {commit[:7]}")
+                classifier = load_committed(self._workspace, commit)
                 self.model, self._commit = Model(classifier, classifier.version), commit
             self.reason = f"It is the model of the last commit, {commit[:7]}. A model without a commit is not served."
         except Problem as problem:

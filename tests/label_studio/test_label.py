@@ -8,6 +8,7 @@ from headless import run_notebook
 
 from helpers.label_studio.client import connect, list_projects
 from helpers.label_studio.settings import Settings
+from helpers.pipeline.paths import MODEL
 from helpers.workspace import Workspace
 
 
@@ -34,6 +35,7 @@ def said(workspace: Workspace) -> str:
 def test_sends_the_pictures_when_it_is_told_to(sample, server, label_studio):
     for picture in sorted((sample.root / "extra-data").glob("*.png"))[40:]:
         picture.unlink()
+    (sample.root / MODEL).write_bytes(b"a candidate that nobody has accepted")
 
     looked = label(sample, "-p", "title", "Digits to label")
 
