@@ -1,4 +1,4 @@
-"""Figures that show numbers: one function, one figure. None where there is nothing to compare."""
+"""Figures of numbers, one per function. A function returns None if there is nothing to compare."""
 
 import textwrap
 from collections.abc import Sequence
@@ -18,14 +18,14 @@ from helpers.comparison.tables import models_in
 from helpers.comparison.words import count_of, percent, signed
 
 SHADES = LinearSegmentedColormap.from_list("old to new", [OLD, "white", NEW])
-ROWS, MATRIX = 25, 20  # classes that fit into a chart with a row for each, and into a confusion matrix
+ROWS, MATRIX = 25, 20  # most classes in a chart with a row for each, and in a confusion matrix
 NUMBERED = 12  # classes of a confusion matrix whose cells have room for a number
 PERCENT = PercentFormatter(1, symbol=" %")
 
 
 @styled
 def class_balance(balance: pd.DataFrame) -> Figure:
-    """Images of each class before and after the merge, from `helpers.merge.plan.count_classes`."""
+    """Show the images of each class before and after the merge, from `helpers.merge.plan.count_classes`."""
     before, after = balance["before"], balance["after"]
     title = (
         f"From {before.sum():,} to {after.sum():,} images; "
@@ -49,10 +49,7 @@ def class_balance(balance: pd.DataFrame) -> Figure:
 
 @styled
 def learning_curves(new_history: pd.DataFrame, old_history: pd.DataFrame | None = None) -> Figure:
-    """Loss and accuracy of both models, epoch by epoch.
-
-    A history has a row per epoch and columns `epoch`, `loss`, `accuracy`, `held_out_loss` and `held_out_accuracy`.
-    """
+    """Show loss and accuracy of both models by epoch, from the histories of `helpers.pipeline.train.train`."""
     histories = {"new": new_history} if old_history is None else {"old": old_history, "new": new_history}
     ends = {name: percent(history["held_out_accuracy"].iloc[-1]) for name, history in histories.items()}
     title, note = f"Held-out accuracy ends at {ends['new']}", ""
@@ -77,14 +74,14 @@ def learning_curves(new_history: pd.DataFrame, old_history: pd.DataFrame | None 
 
 @styled
 def confusion_matrices(scores: pd.DataFrame) -> Figure | None:
-    """Confusion matrices of both models and their difference, of the scored images.
+    """Show the confusion matrices of both models and their difference on the scored images.
 
-    The depth of a cell's colour is the square root of its share of the actual class: rare mistakes can be seen.
+    A cell's shade is the square root of its share of the actual class, so that rare mistakes are visible.
     """
     scored = scores[scores["scored"]]
     if scored.empty:
         return None
-    # Each model's pairs of an actual and a predicted class, and those that differ.
+    # For each model: the pairs of actual and predicted class, and the wrong ones among them.
     pairs = {}
     for name in models_in(scored):
         pairs[name] = scored[["actual", f"{name}_predicted"]].set_axis(["actual", "predicted"], axis=1)
@@ -96,7 +93,7 @@ def confusion_matrices(scores: pd.DataFrame) -> Figure | None:
         actual, predicted = map(label_text, common.index[0])
         title += f"; most often “{actual}” is taken for “{predicted}” ({common.iloc[0]:,})"
 
-    # Of many classes, those with most mistakes keep their rows; the others share one.
+    # If there are many classes, those with most mistakes keep their rows; the others share one.
     classes, note = sorted(set(pd.concat(pairs.values()).stack())), ""
     order, others = classes, f"{len(classes) - MATRIX} others"
     if len(classes) > MATRIX:
@@ -114,6 +111,7 @@ def confusion_matrices(scores: pd.DataFrame) -> Figure | None:
         tables["difference"] = tables["new"] - tables["old"]
         headings.append("New minus old")
 
+    # Draw the matrices side by side, with numbers in the cells where they fit.
     labels, places = [label_text(label, 16) for label in order], range(len(order))
     length = 0.08 * max(map(len, labels))  # inches
     turned = length > 2.4 / len(order)
@@ -138,7 +136,7 @@ def confusion_matrices(scores: pd.DataFrame) -> Figure | None:
 
 @styled
 def per_class_change(per_class: pd.DataFrame) -> Figure | None:
-    """Recall of each class, old and new, with 95 % intervals; the worst change comes first."""
+    """Show the recall of each class, old and new, with 95 % intervals; the worst change comes first."""
     change = per_class.get("recall_difference", pd.Series(dtype=float))
     known = change.dropna().sort_values(kind="stable")
     if known.empty:
@@ -172,14 +170,14 @@ def per_class_change(per_class: pd.DataFrame) -> Figure | None:
 
 @styled
 def difference(summary: pd.DataFrame, margin: float, control: Sequence[float] = ()) -> Figure | None:
-    """The change of accuracy with its 95 % interval, population by population, against the margin (a share of images).
+    """Show the change of accuracy in each population, with its 95 % interval and the margin (a share of images).
 
     `control` is the same change for models trained on the old data with other seeds: the effect of chance alone.
     """
     if "difference" not in summary:
         return None
     accuracy = summary.xs("accuracy", level="metric")
-    if len(accuracy) == 2:  # one population alone is all of them together
+    if len(accuracy) == 2:  # a single population equals "together"
         accuracy = accuracy.head(1)
     change, low, high = (100 * accuracy[column] for column in ("difference", "low", "high"))
     last = round(change.iloc[-1], 1)
@@ -206,7 +204,7 @@ def difference(summary: pd.DataFrame, margin: float, control: Sequence[float] = 
 
 @styled
 def calibration(scores: pd.DataFrame) -> Figure | None:
-    """How often predictions on scored images are right, by how confident they are, with Wilson's 95 % intervals."""
+    """Show how often predictions on scored images are right, by confidence, with Wilson's 95 % intervals."""
     scored = scores[scores["scored"]]
     if scored.empty:
         return None
@@ -238,7 +236,7 @@ def calibration(scores: pd.DataFrame) -> Figure | None:
 
 
 def _panels(count: int, height: float, title: str, note: str = "", **options: Any) -> tuple[Figure, list[Axes]]:
-    """Start a figure of charts side by side, with the finding above and a note below."""
+    """Start a figure with charts side by side, the finding as title and a note below."""
     size = (WIDTH, height)
     figure, axes = plt.subplots(1, count, figsize=size, dpi=DPI, layout="constrained", squeeze=False, **options)
     figure.get_layout_engine().set(h_pad=0.08, w_pad=0.06)
@@ -249,7 +247,7 @@ def _panels(count: int, height: float, title: str, note: str = "", **options: An
 
 
 def _name_rows(axes: Axes, names: Sequence[str]) -> np.ndarray:
-    """Make a chart with a row for each name, from top to bottom; gives their y."""
+    """Give a chart a row for each name, from top to bottom, and return their y."""
     rows = np.arange(len(names))
     axes.set_yticks(rows, labels=names)
     axes.set_ylim(len(names) - 0.4, -0.6)

@@ -15,7 +15,7 @@ FEWEST_IMAGES = 6  # if five of five images flip the same way, the exact p is st
 
 
 class Rule(NamedTuple):
-    """A condition that a new model has to meet, and the finding."""
+    """A condition that a new model has to meet, and whether it does."""
 
     rule: str
     passed: bool
@@ -27,28 +27,25 @@ def decide(
 ) -> dict[str, Any]:
     """Decide whether the new model may replace the old one, with reasons.
 
-    Accuracy on frozen and new images together decides, because only together are they all that can be held against
-    both models. Images that were labelled since are not a random sample where a model chose them, and could hide a loss
-    on the frozen ones; therefore no population may get worse on its own either. Leaked images never count. To be
-    accepted a model need not come out as better: of 300 images, 3 % fixed and 1 % broken do so in a third of cases.
+    Accuracy on frozen and new images together decides: only together do they include every image on which both models
+    can be judged. New images are not a random sample if a model chose them, and could hide a loss on the frozen ones;
+    therefore no single population may get worse either. Leaked images never count. An accepted model need not come out
+    as better: with 300 images, 3 % fixed and 1 % broken, it does so in a third of cases.
 
     Parameters
     ----------
-    comparison : Comparison
-    policy : DecideParams
-        The limits of the rules.
     changed : sequence of str
-        What else changed since the baseline: parameters, code.
+        Further changes since the baseline: parameters, code.
     other_baseline : str
-        Where the old model is not the one that the new model would replace: a sentence that names both.
+        If the old model is not the one that the new model would replace, a sentence that names both.
 
     Returns
     -------
     dict
         Can be written as JSON. `verdict`: ``first`` (there is no old model), ``better`` or ``worse`` (the 95 % interval
         lies above or below 0), ``equivalent`` (within ± margin) or ``undecided``. `accepted`: bool. `sentence`: the
-        verdict in words. `rules`: of each its name `rule`, whether it `passed` and an `explanation`. `notes`: sentences
-        on the limits of the comparison. `images` and `figures`: the rows of its `tally` and `summary`.
+        verdict in words. `rules`: the fields of a `Rule` each. `notes`: sentences on the limits of the comparison.
+        `images` and `figures`: the rows of its `tally` and `summary`.
     """
     counts, summary = comparison.tally, comparison.summary
     n, total = int(counts["scored"]["together"]), len(comparison.scores)
@@ -97,7 +94,7 @@ def decide(
 
 
 def failed_rules(decision: dict[str, Any]) -> list[str]:
-    """Why the model is not accepted: the explanation of each rule that it did not pass."""
+    """Return the reasons why the model is not accepted: the explanations of the rules that it failed."""
     return [rule["explanation"] for rule in decision["rules"] if not rule["passed"]]
 
 
@@ -142,7 +139,7 @@ def _classes_rule(classes: pd.DataFrame, least: int, drop: float) -> Rule:
 
 
 def _labels_rule(slices: pd.DataFrame, overall: float, most: float) -> Rule:
-    """Wrong labels spoil training and held-out images alike, so no comparison on these labels can find them out."""
+    """Wrong labels spoil training and held-out images alike, so no comparison on these labels can reveal them."""
     doubted = slices[slices["suspect"] & (slices["new"] < overall - most)].reset_index()
     doubts = [
         f"{row['by']} {row['value']} ({percent(row['new'])} of {row['images']} images)"
@@ -172,5 +169,5 @@ def _notes(scores: pd.DataFrame, changed: Sequence[str]) -> list[str]:
 
 
 def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """Rows as JSON has them: a figure that does not exist is None."""
+    """Convert rows for JSON; a missing figure becomes None."""
     return json.loads(table.reset_index().to_json(orient="records"))

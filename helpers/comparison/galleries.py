@@ -1,4 +1,4 @@
-"""Figures that show pictures: one function, one figure. None where there is no picture to show."""
+"""Figures of pictures, one per function. A function returns None if there is no picture to show."""
 
 import textwrap
 from collections.abc import Collection, Sequence
@@ -22,7 +22,7 @@ EDGE, PICTURE, LINE = 0.1, 0.84, 0.15  # inches: the page's edge, a picture, a l
 
 @styled
 def gallery(files: Collection[str | Path], captions: Collection[str], title: str, most: int = 16) -> Figure | None:
-    """Pictures with a caption under each: the first ones; the title says how many are left out."""
+    """Show the first pictures, each above its caption; the title counts those that are left out."""
     if not len(files):
         return None
     figure = _sheet(title + left_out(files, most))
@@ -36,7 +36,7 @@ def gallery(files: Collection[str | Path], captions: Collection[str], title: str
 
 @styled
 def near_duplicates(pairs: pd.DataFrame, folder: Path, most: int = 8) -> Figure | None:
-    """Held-out images, each followed by the training image that it nearly equals: pairs of files in `folder`."""
+    """Show each held-out image beside the training image that it nearly equals; `folder` holds the files."""
     if pairs.empty:
         return None
     verb = "equals" if len(pairs) == 1 else "equal"
@@ -52,9 +52,9 @@ def near_duplicates(pairs: pd.DataFrame, folder: Path, most: int = 8) -> Figure 
 
 @styled
 def flip_gallery(flips: pd.DataFrame, folder: Path, most: int = 24) -> Figure | None:
-    """The images that one model gets right and the other wrong: true label, both predictions, both confidences.
+    """Show the images that exactly one model gets right: true label, both predictions, both confidences.
 
-    Of `most` pictures half are broken, unless there are fewer of a kind; the first ones of each kind are shown.
+    Half of the `most` pictures are broken, unless there are too few of a kind; the first ones of each kind are shown.
     """
     if flips.empty:
         return None
@@ -88,7 +88,7 @@ def flip_gallery(flips: pd.DataFrame, folder: Path, most: int = 24) -> Figure | 
 
 
 def read_thumbnail(file: str | Path, size: int) -> Image.Image | None:
-    """A picture in RGB that fits into a square of so many pixels, or None if it cannot be read."""
+    """Read a picture in RGB, scaled to fit into a square of `size` pixels; None if it cannot be read."""
     try:
         picture = read_upright(file, size)
         picture.thumbnail((size, size), reducing_gap=2.0)
@@ -98,7 +98,7 @@ def read_thumbnail(file: str | Path, size: int) -> Image.Image | None:
 
 
 def _sheet(title: str) -> Figure:
-    """Start a figure laid out by hand: x of its axes is inches from the left, y inches below the title."""
+    """Start a figure laid out by hand: x counts inches from the left, y inches down from below the title."""
     title = title_text(title)
     header = 0.25 + 0.2 * len(title.splitlines())
     figure = plt.figure(figsize=(WIDTH, header), dpi=DPI)
@@ -111,7 +111,10 @@ def _sheet(title: str) -> Figure:
 def _put_pictures(
     figure: Figure, top: float, files: Sequence[str | Path], texts: Sequence[list[tuple[str, str]]], across: int
 ) -> float:
-    """Put rows of pictures on a sheet, under each its lines of text: colour of the mark, if any, and words."""
+    """Put rows of pictures on a sheet, and return the y of their end.
+
+    A line of text below a picture is a pair: the colour of its mark, empty for no mark, and the words.
+    """
     axes = figure.axes[0]
     row = PICTURE + 0.2 + LINE * max(map(len, texts), default=0)
     for number, (file, lines) in enumerate(zip(files, texts, strict=True)):

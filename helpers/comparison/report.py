@@ -1,4 +1,4 @@
-"""Everything that a person has to read: images that need a look, the figures, and the decision in words."""
+"""Reports for a person: images that need a look, the figures, and the decision in words."""
 
 import io
 from base64 import b64encode
@@ -23,7 +23,7 @@ def for_review(plan: pd.DataFrame) -> pd.DataFrame:
 
 
 def review_table(plan: pd.DataFrame, most: int = 50) -> HTML | None:
-    """The images of a merge plan that need a person, each with its picture; None if there are none."""
+    """Show the images of a merge plan that need a person, with their pictures; None if there are none."""
     review = for_review(plan)
     if review.empty:
         return None
@@ -44,7 +44,7 @@ def review_table(plan: pd.DataFrame, most: int = 50) -> HTML | None:
 
 
 def _escape(text: str) -> str:
-    return escape(text.encode("utf-8", "backslashreplace").decode())  # a name may hold halves of characters
+    return escape(text.encode("utf-8", "backslashreplace").decode())  # a name may hold lone surrogates
 
 
 def _picture_tag(file: str) -> str:
@@ -58,9 +58,9 @@ def _picture_tag(file: str) -> str:
 
 
 def figures_table(comparison: Comparison) -> pd.DataFrame:
-    """The figures of both models, as text, in a row for each population and metric; flips beside the accuracy.
+    """Return the figures of both models, as text, by population and metric; flips stand beside the accuracy.
 
-    `mid-p` and `exact p` are McNemar's: how likely so lopsided a count of flips is by chance.
+    `mid-p` and `exact p` are McNemar's: the probability of so lopsided a count of flips by chance.
     """
     if comparison.summary.empty:
         return pd.DataFrame()
@@ -88,7 +88,7 @@ def _write_count_or_p(value: float) -> str:
 
 
 def describe_decision(decision: dict[str, Any]) -> str:
-    """Write the verdict, the rules that it passed or failed, and its limits, as Markdown."""
+    """Write the verdict, the rules with their findings, and the limits of the comparison, as Markdown."""
     accepted = "The new model is **accepted**." if decision["accepted"] else "The new model is **not accepted**."
     rules = [
         f"- {'✓' if rule['passed'] else '✗'} *{rule['rule']}*: {rule['explanation']}" for rule in decision["rules"]
@@ -98,7 +98,7 @@ def describe_decision(decision: dict[str, Any]) -> str:
 
 
 def write_report(folder: Path, decision: dict[str, Any], comparison: Comparison, difference: Figure | None) -> None:
-    """Write the page that a pull request shows: ``report.md``, and ``difference.png`` if there is a figure."""
+    """Write the page for a pull request: ``report.md``, and ``difference.png`` if there is a figure."""
     picture = folder / "difference.png"
     parts = ["# Old beside new", describe_decision(decision)]
     picture.unlink(missing_ok=True)  # of an earlier round
@@ -111,7 +111,7 @@ def write_report(folder: Path, decision: dict[str, Any], comparison: Comparison,
 
 
 def doubtful_slices(comparison: Comparison) -> pd.DataFrame | None:
-    """The annotators and rounds with whose labels the new model agrees less than chance allows; None without any."""
+    """Return the slices whose labels the new model contradicts more than chance explains; None without any."""
     doubtful = comparison.slices[comparison.slices["suspect"]]
     if doubtful.empty:
         return None

@@ -1,8 +1,8 @@
 """Compare an old and a new classifier on the same held-out images.
 
-The formulas are for two models that were each trained once and predict the same images, so every test is paired. One
-retrain cannot tell what the data alone did: initial weights and the order of images vary too (Bouthillier et al. 2021,
-arXiv 2103.03098).
+Both models predict the same images, so every test is paired. Each was trained once, and one retrain cannot separate the
+effect of the data from chance: initial weights and the order of images vary too (Bouthillier et al. 2021, arXiv
+2103.03098).
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from helpers.problems import Problem
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """Two models on the same held-out images, with the tables drawn from them, each made once."""
+    """Two models on the same held-out images, with the tables drawn from them; each table is made once."""
 
     scores: pd.DataFrame  # from score_images
     lineage: pd.DataFrame  # from helpers.merge.lineage.read_lineage
@@ -53,11 +53,11 @@ class Comparison:
 
 
 def populations(held_out: pd.DataFrame, old_index: pd.DataFrame | None) -> pd.Series:
-    """Tell of each image that is held out today whether the old model was trained on it.
+    """Tell of each held-out image of today whether the old model was trained on it.
 
     ``frozen``: held out then and now. ``new``: not in the old data. ``leaked``: in the old data and not held out, or
-    nobody can tell, because there is no `old_index` (columns `sha256` and `split` of all images of the old model).
-    Images are matched by their content, so that neither a new name nor a new label hides a leak.
+    unknown for want of an `old_index` (columns `sha256` and `split` of all images of the old model). Images are matched
+    by content, so that no new name or label hides a leak.
     """
     if old_index is None:
         return pd.Series("leaked", index=held_out.index)
@@ -75,32 +75,32 @@ def score_images(
 ) -> pd.DataFrame:
     """Put the predictions of both models for each held-out image side by side.
 
-    Predictions are the models' own. How sure they are is judged on images that had no say in it: confidences and
-    probabilities of both are cross-fitted on the scored images (`helpers.pipeline.calibration.cross_fit`).
+    Predictions are the models' own. Confidences and probabilities are cross-fitted on the scored images
+    (`helpers.pipeline.calibration.cross_fit`), so that no image is judged with a temperature that was fitted on it.
 
     Parameters
     ----------
     held_out : DataFrame
         Today's held-out images: columns `file`, `label` and `sha256`, all str.
     new, old : DataFrame of float
-        Probabilities: index `file`, one column per class that the model knows, rows sum to 1. `old` is None where
-        there is no old model; then every image counts as new.
+        Probabilities: index `file`, one column per class that the model knows, rows sum to 1. Without an `old` model
+        every image counts as new.
     old_index : DataFrame or None
         See `populations`.
 
     Returns
     -------
     DataFrame
-        One row per held-out image, in the order of `held_out`: `file`, `sha256`, `actual`, `population`;
-        `known_to` (``both``, ``old``, ``new`` or ``neither``: whose classes hold the actual label);
-        `scored` (bool: not leaked, and every model knows the label); `flip` (``fixed``, ``broken`` or empty; only for
-        scored images); and for each model `…_predicted`, `…_confidence` (of the predicted class) and `…_probability`
-        (of the actual class, 0 if the model does not know it). Without an old model there are no columns of it.
+        One row per held-out image, in the order of `held_out`: `file`, `sha256`, `actual`, `population`; `known_to`
+        (``both``, ``old``, ``new`` or ``neither``: the models whose classes include the actual label); `scored` (bool:
+        not leaked, and every model knows the label); `flip` (``fixed``, ``broken`` or empty; only for scored images);
+        and for each model `…_predicted`, `…_confidence` (of the predicted class) and `…_probability` (of the actual
+        class, 0 if the model does not know it). Without an old model its columns are missing.
 
     Raises
     ------
     Problem
-        A model gives something else than finite numbers.
+        A model's probabilities are not finite numbers.
     """
     models = {"new": new} if old is None else {"old": old, "new": new}
     scores = held_out[["file", "sha256"]].assign(actual=held_out["label"]).reset_index(drop=True)
@@ -113,6 +113,7 @@ def score_images(
     scores["known_to"] = np.select(known_to, ["both", "new", "old"], "neither")
     scores["scored"] = np.logical_and.reduce([scores["population"] != "leaked", *knows.values()])
 
+    # Predictions of each model, and its cross-fitted confidences.
     scores["flip"] = ""
     for name, table in models.items():
         probabilities = table.loc[scores["file"]].to_numpy(dtype=np.float64)

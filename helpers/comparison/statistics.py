@@ -9,8 +9,8 @@ from scipy.stats import binom, binomtest, norm
 def bonett_price(gained: int, lost: int, n: int) -> tuple[float, float]:
     """Estimate the difference of two accuracies, new minus old, on the same `n` images: 95 % interval within −1..1.
 
-    Only the new model gets `gained` of them right, only the old one `lost`. Wald's interval after one image is added to
-    each of the two kinds of flips (Bonett and Price 2012, Journal of Educational and Behavioral Statistics 37:479).
+    Only the new model gets `gained` images right, only the old one `lost`. The formula is Wald's interval after adding
+    one image to each kind of flip (Bonett and Price 2012, Journal of Educational and Behavioral Statistics 37:479).
     With few flips it errs on the safe side: of 60 images, 5 % gained and 3 % lost, it covers the truth in 98.6 % of
     cases, a percentile bootstrap in 91.7 %.
     """
@@ -24,18 +24,18 @@ def mcnemar(gained: int, lost: int) -> tuple[float, float]:
     """Test whether two models are right equally often, from the images on which they differ: mid-p and exact p.
 
     The exact test is conservative; mid-p is the better default (Fagerland, Lydersen and Laake 2013, BMC Medical
-    Research Methodology 13:91). Both are two-sided, and 1 if there are no flips.
+    Research Methodology 13:91). Both are two-sided, and 1 without flips.
     """
     if gained + lost == 0:
         return 1.0, 1.0
     exact = float(binomtest(gained, gained + lost).pvalue)
-    # Mid-p counts outcomes as extreme as the observed one half. There are two of them, unless the flips are balanced.
+    # Mid-p counts outcomes as extreme as the observed one by half: two of them, unless the flips are balanced.
     observed = float(binom.pmf(gained, gained + lost, 0.5))
     return exact - (observed / 2 if gained == lost else observed), exact
 
 
 def wilson(hits: pd.Series, images: pd.Series) -> tuple[pd.Series, pd.Series]:
-    """Wilson's 95 % interval of each share."""
+    """Return the lower and upper bounds of Wilson's 95 % interval of each share."""
     # statsmodels does this in one call, but its import takes half a second.
     intervals = [binomtest(k, n).proportion_ci(method="wilson") for k, n in zip(hits, images, strict=True)]
     table = pd.DataFrame(intervals, columns=["low", "high"], index=hits.index, dtype=float)

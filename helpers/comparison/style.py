@@ -1,4 +1,4 @@
-"""The one style of all figures: colours, sizes, and text that any font can draw."""
+"""The style of all figures: colours, sizes, and text that every font can draw."""
 
 import textwrap
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 COLOURS = {"old": "#E69F00", "new": "#0072B2"}  # Okabe and Ito: told apart with any colour vision, and in grey
 OLD, NEW = COLOURS.values()
 INK, QUIET, PALE = "#222222", "#707070", "#E4E4E4"
-# The second ones have Chinese, Arabic and many more, on macOS, Linux and Windows.
+# The fonts after the first have Chinese, Arabic and many more scripts, on macOS, Linux and Windows.
 FONTS = ["DejaVu Sans", "Arial Unicode MS", "Noto Sans CJK JP", "Droid Sans Fallback", "Microsoft YaHei"]
 STYLE: dict[str, Any] = {
     "font.family": [name for name in FONTS if name in font_manager.get_font_names()],
@@ -42,16 +42,16 @@ P = ParamSpec("P")
 
 
 def styled(draw: Callable[P, Figure | None]) -> Callable[P, Any]:
-    """Draw in `STYLE`, whatever the notebook has set for its own figures, and leave that as it was."""
+    """Draw in `STYLE`, independent of the notebook's own settings, and leave these unchanged."""
 
     @wraps(draw)
     def styled(*args: P.args, **kwargs: P.kwargs) -> Figure | None:
-        plt.draw_if_interactive()  # loads a notebook's backend; within the style, its settings would be undone
+        plt.draw_if_interactive()  # loads a notebook's backend; inside the style its settings would be lost
         with plt.style.context(["default", STYLE]):
             figure = draw(*args, **kwargs)
-            if figure and (layout := figure.get_layout_engine()):  # here, because ticks take the style of this moment
+            if figure and (layout := figure.get_layout_engine()):  # here, because ticks take the current style
                 layout.execute(figure)
-                layout.execute(figure)  # squares settle at the second time
+                layout.execute(figure)  # square panels need a second pass
                 figure.set_layout_engine("none")
         if figure:
             plt.close(figure)  # else a notebook shows it a second time
@@ -61,9 +61,9 @@ def styled(draw: Callable[P, Figure | None]) -> Callable[P, Any]:
 
 
 def label_text(value: object, letters: int = 22) -> str:
-    """Make text drawable: characters that no font has as escapes, and of a long text both ends.
+    """Make text drawable: write characters that no font has as escapes, and keep both ends of a long text.
 
-    It is as wide as so many Latin letters, at most; Chinese ones are twice as wide.
+    The result is at most as wide as `letters` Latin letters; Chinese ones count double.
     """
     text = "".join(c if _drawable(c) else c.encode("unicode_escape").decode() for c in str(value))
     letters = room_for(text, letters)

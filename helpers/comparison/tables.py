@@ -1,4 +1,4 @@
-"""The tables drawn from scores (`helpers.comparison.scores.score_images`); `Comparison` makes each of them once."""
+"""The tables drawn from `helpers.comparison.scores.score_images`; `Comparison` makes each of them once."""
 
 from collections.abc import Callable
 
@@ -23,11 +23,8 @@ def models_in(scores: pd.DataFrame) -> list[str]:
 def tally(scores: pd.DataFrame) -> pd.DataFrame:
     """Count the images and the flips of each population.
 
-    Returns
-    -------
-    DataFrame
-        Index `population`: frozen, new, together (both of them), leaked. Columns: `images`; `scored`; `fixed` and
-        `broken` (flips); `mid_p` and `exact_p` (from `mcnemar`).
+    Index `population`: frozen, new, together (both of them), leaked. Columns: `images`; `scored`; `fixed` and `broken`
+    (flips); `mid_p` and `exact_p` (from `mcnemar`).
     """
     unseen = scores["population"] != "leaked"
     rows = {}
@@ -43,25 +40,21 @@ def tally(scores: pd.DataFrame) -> pd.DataFrame:
 def summary(scores: pd.DataFrame) -> pd.DataFrame:
     """Sum up both models and their difference on the scored images, for each population and for both together.
 
-    Intervals are Bonett–Price for accuracy and, for the other metrics, the percentiles of a paired bootstrap: each
-    resample draws images, and both models are measured on the same ones. A seed is fixed, so the same scores give the
-    same intervals.
+    Intervals are Bonett–Price for accuracy and percentiles of a paired bootstrap for the other metrics: each resample
+    measures both models on the same drawn images. The seed is fixed, so the same scores give the same intervals.
 
     Returns
     -------
     DataFrame
-        Index `population` (``frozen``, ``new``, ``together``; without those that have no scored image) and `metric`:
+        Index `population` (``frozen``, ``new``, ``together``; only those with scored images) and `metric`:
 
-        ``accuracy``
-            Share of images that are right.
-        ``macro F1``
-            Mean of F1 over the classes that the images belong to.
-        ``loss``
-            Mean cross-entropy in nats; less is better.
-        ``calibration error``
-            Expected calibration error over 15 bins of equal width (Guo et al. 2017, arXiv 1706.04599); less is better.
+        - ``accuracy``: share of images that are right.
+        - ``macro F1``: mean of F1 over the classes that the images belong to.
+        - ``loss``: mean cross-entropy in nats; less is better.
+        - ``calibration error``: expected calibration error over 15 bins of equal width (Guo et al. 2017, arXiv
+          1706.04599); less is better.
 
-        Columns: `images`, `new`; and where there is an old model `old`, `difference` (new minus old), `low` and `high`
+        Columns: `images`, `new`; and if there is an old model `old`, `difference` (new minus old), `low` and `high`
         (its 95 % interval; NaN for the bootstrap of a single image).
     """
     scored = scores[scores["scored"]]
@@ -90,7 +83,7 @@ Measure = Callable[[np.ndarray], np.ndarray]
 
 
 def _resample(new: Measure, old: Measure, n: int) -> np.ndarray:
-    """Bootstrap the difference of two models on the same images: 95 % interval, float [low and high, metrics]."""
+    """Bootstrap the difference of two models on the same images: 95 % interval, [low and high, metrics]."""
     chance = np.random.default_rng(0)
     differences = []
     for _ in range(BATCHES):
@@ -101,7 +94,10 @@ def _resample(new: Measure, old: Measure, n: int) -> np.ndarray:
 
 
 def _measure(images: pd.DataFrame, model: str) -> Measure:
-    """Prepare the metrics of a model: a function from how often each draw has each image to float [metrics, draws]."""
+    """Return a function that measures a model on resamples of the images.
+
+    It maps the number of times that each draw has each image, [draws, images], to float [metrics, draws].
+    """
     n = len(images)
     right = (images[f"{model}_predicted"] == images["actual"]).to_numpy()
     confidence = images[f"{model}_confidence"].to_numpy()
@@ -138,16 +134,16 @@ def _measure(images: pd.DataFrame, model: str) -> Measure:
 def per_class(scores: pd.DataFrame) -> pd.DataFrame:
     """Measure both models class by class.
 
-    A class that both models know is measured on the scored images. One that a single model knows is measured for that
-    model alone, on all images that are not leaked.
+    A class that both models know is measured on the scored images; a class that one model knows, for that model alone,
+    on all images that are not leaked.
 
     Returns
     -------
     DataFrame
         Index `label`, sorted. Columns: `known_to`; `support` (images of the class); for each model `…_recall`,
-        `…_recall_low` and `…_recall_high` (Wilson's 95 % interval), `…_precision` and `…_f1`; and where there is an old
-        model `recall_difference`, `precision_difference` and `f1_difference` (new minus old). NaN where a model does
-        not know the class, and for the precision of a class that was never predicted.
+        `…_recall_low` and `…_recall_high` (Wilson's 95 % interval), `…_precision` and `…_f1`; and if there is an old
+        model `recall_difference`, `precision_difference` and `f1_difference` (new minus old). NaN if a model does not
+        know the class, and for the precision of a class that was never predicted.
     """
     unseen = scores[scores["population"] != "leaked"]
     scored = unseen[unseen["scored"]]
@@ -181,23 +177,17 @@ def _measure_classes(images: pd.DataFrame, labels: list[str]) -> pd.DataFrame:
 def slices(scores: pd.DataFrame, lineage: pd.DataFrame) -> pd.DataFrame:
     """Measure how far the models agree with the labels of each annotator, labelling round and kind of label.
 
-    Neither model trained on the scored images, so where the new model agrees with somebody's labels far less than with
-    the others', that somebody's labels are worth a look. Hard images have the same effect, so it is a hint, no proof.
-
-    Parameters
-    ----------
-    scores : DataFrame
-        From `score_images`.
-    lineage : DataFrame
-        From `helpers.merge.lineage.read_lineage`. It counts where both content and label are those of the image; a
-        label that was changed by hand later is nobody's.
+    Neither model trained on the scored images, so if the new model agrees far less with some labels than with the
+    others, these labels are worth a look. Hard images have the same effect, so it is a hint, no proof. A row of
+    `lineage` counts if its content and label are those of the image; a label that was changed by hand later is
+    nobody's.
 
     Returns
     -------
     DataFrame
-        Index `by` (``annotator``, ``labelling round``: the first 12 digits of its export's sha256, ``label made by``:
-        a person or a model) and `value`, ``not recorded`` for images without lineage. Columns: `images`; for each
-        model its accuracy `old` and `new` with Wilson's 95 % interval `…_low` and `…_high`; `p`: how likely the new
+        Index `by` (``annotator``, ``labelling round``: the first 12 digits of its export's sha256, ``label made by``: a
+        person or a model) and `value`, ``not recorded`` for images without lineage. Columns: `images`; for each model
+        its accuracy `old` and `new` with Wilson's 95 % interval `…_low` and `…_high`; `p`: the probability that the new
         model gets so few right if the slice were a random draw of all scored images (one-sided hypergeometric,
         Bonferroni-corrected for the number of slices); `suspect`: `p` is below 0.05. The least agreement comes first.
     """
@@ -218,6 +208,7 @@ def slices(scores: pd.DataFrame, lineage: pd.DataFrame) -> pd.DataFrame:
     )
     members = members.fillna({"value": "not recorded"}).drop_duplicates(["file", "by", "value"])
 
+    # Measure each slice, and test whether chance explains its accuracy.
     groups = members.groupby(["by", "value"])
     table = pd.DataFrame({"images": groups.size()})
     for name in models:
@@ -232,10 +223,10 @@ def slices(scores: pd.DataFrame, lineage: pd.DataFrame) -> pd.DataFrame:
 
 
 def flips(scores: pd.DataFrame) -> pd.DataFrame:
-    """Pick the scored images that one model gets right and the other wrong; the new model's surest come first.
+    """Pick the scored images that exactly one model gets right; the new model's most confident predictions come first.
 
-    Negative flips, right before and wrong now, hurt users even where accuracy rises (Yan et al. 2021, arXiv
-    2011.09161; Bansal et al. 2019, AAAI).
+    Negative flips, right before and wrong now, hurt users even if accuracy rises (Yan et al. 2021, arXiv 2011.09161;
+    Bansal et al. 2019, AAAI).
     """
     flipped = scores[scores["flip"] != ""]
     return flipped.sort_values("new_confidence", ascending=False, kind="stable").reset_index(drop=True)

@@ -1,4 +1,4 @@
-"""Numbers and lists in words: the same in sentences, tables and figures."""
+"""Numbers and lists in words, the same in sentences, tables and figures."""
 
 from collections.abc import Sequence, Sized
 
@@ -12,7 +12,7 @@ def signed(number: float, digits: int = 0) -> str:
 
 
 def points(share: float) -> str:
-    """A difference of two shares, in percentage points."""
+    """Write a difference of two shares in percentage points."""
     return signed(100 * share, 1)
 
 
