@@ -1,4 +1,4 @@
-"""End a labelling round: publish it with DVC and git, or give back the workspace that was there before."""
+"""End a labelling round: publish it with DVC and git, or restore the former workspace."""
 
 import tempfile
 from contextlib import suppress
@@ -13,17 +13,17 @@ from helpers.pipeline.paths import RAW
 from helpers.problems import Problem
 from helpers.workspace import DECISION, LINEAGE, Workspace
 
-# What git remembers of a round. The data itself is DVC's.
+# The files of a round that git tracks. DVC tracks the data itself.
 FILES = (f"{RAW}.dvc", f"{LINEAGE}.dvc", "dvc.lock", "params.yaml", "evaluation")
 BEFORE = "refs/retrain/before"
 TAGS = "model/v*"
 
 
 def remember_workspace(workspace: Workspace) -> None:
-    """Keep what a round is about to change, so that `decline_round` can give it back.
+    """Keep the workspace before a round changes it, so that `decline_round` can restore it.
 
-    The images go into DVC's cache; the files that point at them into a commit that no branch shows. A round that is
-    still open keeps what was there before its first run.
+    The images go into DVC's cache; the files that point at them, into a commit on no branch. If a round is open
+    already, the workspace from before its first run stays kept.
     """
     workspace.dvc("add", *_tracked_data(workspace), quiet=True)
     if _is_open(workspace):
@@ -38,7 +38,7 @@ def remember_workspace(workspace: Workspace) -> None:
 
 
 def _is_open(workspace: Workspace) -> bool:
-    """Whether a round has begun that no commit has ended: others may have come since, but none with its files."""
+    """Whether a round has begun that no commit has ended; later commits without its files do not end it."""
     with suppress(Problem):  # no round has begun, or its begin is not in this history
         workspace.git("rev-parse", "--verify", "--quiet", BEFORE)
         return not _committed_since(workspace) - {"params.yaml"}
@@ -52,19 +52,9 @@ def _committed_since(workspace: Workspace) -> set[str]:
 
 
 def decline_round(workspace: Workspace) -> str:
-    """Give back the workspace that was there before the merge: images, model, evaluation.
+    """Restore the images, model and evaluation from before the merge, and say so in a sentence.
 
-    What is there now goes into DVC's cache first, so nothing is deleted that cannot be had again.
-
-    Returns
-    -------
-    str
-        What was done, in a sentence.
-
-    Raises
-    ------
-    Problem
-        No round is open.
+    The present files go into DVC's cache first, so that none is lost. A `Problem` tells that no round is open.
     """
     if not _is_open(workspace):
         raise Problem("There is no round to decline: nothing was merged since the last one ended.")
@@ -79,14 +69,14 @@ def decline_round(workspace: Workspace) -> str:
     workspace.git(
         "restore", f"--source={BEFORE}", "--worktree", "--", *[file for file in before if file not in settled]
     )
-    # Not all that DVC tracks: what came to extra-data since is not the round's.
+    # Check out these files only: additions to extra-data do not belong to the round.
     workspace.dvc("checkout", *filter(lambda file: file.endswith(".dvc"), before), "dvc.yaml", quiet=True)
     workspace.git("update-ref", "-d", BEFORE)
     return f"Declined: {RAW}, the model and its evaluation are as they were before the round."
 
 
 def tell_state(workspace: Workspace) -> str:
-    """Say in a sentence how far the round in the workspace is: open, committed or published."""
+    """Say in a sentence whether the round in the workspace is open, committed or published."""
     if workspace.git("status", "--porcelain", "--", *_present(workspace)):
         return "The round is open: neither published nor declined."
     commit = _commit_of_round(workspace)
@@ -101,28 +91,27 @@ def tell_state(workspace: Workspace) -> str:
 def publish_round(
     workspace: Workspace, plan: pd.DataFrame, decision: dict[str, Any], *, anyway: str = "", tag: bool = True
 ) -> list[str]:
-    """Push the data to DVC's remote, commit the files of the round, tag an accepted model, and push that.
+    """Push the data to DVC's remote, commit the files of the round, tag an accepted model, and push commit and tag.
 
-    In this order, so that git's remote never points at data that DVC's does not have. A missing remote is reported, not
-    fatal; a step that fails can be repeated by calling this again. Nothing else in the index or the working tree is
-    committed, and no other tag is pushed.
+    In this order git's remote never points at data that DVC's remote lacks. A missing remote is reported, not fatal;
+    after a failed step, the same call continues. Nothing else in the index or the working tree is committed, and no
+    other tag is pushed.
 
     Parameters
     ----------
-    workspace : Workspace
     plan : DataFrame
-        From `dataset.plan_merge`.
+        From `helpers.merge.plan.plan_merge`.
     decision : dict
-        From `rounds.record_decision`.
+        From `helpers.verdict.decide_round`.
     anyway : str
-        Why a model that is not accepted is published all the same. Goes into the commit message.
+        The reason for publishing a model that is not accepted; it goes into the commit message.
     tag : bool
-        Whether an accepted model gets its tag now. No, where a pull request still decides.
+        Whether an accepted model gets its tag now: no, if a pull request still decides.
 
     Returns
     -------
     list of str
-        What was done and what was not, in sentences.
+        Sentences about the steps that were and were not done.
 
     Raises
     ------
@@ -135,6 +124,7 @@ def publish_round(
             failed_rules(decision),
             "To publish it all the same, say why with the parameter `publish_anyway`.",
         )
+    # Push the data, commit, then tag and push the commit, as far as there are remotes.
     branch = require_branch(workspace)
     stored = bool(workspace.dvc_remote())
     done = []
@@ -156,7 +146,7 @@ def publish_round(
 
 
 def require_branch(workspace: Workspace) -> str:
-    """The branch that is checked out; a `Problem` if there is none to publish on."""
+    """Return the branch that is checked out; raise a `Problem` if there is none to publish on."""
     branch = workspace.git("branch", "--show-current").strip()
     if not branch:
         raise Problem("Nothing can be published: no branch is checked out.", advice="`git switch -c <name>` makes one.")
@@ -164,16 +154,16 @@ def require_branch(workspace: Workspace) -> str:
 
 
 def _tag_and_push(workspace: Workspace, remote: str, ref: str, message: str) -> str:
-    """Tag the round if there is a message for it, and push the branch and its tag to the upstream: both or neither."""
+    """Push the branch and, if there is a message for it, a tag of the round to the upstream: both or neither."""
     tag, tags = "", f"refs/tags/{TAGS}"
     try:
-        # Others may have given tags since, and a number is given once.
+        # Fetch the tags of others first: each number is given once.
         workspace.git("fetch", "--quiet", "--no-tags", remote, f"+{tags}:{tags}")
         tag = _give_tag(workspace, message) if message else ""
         workspace.git("push", "--atomic", remote, f"HEAD:{ref}", *([f"refs/tags/{tag}"] if tag else []))
     except Problem as problem:
         if tag and not workspace.git("ls-remote", remote, f"refs/tags/{tag}"):
-            workspace.git("tag", "--delete", tag)  # a rebase makes another commit of this one, which gets the tag then
+            workspace.git("tag", "--delete", tag)  # after a rebase, the new commit gets the tag
         advice = f"If `{remote}` has commits that are not here, `git pull --rebase` brings them. Then the same again."
         raise Problem("The round is committed, but not pushed.", problem.details, advice) from None
     tagged = f", and its tag `{tag}` with it" if tag else ""
@@ -181,7 +171,7 @@ def _tag_and_push(workspace: Workspace, remote: str, ref: str, message: str) -> 
 
 
 def _give_tag(workspace: Workspace, message: str) -> str:
-    """Tag the commit of the round with the next ``model/v…``, unless an earlier run has done it, and tell the tag."""
+    """Tag the round's commit with the next ``model/v…``, unless an earlier run has done so; return the tag."""
     commit = _commit_of_round(workspace)
     if given := workspace.git("tag", "--points-at", commit, "--list", TAGS).split():
         return given[0]
@@ -208,7 +198,7 @@ def _commit(workspace: Workspace, plan: pd.DataFrame, decision: dict[str, Any], 
 
 
 def _describe_round(workspace: Workspace, plan: pd.DataFrame) -> str:
-    # The plan of a second run keeps what the first one added.
+    # A second run's plan only keeps the images that the first one added: count from the lineage.
     committed = parse_lineage(workspace.read_at("HEAD", LINEAGE))
     added, moved = count_changes(committed, read_lineage(workspace.lineage))
     return f"Retrain: images {added} added, {moved} moved, {plan['action'].eq('leave out').sum()} left out"
@@ -219,7 +209,7 @@ def _commit_of_round(workspace: Workspace) -> str:
 
 
 def _upstream_of(workspace: Workspace, branch: str) -> tuple[str, str]:
-    """The remote and the ref there that git has for a branch; empty if it has none."""
+    """Return the remote of a branch and its ref there; both empty without an upstream."""
     with suppress(Problem):
         remote, ref = (workspace.git("config", f"branch.{branch}.{key}").strip() for key in ("remote", "merge"))
         return remote, ref

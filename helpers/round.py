@@ -32,14 +32,9 @@ from helpers.workspace import LINEAGE, Workspace
 def start_round(
     workspace: Workspace, *, baseline: str, on_problem: str, on_disagreement: str, publish: bool, decline: bool
 ) -> None:
-    """Decline the round if that is asked for; else see, before anything is changed, that it can be run to its end.
+    """Check, before any change, that the round can run to its end; decline it instead if `decline` is set.
 
-    Raises
-    ------
-    EndOfRun
-        The round was declined.
-    Problem
-        Everything that is known to fail later.
+    A `Problem` names everything that would fail later; `EndOfRun` tells that the round was declined.
     """
     if decline and publish:
         raise Problem("A round is published or declined, not both.", advice="Set `publish` or `decline`.")
@@ -59,29 +54,20 @@ def start_round(
 
 
 def merge_round(workspace: Workspace, plan: pd.DataFrame, export: Path) -> None:
-    """Carry out a merge plan on disk, with what was there before and what is there now in DVC's cache.
-
-    Parameters
-    ----------
-    workspace : Workspace
-    plan : DataFrame
-        From `merge.plan.plan_merge`.
-    export : Path
-        The export that the plan was made from; its sha256 goes into the lineage.
-    """
+    """Carry out a merge plan made from `export`, with the images before and after the merge in DVC's cache."""
     export_sha256, known = sha256_of(export), read_lineage(workspace.lineage)
     record = extend_lineage(known, plan, export_sha256)
-    # A round that only confirms labels is recorded too: what was exported before it must not correct them any more.
+    # Record also a round that only confirms labels: earlier exports must not correct them any more.
     if plan["action"].isin(CHANGES).any() or format_lineage(record) != format_lineage(known):
         remember_workspace(workspace)
         apply_merge(plan, workspace.raw, workspace.lineage, export_sha256, hashes=workspace.hashes)
-    # Also where nothing is left to merge: an earlier run may have ended before this line.
+    # Do this even if nothing is left to merge: an earlier run may have ended before this line.
     if not _is_tracked(workspace.lineage):
         workspace.dvc("add", RAW, LINEAGE, quiet=True)
 
 
 def _is_tracked(file: Path) -> bool:
-    """Whether DVC knows a file as it is now, or there is none."""
+    """Whether DVC tracks the present content of a file, or the file does not exist."""
     pointer = file.with_name(f"{file.name}.dvc")
     if not file.exists():
         return True
@@ -90,7 +76,7 @@ def _is_tracked(file: Path) -> bool:
 
 
 def describe_training(became: str) -> str:
-    """Say in a sentence what `Workspace.reproduce` tells of the model."""
+    """Put the result of `Workspace.reproduce` into a sentence."""
     return {
         "trained": "The model was trained anew.",
         "restored": "The model comes from DVC's cache: it was trained on these images with these settings before.",
@@ -99,18 +85,9 @@ def describe_training(became: str) -> str:
 
 
 def compare_models(workspace: Workspace, baseline: str = "HEAD") -> Comparison:
-    """Let the model in the workspace and the one at `baseline` predict the same held-out images of today.
+    """Let the model in the workspace and the one at `baseline` (see `find_baseline`) predict today's held-out images.
 
-    Parameters
-    ----------
-    workspace : Workspace
-    baseline : str
-        A git revision; see `find_baseline`.
-
-    Raises
-    ------
-    Problem
-        There is no such revision, or its model can no longer be had.
+    A `Problem` tells that there is no such revision, or that neither DVC's cache nor its remote has the model of it.
     """
     index = read_table((workspace.root / INDEX).read_bytes())
     held_out = index[index["split"] == "held-out"]
@@ -130,15 +107,11 @@ def compare_models(workspace: Workspace, baseline: str = "HEAD") -> Comparison:
 
 
 def measure_seed_noise(workspace: Workspace, comparison: Comparison, seeds: int) -> list[float]:
-    """Train on the old data again, with other seeds, and see how far chance alone moves the accuracy.
+    """Train on the old data with other seeds, and return each model's accuracy on the scored images minus the old
+    model's.
 
-    One retrain cannot tell whether the data helped: initial weights and the order of images vary too (Bouthillier et
-    al. 2021, arXiv 2103.03098). Nothing in the workspace is changed.
-
-    Returns
-    -------
-    list of float
-        For each seed, the accuracy on the scored images minus the old model's.
+    This shows the effect of chance: initial weights and the order of images vary from training to training (Bouthillier
+    et al. 2021, arXiv 2103.03098). Nothing in the workspace changes.
     """
     commit, scored = comparison.baseline, comparison.scored
     if not (seeds and comparison.old) or scored.empty:
@@ -148,7 +121,7 @@ def measure_seed_noise(workspace: Workspace, comparison: Comparison, seeds: int)
         return []
     now = read_params(TrainParams, workspace.root / PARAMS).model_dump()
     then = yaml.safe_load(workspace.git("show", f"{commit}:{PARAMS}"))["train"]
-    settings = {name: then.get(name, value) for name, value in now.items()}  # the baseline may be from before a setting
+    settings = {name: then.get(name, value) for name, value in now.items()}  # the baseline may lack newer settings
     old_accuracy = (scored["old_predicted"] == scored["actual"]).mean()
     changes = []
     for number in range(1, seeds + 1):
@@ -161,18 +134,18 @@ def measure_seed_noise(workspace: Workspace, comparison: Comparison, seeds: int)
 
 
 def read_histories(workspace: Workspace, comparison: Comparison) -> tuple[pd.DataFrame, pd.DataFrame | None]:
-    """The learning curves of the new model and of the old one, if there is one."""
+    """Read the learning curves of the new model and, if there is one, of the old model."""
     old = workspace.read_at(comparison.baseline, HISTORY)
     return pd.read_csv(workspace.root / HISTORY), pd.read_csv(BytesIO(old)) if old else None
 
 
 def read_near_duplicates(workspace: Workspace) -> pd.DataFrame:
-    """The held-out images that nearly equal a training image, as the stage ``prepare`` found them."""
+    """Read the held-out images that nearly equal a training image, as the stage ``prepare`` found them."""
     return read_table((workspace.root / NEAR_DUPLICATES).read_bytes())
 
 
 def draw_plots(workspace: Workspace, comparison: Comparison, anew: bool) -> str:
-    """Let ``dvc plots diff`` write its page, unless nothing changed since it last did; gives a link to it from here."""
+    """Let ``dvc plots diff`` write its page if it is missing or `anew` is set; return the relative path to it."""
     page = workspace.root / "dvc_plots/index.html"
     if anew or not page.exists():
         workspace.dvc("plots", "diff", comparison.baseline, quiet=True)
@@ -189,12 +162,9 @@ def end_round(
     tag: bool = True,
     require_acceptance: bool = False,
 ) -> str:
-    """Publish the round if that is asked for, and tell in sentences what was done and how far the round is.
+    """Publish the round if `publish` is set, and report the steps and the state of the round in sentences.
 
-    Raises
-    ------
-    Problem
-        `require_acceptance` is set, and the model is not accepted; or as `publish_round` raises.
+    A `Problem` tells that `require_acceptance` is set and the model is not accepted; `publish_round` may raise others.
     """
     if require_acceptance and not (decision["accepted"] or publish_anyway):
         raise Problem(f"The new model is not accepted. {decision['sentence']}", failed_rules(decision))

@@ -1,4 +1,4 @@
-"""Decide on a round, with its past in view, and keep the decision: evaluation/decision.json."""
+"""Decide on a round in view of its past, and record the decision in evaluation/decision.json."""
 
 import json
 from contextlib import suppress
@@ -18,10 +18,10 @@ from helpers.workspace import DECISION, Workspace
 
 
 def find_baseline(workspace: Workspace, baseline: str, model: str) -> str:
-    """The commit whose model the one in the workspace, of this version, is compared with.
+    """Return the commit whose model the one in the workspace, of version `model`, is compared with.
 
-    If the round is committed already, ``HEAD`` holds its model: then it is the model that this one has replaced, so
-    that a round that is run again comes to the same decision.
+    If ``HEAD`` holds the round's own model already, return the commit of the model that it has replaced: a round that
+    is run again comes to the same decision.
     """
     commit = workspace.commit_of(baseline)
     if baseline == "HEAD" and workspace.read_at(commit, MODEL) == (workspace.root / MODEL).read_bytes():
@@ -35,26 +35,22 @@ def find_baseline(workspace: Workspace, baseline: str, model: str) -> str:
 def decide_round(workspace: Workspace, comparison: Comparison, export: Path) -> dict[str, Any]:
     """Decide by the policy of params.yaml whether the new model may replace the old one: evaluation/decision.json.
 
-    Parameters
-    ----------
-    workspace : Workspace
-    comparison : Comparison
-    export : Path
-        The labels of this round.
+    `export` holds the labels of this round.
 
     Returns
     -------
     dict
         From `decide`, with both models in its sentence, and: the `policy`; the new `model` (its version); the old one,
         the `baseline` (its version and commit) at `baseline_commit`; the one that publishing `replaces`, at
-        `replaces_commit`; `export_sha256`; and `judged`, the versions of all models that the held-out images of this
-        `seed` have been used to decide on. Held-out sets wear out (Renggli et al. 2019, arXiv 1903.00278).
+        `replaces_commit`; `export_sha256`; and `judged`, the versions of all models that were judged on the held-out
+        images of this `seed`. Held-out sets wear out (Renggli et al. 2019, arXiv 1903.00278).
     """
     commit, replaced = comparison.baseline, find_baseline(workspace, "HEAD", comparison.new)
     old, to_replace = _name_model(workspace, commit), _name_model(workspace, replaced)
     other_baseline = ""
     if workspace.read_at(commit, MODEL) != workspace.read_at(replaced, MODEL):
         other_baseline = f"The comparison is with {old}, but the new model would replace {to_replace}."
+    # Decide, and note how often these held-out images have judged models.
     policy = read_params(DecideParams, workspace.root / PARAMS)
     decision = decide(comparison, policy, _changes_since(workspace, commit), other_baseline)
     seed = read_params(PrepareParams, workspace.root / PARAMS).seed
@@ -80,13 +76,13 @@ def decide_round(workspace: Workspace, comparison: Comparison, export: Path) -> 
 
 
 def _name_model(workspace: Workspace, commit: str) -> str:
-    """A model of the past by its version and by the name that git has for its commit."""
+    """Name a model of the past by its version and by git's name for its commit."""
     model, name = workspace.read_at(commit, MODEL), workspace.git("describe", "--tags", "--always", commit).strip()
     return f"model {load_classifier(model, MODEL).version} of {name}" if model else f"no model at {name}"
 
 
 def _changes_since(workspace: Workspace, commit: str) -> list[str]:
-    """Everything but images that the stages of dvc.yaml depend on and that changed: settings and files."""
+    """List the changed settings and files, apart from images, that the stages of dvc.yaml depend on."""
     stages = yaml.safe_load((workspace.root / "dvc.yaml").read_bytes())["stages"].values()
     made = {out if isinstance(out, str) else next(iter(out)) for stage in stages for out in stage["outs"]}
     files = {file for stage in stages for file in stage["deps"]} - made - {RAW}
@@ -108,9 +104,9 @@ def _setting(settings: dict[str, dict[str, Any]], name: str) -> Any:
 
 
 def _remember_judgement(workspace: Workspace, model: str, seed: int) -> list[str]:
-    """The versions of all models that the held-out images of a seed have judged, with this one.
+    """Return the versions of all models judged on the held-out images of a seed, including this one.
 
-    A round that is declined leaves no trace in the workspace: the repository's git configuration remembers it.
+    A declined round leaves no trace in the workspace, so the repository's git configuration remembers them.
     """
     key, path = f"retrain.seed{seed}.judged", workspace.root / DECISION
     last = json.loads(path.read_bytes()) if path.exists() else {}

@@ -1,4 +1,4 @@
-"""The folder that someone works in: find it, run DVC and git there, read files of its past."""
+"""The folder of a user's project: find it, run DVC and git there, and read files of its past."""
 
 import json
 import os
@@ -26,13 +26,7 @@ DECISION = "evaluation/decision.json"
 
 @dataclass(frozen=True)
 class Workspace:
-    """A clone of this repository with images in ``data/raw``.
-
-    Attributes
-    ----------
-    root : Path
-        Absolute path of the folder that holds ``dvc.yaml``.
-    """
+    """A clone of this repository with images in ``data/raw``. Its absolute `root` holds ``dvc.yaml``."""
 
     root: Path
 
@@ -43,30 +37,21 @@ class Workspace:
 
     @property
     def lineage(self) -> Path:
-        """The record of where the images of the training set come from."""
+        """The record of the origin of the images in the training set."""
         return self.root / LINEAGE
 
     @property
     def hashes(self) -> Path:
-        """Where the content hashes of files are kept from run to run."""
+        """The cache of content hashes, kept from run to run."""
         return self.root / HASHES
 
     def dvc(self, *arguments: str, quiet: bool = False) -> list[str]:
-        """Run DVC here, print each line as it comes, and return all of them.
+        """Run DVC here, return its lines of output and, unless `quiet`, print each as it comes.
 
-        Parameters
-        ----------
-        *arguments : str
-        quiet : bool
-            Print nothing.
-
-        Raises
-        ------
-        Problem
-            DVC failed, with its last words; or another DVC command is at work here.
+        A `Problem` has the last lines of a command that failed, or tells that another DVC command is at work here.
         """
         said = []
-        # The stages that DVC starts look for `python` on PATH, and Python keeps its output back when writing to a pipe.
+        # DVC's stages look for `python` on PATH, and Python buffers its output to a pipe.
         environment = os.environ | {
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
             "PYTHONUNBUFFERED": "1",
@@ -92,19 +77,7 @@ class Workspace:
         return said
 
     def git(self, *arguments: str, environment: Mapping[str, str] | None = None) -> str:
-        """Run git here and return what it printed.
-
-        Parameters
-        ----------
-        *arguments : str
-        environment : mapping, optional
-            Variables for this command alone.
-
-        Raises
-        ------
-        Problem
-            Git failed, with what it said.
-        """
+        """Run git here with additional `environment` variables, and return its output; a failure is a `Problem`."""
         variables = {**os.environ, **(environment or {})}
         result = subprocess.run(["git", *arguments], cwd=self.root, env=variables, capture_output=True, text=True)
         if result.returncode:
@@ -112,15 +85,12 @@ class Workspace:
         return result.stdout
 
     def stop_on_locks(self) -> None:
-        """See that nothing is locked here. No lock is deleted: only a person can know that no program holds it.
+        """Raise a `Problem` that names each lock here, its age and the command that removes it.
 
-        Raises
-        ------
-        Problem
-            Each lock, since when it is there, and the command that removes it.
+        No lock is deleted: only a person can know that no program holds it.
         """
         if self._locks():
-            time.sleep(1)  # a git at work is done with most of its locks by then
+            time.sleep(1)  # a running git releases most of its locks by then
         held = {lock: lock.stat().st_mtime for lock in self._locks()}
         if held:
             raise Problem(
@@ -130,7 +100,7 @@ class Workspace:
             )
 
     def _locks(self) -> list[Path]:
-        """The locks of git, and DVC's list of its own where a kill has left half of it."""
+        """List the locks of git, and DVC's own list of locks if a kill has left it half written."""
         folders = {
             Path(self.git("rev-parse", "--path-format=absolute", f"--git-{kind}dir").strip())
             for kind in ("", "common-")
@@ -145,38 +115,28 @@ class Workspace:
         return sorted(locks)
 
     def dvc_remote(self) -> str:
-        """The name of DVC's default remote, empty if there is none."""
+        """Return the name of DVC's default remote, empty if there is none."""
         from dvc.config import Config
 
         return str(Config(str(self.root / ".dvc"))["core"].get("remote") or "")
 
     def push_data(self) -> None:
-        """Push everything that this revision needs to DVC's remote.
+        """Push all data of this revision to DVC's remote.
 
-        A push that was killed while DVC collected what to send leaves a list of part of it, and later ones take that
-        for all: "everything is up to date" (treeverse/dvc#10977). So the lists are dropped first.
-
-        Raises
-        ------
-        Problem
-            DVC failed.
+        A push that was killed while DVC collected its files leaves an incomplete list of them. Later pushes trust that
+        list and report "everything is up to date" (treeverse/dvc#10977), so it is dropped first.
         """
-        from dvc.repo import Repo  # half a second that only pushing costs
+        from dvc.repo import Repo  # takes half a second, and only pushing needs it
 
         with Repo(str(self.root)) as repo:
             repo.drop_data_index()
         self.dvc("push", quiet=True)
 
     def reproduce(self) -> str:
-        """Run the stages of ``dvc.yaml`` whose inputs changed.
+        """Run the stages of ``dvc.yaml`` whose inputs changed, and return the state of the model.
 
-        A stage that fails leaves the outputs of the last successful run in place: DVC removes them before it starts.
-
-        Returns
-        -------
-        str
-            What became of the model: ``trained``; ``restored`` from DVC's cache, which knows what these inputs give;
-            or ``unchanged``.
+        It was ``trained``, ``restored`` from DVC's cache, or it is ``unchanged``. DVC removes the outputs of a stage
+        before it starts; if a stage fails, the outputs of the last successful run are restored.
         """
         try:
             said = self.dvc("repro")
@@ -189,13 +149,7 @@ class Workspace:
         return "restored" if any(line.startswith("Stage 'train' is cached") for line in said) else "unchanged"
 
     def commit_of(self, revision: str) -> str:
-        """The full hash of a git revision.
-
-        Raises
-        ------
-        Problem
-            There is no such revision.
-        """
+        """Return the full hash of a git revision; raise a `Problem` if there is none."""
         try:
             return self.git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}").strip()
         except Problem:
@@ -207,24 +161,10 @@ class Workspace:
     def read_at(self, revision: str, path: str) -> bytes | None:
         """Read a file as it was at a git revision, from DVC's cache or remote, without touching the workspace.
 
-        Parameters
-        ----------
-        revision : str
-            A git revision.
-        path : str
-            The file, relative to the root.
-
-        Returns
-        -------
-        bytes or None
-            None if the revision does not have the file.
-
-        Raises
-        ------
-        Problem
-            The revision has it, but neither the cache nor the remote do.
+        The result is None if the revision does not have the file. A `Problem` tells that the revision has it, but
+        neither the cache nor the remote does.
         """
-        import dvc.api  # half a second that only reading the past costs
+        import dvc.api  # takes half a second, and only reading the past needs it
 
         commit = self.commit_of(revision)
         try:
@@ -239,7 +179,7 @@ class Workspace:
             ) from None
 
     def _is_recorded(self, commit: str, path: str) -> bool:
-        """Whether DVC tracks a file at a commit: in the pipeline, or by a pointer to it or to a folder around it."""
+        """Whether DVC tracks a file at a commit: in the pipeline, or by a pointer to it or to a folder above."""
         places = [place.as_posix() for place in (Path(path), *Path(path).parents)]
         files = set(self.git("ls-tree", "-r", "--name-only", "-z", "--full-tree", commit).split("\0"))
         if any(f"{place}.dvc" in files for place in places):
@@ -250,12 +190,9 @@ class Workspace:
 
 
 def open_workspace(start: Path) -> Workspace:
-    """Find the workspace that a folder belongs to, and see that it can be worked in.
+    """Find the workspace that contains the folder `start`.
 
-    Raises
-    ------
-    Problem
-        Everything that is missing: git, the repository, DVC, its set-up, the images.
+    A `Problem` names everything that is missing: git, the repository, DVC, its set-up, the images.
     """
     root = next((folder for folder in (start, *start.parents) if (folder / "dvc.yaml").is_file()), None)
     if root is None:
