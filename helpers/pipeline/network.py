@@ -11,7 +11,7 @@ def build_network(channels: int, classes: int, width: int) -> nn.Sequential:
     """Build three strided convolutions and a linear layer.
 
     From [N, channels, H, W] in 0..1 they make logits [N, classes], for any H and W. The first layer scales pictures to
-    zero mean and unit variance with statistics of its own training set.
+    zero mean and unit variance with statistics of its own training set. The last layer is linear: calibration scales it.
     """
     sizes = [channels, width, 2 * width, 4 * width]
     layers: list[nn.Module] = [nn.BatchNorm2d(channels, affine=False)]
