@@ -10,8 +10,8 @@ from torch import Tensor, nn
 def build_network(channels: int, classes: int, width: int) -> nn.Sequential:
     """Build three strided convolutions and a linear layer.
 
-    From [N, channels, H, W] in 0..1 they make logits [N, classes], for any H and W. The first layer scales pictures to
-    zero mean and unit variance with statistics of its own training set. The last layer is linear: calibration scales it.
+    From [N, channels, H, W] in 0..1 they make logits [N, classes], for any H and W. The first layer scales images to
+    zero mean and unit variance with statistics of its own training set; the last is linear, for calibration scales it.
     """
     sizes = [channels, width, 2 * width, 4 * width]
     layers: list[nn.Module] = [nn.BatchNorm2d(channels, affine=False)]
