@@ -10,11 +10,11 @@ class Problem(Exception):
     Parameters
     ----------
     headline : str
-        What is wrong, in one sentence.
+        The fault, in one sentence.
     details : iterable of str
         Every single problem found, one line each: the file, the row, the value.
     advice : str
-        What to do about it.
+        The remedy.
     """
 
     def __init__(self, headline: str, details: Iterable[str] = (), advice: str = "") -> None:

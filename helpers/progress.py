@@ -25,7 +25,7 @@ class _Line:
 
 
 def progress_bar(total: int, description: str, unit: str = "images") -> tqdm:
-    """Make a bar to be used with ``with`` and `update`; what takes less than a second does not show it.
+    """Make a bar to be used with ``with`` and `update`; it appears after a second.
 
     The widget of tqdm stays in an executed notebook as it was when it first appeared, and its plain bar leaves a line
     per update there.

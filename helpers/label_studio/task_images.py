@@ -51,7 +51,7 @@ class TaskImages:
         def read(image: object) -> np.ndarray | None:
             try:
                 return read_pixels(self._find(image, deadline), size, colour)
-            except Exception as error:  # whatever one file does to a decoder, the others are read
+            except Exception as error:  # one file that breaks a decoder must not stop the others
                 logger.warning("No prediction for %.200r: %.500r", image, error)
                 return None
 

@@ -108,7 +108,7 @@ class Trigger:
 
     def _watch(self) -> None:
         while self._noticed.wait():
-            if not self.is_running():  # else what was noticed is looked at when the run has ended
+            if not self.is_running():  # else the annotations are counted when the run has ended
                 self._noticed.clear()
                 try:
                     known = _read_json(self._root / RECORD).get("annotations", 0)
@@ -137,7 +137,7 @@ def run(workspace: Workspace, command: Sequence[str]) -> None:
     """Run a command that retrains, and add to the record of the run how it ended."""
     root = workspace.root
     record = _read_json(root / RECORD)
-    with suppress(Problem):  # the command will say what is wrong with the server
+    with suppress(Problem):  # the command will name the fault of the server
         record["annotations"] = count_annotations(read_settings(root))
     started = time.time()
     # The command inherits the lock.
