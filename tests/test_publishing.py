@@ -150,6 +150,7 @@ Repo().push()
     assert result.returncode == 9
 
 
+@pytest.mark.slow
 def test_a_model_that_is_not_accepted_needs_a_reason_which_is_remembered(tiny):
     merge_something(tiny)
     before = tiny.git("status", "--porcelain")

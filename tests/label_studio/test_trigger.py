@@ -133,6 +133,7 @@ def test_the_verdict_names_the_errors_of_the_report(root, serve):
     assert training(backend)["run"]["exit_code"] == 1
 
 
+@pytest.mark.slow
 def test_a_training_outlives_its_starter_and_keeps_others_out_until_its_last_process_ends(root, run):
     code = "pathlib.Path('ids').write_text(f'{os.getpid()} {os.getppid()}'); time.sleep(100)"
     start = f"""
@@ -171,6 +172,7 @@ def project(pretended, monkeypatch) -> dict[str, int]:
     return project
 
 
+@pytest.mark.slow
 def test_enough_new_annotations_start_a_training_and_a_restart_does_not_forget_the_last_one(
     root, serve, project, pretended
 ):
@@ -198,6 +200,7 @@ def test_enough_new_annotations_start_a_training_and_a_restart_does_not_forget_t
     assert json.loads((root / "runs/last.json").read_text())["annotations"] == 20
 
 
+@pytest.mark.slow
 def test_annotations_that_come_during_a_training_start_the_next_one(root, serve, project):
     backend = serve(root, WAIT)
     project["total_annotations_number"] = 10
@@ -225,10 +228,10 @@ DECIDE = MERGE + "pathlib.Path(DECISION).write_text({decision!r})\n"
 @pytest.mark.parametrize(
     ("code", "state"),
     [
-        (MERGE + "sys.exit(1)", "unfinished"),
-        (MERGE + "os.kill(os.getpid(), 9)", "unfinished"),
+        pytest.param(MERGE + "sys.exit(1)", "unfinished", marks=pytest.mark.slow),
+        pytest.param(MERGE + "os.kill(os.getpid(), 9)", "unfinished", marks=pytest.mark.slow),
         (DECIDE.format(decision='{"accepted": true, "sentence": "Better."}') + "sys.exit(1)", "unfinished"),
-        (DECIDE.format(decision='{"accepted"') + "sys.exit(1)", "unfinished"),
+        pytest.param(DECIDE.format(decision='{"accepted"') + "sys.exit(1)", "unfinished", marks=pytest.mark.slow),
         (DECIDE.format(decision='{"accepted": false, "sentence": "Worse."}') + "sys.exit(1)", "idle"),
     ],
     ids=["failed", "killed", "accepted, not pushed", "cut short", "not accepted"],
