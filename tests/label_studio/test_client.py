@@ -197,6 +197,7 @@ def test_an_image_that_is_elsewhere_has_no_path(image):
 UP = ["..", "%2e%2e", "%252e%252e", "%25252e%25252e", ".%252e", "..%5c", "..;", "%2e%2e%3b", "..%2f"]
 
 
+@pytest.mark.slow  # CI installs nginx after the fast tests
 @pytest.mark.parametrize("up", UP)
 def test_the_key_does_not_get_to_another_application_behind_the_same_proxy(pretended, tmp_path, up):
     with pretend_label_studio() as neighbour, proxying(tmp_path, ls=pretended.url, other=neighbour.url) as url:
