@@ -65,10 +65,9 @@ def decline_round(workspace: Workspace) -> str:
     for file in set(filter(None, now)) - set(before) - settled:
         (workspace.root / file).unlink(missing_ok=True)
         if file == f"{LINEAGE}.dvc":
-            (workspace.lineage).unlink()
-    workspace.git(
-        "restore", f"--source={BEFORE}", "--worktree", "--", *[file for file in before if file not in settled]
-    )
+            workspace.lineage.unlink()
+    restored = [file for file in before if file not in settled]
+    workspace.git("restore", f"--source={BEFORE}", "--worktree", "--", *restored)
     # Check out these files only: additions to extra-data do not belong to the round.
     workspace.dvc("checkout", *filter(lambda file: file.endswith(".dvc"), before), "dvc.yaml", quiet=True)
     workspace.git("update-ref", "-d", BEFORE)

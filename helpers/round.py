@@ -107,10 +107,9 @@ def compare_models(workspace: Workspace, baseline: str = "HEAD") -> Comparison:
 
 
 def measure_seed_noise(workspace: Workspace, comparison: Comparison, seeds: int) -> list[float]:
-    """Train on the old data with other seeds; return the changes of accuracy on the scored images against the old
-    model.
+    """Train on the old data with other seeds, and return by how much each changes the accuracy of the old model.
 
-    They show the effect of chance: initial weights and the order of images vary from training to training (Bouthillier
+    The changes, on the scored images, show the effect of chance: initial weights and the order of images vary from training to training (Bouthillier
     et al. 2021, arXiv 2103.03098). Nothing in the workspace changes.
     """
     commit, scored = comparison.baseline, comparison.scored

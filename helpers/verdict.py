@@ -25,7 +25,7 @@ def find_baseline(workspace: Workspace, baseline: str, model: str) -> str:
     """
     commit = workspace.commit_of(baseline)
     if baseline == "HEAD" and workspace.read_at(commit, MODEL) == (workspace.root / MODEL).read_bytes():
-        with suppress(Problem):  # no decision is committed
+        with suppress(Problem, KeyError):  # no decision is committed, or one of an older project
             decision = json.loads(workspace.git("show", f"{commit}:{DECISION}"))
             if decision["model"] == model:
                 return workspace.commit_of(decision["replaces_commit"])
