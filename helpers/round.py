@@ -109,8 +109,8 @@ def compare_models(workspace: Workspace, baseline: str = "HEAD") -> Comparison:
 def measure_seed_noise(workspace: Workspace, comparison: Comparison, seeds: int) -> list[float]:
     """Train on the old data with other seeds, and return by how much each changes the accuracy of the old model.
 
-    The changes, on the scored images, show the effect of chance: initial weights and the order of images vary from training to training (Bouthillier
-    et al. 2021, arXiv 2103.03098). Nothing in the workspace changes.
+    The changes, on the scored images, show the effect of chance: initial weights and the order of images vary from
+    training to training (Bouthillier et al. 2021, arXiv 2103.03098). Nothing in the workspace changes.
     """
     commit, scored = comparison.baseline, comparison.scored
     if not (seeds and comparison.old) or scored.empty:
