@@ -23,7 +23,7 @@ LARGEST_EXPORT, LARGEST_IMAGE = 1 << 33, 1 << 28  # bytes
 logger = logging.getLogger(__name__)
 
 
-def pull_round(address: str, root: Path, images: str, **reading: str) -> Path:
+def pull_round(address: str, root: Path, images: str, **reading: str) -> tuple[Path, pd.DataFrame]:
     """Pull the labels of a project into ``extra-data``, and the labelled images that are not on disk into `images`.
 
     Parameters
@@ -37,8 +37,9 @@ def pull_round(address: str, root: Path, images: str, **reading: str) -> Path:
 
     Returns
     -------
-    Path
-        The export.
+    export : Path
+    labels : DataFrame
+        From `helpers.labels.read_export`.
     """
     project = parse_project_url(address)
     if not project:
@@ -48,8 +49,9 @@ def pull_round(address: str, root: Path, images: str, **reading: str) -> Path:
     folder = find_images(images, root)
     server = connect(read_settings(root), project[0])
     export = pull_export(server, project[1], root / EXTRA)
-    fetch_images(server, read_export(export, **reading), folder)
-    return export
+    labels = read_export(export, **reading)
+    fetch_images(server, labels, folder)
+    return export, labels
 
 
 def pull_export(server: Server, project: int, folder: Path) -> Path:

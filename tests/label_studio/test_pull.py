@@ -154,10 +154,11 @@ def test_a_round_is_pulled_by_the_address_of_its_project(hostile, pretended, tmp
     pretended.answers["/api/projects/1/export"] = lambda _: Answer(body=json.dumps([task]).encode())
     pretended.answers["/data/upload/1/0a1b2c3d-cat.png"] = lambda _: Answer(body=picture(1))
 
-    export = pull_round(f"{pretended.url}/projects/1/data?tab=2", tmp_path, "images", label_control="label")
+    export, labels = pull_round(f"{pretended.url}/projects/1/data?tab=2", tmp_path, "images", label_control="label")
 
     assert export.parent == tmp_path / "extra-data"
     assert json.loads(export.read_bytes()) == [task]
+    assert labels["label"].tolist() == ["cat"]
     assert (tmp_path / "images/1/0a1b2c3d-cat.png").read_bytes() == picture(1)
 
 
