@@ -89,18 +89,19 @@ class Workspace:
 
         No lock is deleted: only a person can know that no program holds it.
         """
-        if self._locks():
+        locks = self._locks()
+        if locks:
             time.sleep(1)  # a running git releases most of its locks by then
-        held = {lock: lock.stat().st_mtime for lock in self._locks()}
-        if held:
+            locks = self._locks()
+        if locks:
             raise Problem(
                 f"{self.root} is locked: git or DVC is at work there, or was killed.",
-                [f"{lock}, since {datetime.fromtimestamp(since):%Y-%m-%d %H:%M:%S}" for lock, since in held.items()],
-                f"Wait for it to end. If none is at work: rm {shlex.join(map(str, held))}",
+                [f"{lock}, since {datetime.fromtimestamp(since):%Y-%m-%d %H:%M:%S}" for lock, since in locks.items()],
+                f"Wait for it to end. If none is at work: rm {shlex.join(map(str, locks))}",
             )
 
-    def _locks(self) -> list[Path]:
-        """List the locks of git, and DVC's own list of locks if a kill has left it half written."""
+    def _locks(self) -> dict[Path, float]:
+        """The locks of git, and DVC's own list of locks if a kill has left it half written, with their times."""
         folders = {
             Path(self.git("rev-parse", "--path-format=absolute", f"--git-{kind}dir").strip())
             for kind in ("", "common-")
@@ -112,7 +113,11 @@ class Workspace:
                 json.loads(list_of_dvc.read_bytes())
             except ValueError:
                 locks.add(list_of_dvc)
-        return sorted(locks)
+        held = {}
+        for lock in sorted(locks):
+            with suppress(FileNotFoundError):  # its program has just released it
+                held[lock] = lock.stat().st_mtime
+        return held
 
     def dvc_remote(self) -> str:
         """Return the name of DVC's default remote, empty if there is none."""
