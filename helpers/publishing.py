@@ -9,12 +9,12 @@ import pandas as pd
 
 from helpers.comparison.decision import failed_rules
 from helpers.merge.lineage import count_changes, parse_lineage, read_lineage
-from helpers.pipeline.paths import RAW
+from helpers.pipeline.paths import PARAMS, RAW
 from helpers.problems import Problem
 from helpers.workspace import DECISION, LINEAGE, Workspace
 
 # The files of a round that git tracks. DVC tracks the data itself.
-FILES = (f"{RAW}.dvc", f"{LINEAGE}.dvc", "dvc.lock", "params.yaml", "evaluation")
+FILES = (f"{RAW}.dvc", f"{LINEAGE}.dvc", "dvc.lock", PARAMS, "evaluation")
 BEFORE = "refs/retrain/before"
 TAGS = "model/v*"
 
@@ -41,7 +41,7 @@ def _is_open(workspace: Workspace) -> bool:
     """Whether a round has begun that no commit has ended; later commits without its files do not end it."""
     with suppress(Problem):  # no round has begun, or its begin is not in this history
         workspace.git("rev-parse", "--verify", "--quiet", BEFORE)
-        return not _committed_since(workspace) - {"params.yaml"}
+        return not _committed_since(workspace) - {PARAMS}
     return False
 
 

@@ -122,11 +122,12 @@ def measure_seed_noise(workspace: Workspace, comparison: Comparison, seeds: int)
     then = yaml.safe_load(workspace.git("show", f"{commit}:{PARAMS}"))["train"]
     settings = {name: then.get(name, value) for name, value in now.items()}  # the baseline may lack newer settings
     old_accuracy = (scored["old_predicted"] == scored["actual"]).mean()
+    description, table, images = load_classifier(model).description, read_table(index), np.load(BytesIO(pixels))
     changes = []
     for number in range(1, seeds + 1):
         params = TrainParams(**(settings | {"seed": settings["seed"] + number}))
         print(f"Old data, seed {params.seed} ({number} of {seeds}):")
-        classifier, _ = train(np.load(BytesIO(pixels)), read_table(index), load_classifier(model).description, params)
+        classifier, _ = train(images, table, description, params)
         guesses = classifier.predict(workspace.raw, list(scored["file"])).idxmax(axis=1)
         changes.append(float((guesses.to_numpy() == scored["actual"].to_numpy()).mean() - old_accuracy))
     return changes

@@ -46,10 +46,14 @@ def decide_round(workspace: Workspace, comparison: Comparison, export: Path) -> 
         images of this `seed`. Held-out sets wear out (Renggli et al. 2019, arXiv 1903.00278).
     """
     commit, replaced = comparison.baseline, find_baseline(workspace, "HEAD", comparison.new)
-    old, to_replace = _name_model(workspace, commit), _name_model(workspace, replaced)
+    old = to_replace = _name_model(workspace, commit, comparison.old)
     other_baseline = ""
-    if workspace.read_at(commit, MODEL) != workspace.read_at(replaced, MODEL):
-        other_baseline = f"The comparison is with {old}, but the new model would replace {to_replace}."
+    if replaced != commit:
+        content = workspace.read_at(replaced, MODEL)
+        version = load_classifier(content, MODEL).version if content else ""
+        to_replace = _name_model(workspace, replaced, version)
+        if version != comparison.old:
+            other_baseline = f"The comparison is with {old}, but the new model would replace {to_replace}."
     # Decide, and note how often these held-out images have judged models.
     policy = read_params(DecideParams, workspace.root / PARAMS)
     decision = decide(comparison, policy, _changes_since(workspace, commit), other_baseline)
@@ -75,10 +79,10 @@ def decide_round(workspace: Workspace, comparison: Comparison, export: Path) -> 
     return record
 
 
-def _name_model(workspace: Workspace, commit: str) -> str:
-    """Name a model of the past by its version and by git's name for its commit."""
-    model, name = workspace.read_at(commit, MODEL), workspace.git("describe", "--tags", "--always", commit).strip()
-    return f"model {load_classifier(model, MODEL).version} of {name}" if model else f"no model at {name}"
+def _name_model(workspace: Workspace, commit: str, version: str) -> str:
+    """Name a model of the past by its version, empty if there is none, and by git's name for its commit."""
+    name = workspace.git("describe", "--tags", "--always", commit).strip()
+    return f"model {version} of {name}" if version else f"no model at {name}"
 
 
 def _changes_since(workspace: Workspace, commit: str) -> list[str]:
