@@ -16,7 +16,7 @@ lab: $(VENV)/installed ## Open the notebook in JupyterLab, in the sample workspa
 	$(BIN)/python -m examples.digits demo
 	cd demo && ../$(BIN)/jupyter lab notebooks/retrain.ipynb
 
-serve: $(VENV)/installed ## Serve the model in this folder to Label Studio, at http://127.0.0.1:9090
+serve: $(VENV)/installed ## Serve the model of the last commit to Label Studio, at http://127.0.0.1:9090
 	$(BIN)/uvicorn --factory helpers.label_studio.backend:make_backend --port 9090
 
 test: $(VENV)/installed ## Run the tests that take minutes together

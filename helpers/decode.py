@@ -28,8 +28,7 @@ def open_image(file: str | PathLike[str] | BinaryIO) -> Image.Image:
 
 
 def read_upright(file: str | PathLike[str] | BinaryIO, size: int) -> Image.Image:
-    """Decode a picture upright, at least `size` pixels wide unless it is smaller; raise one of `UNREADABLE` if it
-    fails.
+    """Decode a picture upright, at least `size` pixels wide unless it is smaller, or raise one of `UNREADABLE`.
 
     Transparent parts become white: the pixels behind them are arbitrary, and often black like the drawing itself.
     """
