@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import pandas as pd
-from scipy.stats import binomtest
 
 from helpers.comparison.scores import Comparison
+from helpers.comparison.statistics import wilson
 from helpers.comparison.words import listed, percent, points
 from helpers.pipeline.params import DecideParams
 
@@ -56,7 +56,7 @@ def decide(
     elif "old" not in summary:
         verdict = "first"
         right = round(n * summary["new"]["together", "accuracy"])
-        low, high = binomtest(right, n).proportion_ci(method="wilson")
+        low, high = wilson(right, n)
         sentence = (
             f"First model: {percent(right / n)} of {n} held-out images right, 95 % interval {percent(low)} to "
             f"{percent(high)}; there is no older model to compare it with."

@@ -5,15 +5,13 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 from scipy.sparse import csr_array
-from scipy.stats import hypergeom
-from sklearn.metrics import precision_recall_fscore_support
+from scipy.stats import bootstrap, hypergeom
 
 from helpers.comparison.statistics import bonett_price, mcnemar, wilson
 from helpers.pipeline.calibration import SMALLEST
 
 METRICS = ["accuracy", "macro F1", "loss", "calibration error"]
 BINS = 15  # of confidence, as Guo et al. 2017
-BATCHES, BATCH = 20, 100  # of resamples; a batch is in memory at a time
 
 
 def models_in(scores: pd.DataFrame) -> list[str]:
@@ -21,41 +19,30 @@ def models_in(scores: pd.DataFrame) -> list[str]:
 
 
 def tally(scores: pd.DataFrame) -> pd.DataFrame:
-    """Count the images and the flips of each population.
+    """Count the images and flips of each population, ``frozen``, ``new``, both ``together`` and ``leaked``.
 
-    Index `population`: frozen, new, together (both of them), leaked. Columns: `images`; `scored`; `fixed` and `broken`
-    (flips); `mid_p` and `exact_p` (from `mcnemar`).
+    The two p are McNemar's.
     """
-    unseen = scores["population"] != "leaked"
     rows = {}
     for name in ("frozen", "new", "together", "leaked"):
-        images = scores[unseen if name == "together" else scores["population"] == name]
+        images = scores[scores["population"].isin(["frozen", "new"] if name == "together" else [name])]
         fixed, broken = _count_flips(images)
         rows[name] = [len(images), int(images["scored"].sum()), fixed, broken, *mcnemar(fixed, broken)]
     columns = ["images", "scored", "fixed", "broken", "mid_p", "exact_p"]
-    table = pd.DataFrame.from_dict(rows, orient="index", columns=columns)
-    return table.rename_axis("population")
+    return pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis("population")
 
 
 def summary(scores: pd.DataFrame) -> pd.DataFrame:
     """Sum up both models and their difference on the scored images, for each population and for both together.
 
-    Intervals are Bonett–Price for accuracy and percentiles of a paired bootstrap for the other metrics: each resample
-    measures both models on the same drawn images. The seed is fixed, so the same scores give the same intervals.
-
     Returns
     -------
     DataFrame
-        Index `population` (``frozen``, ``new``, ``together``; only those with scored images) and `metric`:
-
-        - ``accuracy``: share of images that are right.
-        - ``macro F1``: mean of F1 over the classes that the images belong to.
-        - ``loss``: mean cross-entropy in nats; less is better.
-        - ``calibration error``: expected calibration error over 15 bins of equal width (Guo et al. 2017, arXiv
-          1706.04599); less is better.
-
-        Columns: `images`, `new`; and if there is an old model `old`, `difference` (new minus old), `low` and `high`
-        (its 95 % interval; NaN for the bootstrap of a single image).
+        Index `population` (``frozen``, ``new``, ``together``; only those with scored images) and `metric`: ``accuracy``;
+        ``macro F1`` over the classes that the images belong to; ``loss``, the mean cross-entropy in nats; ``calibration
+        error``, the expected one over 15 bins of equal width (Guo et al. 2017, arXiv 1706.04599). Columns: `images`,
+        `new`; and if there is an old model `old`, `difference` (new minus old), `low` and `high`: its 95 % interval,
+        Bonett–Price for accuracy, else percentiles of a paired bootstrap with a fixed seed (NaN for a single image).
     """
     scored = scores[scores["scored"]]
     if scored.empty:
@@ -82,22 +69,19 @@ def _summarise(images: pd.DataFrame) -> pd.DataFrame:
 Measure = Callable[[np.ndarray], np.ndarray]
 
 
-def _resample(new: Measure, old: Measure, n: int) -> np.ndarray:
-    """Bootstrap the difference of two models on the same images: 95 % interval, [low and high, metrics]."""
-    chance = np.random.default_rng(0)
-    differences = []
-    for _ in range(BATCHES):
-        draws = chance.integers(n, size=(BATCH, n))
+def _resample(new: Measure, old: Measure, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Bootstrap the difference of two models on the same images: the low and the high end for each metric."""
+
+    def difference(draws: np.ndarray, axis: int) -> np.ndarray:
         times = np.stack([np.bincount(draw, minlength=n) for draw in draws])
-        differences.append(new(times) - old(times))
-    return np.percentile(np.concatenate(differences, axis=1), [2.5, 97.5], axis=1)
+        return new(times) - old(times)
+
+    options = {"n_resamples": 2000, "batch": 100, "method": "percentile"}  # a batch is in memory at a time
+    return bootstrap([np.arange(n)], difference, rng=0, **options).confidence_interval
 
 
 def _measure(images: pd.DataFrame, model: str) -> Measure:
-    """Return a function that measures a model on resamples of the images.
-
-    It maps the number of times that each draw has each image, [draws, images], to float [metrics, draws].
-    """
+    """Return a function from the times that each draw has each image, [draws, images], to float [metrics, draws]."""
     n = len(images)
     right = (images[f"{model}_predicted"] == images["actual"]).to_numpy()
     confidence = images[f"{model}_confidence"].to_numpy()
@@ -132,18 +116,12 @@ def _measure(images: pd.DataFrame, model: str) -> Measure:
 
 
 def per_class(scores: pd.DataFrame) -> pd.DataFrame:
-    """Measure both models class by class.
+    """Measure both models class by class: on the scored images, and a class that one model knows on all unleaked ones.
 
-    A class that both models know is measured on the scored images; a class that one model knows, for that model alone,
-    on all images that are not leaked.
-
-    Returns
-    -------
-    DataFrame
-        Index `label`, sorted. Columns: `known_to`; `support` (images of the class); for each model `…_recall`,
-        `…_recall_low` and `…_recall_high` (Wilson's 95 % interval), `…_precision` and `…_f1`; and if there is an old
-        model `recall_difference`, `precision_difference` and `f1_difference` (new minus old). NaN if a model does not
-        know the class, and for the precision of a class that was never predicted.
+    Index `label`, sorted. Columns: `known_to`; `support` (images of the class); for each model `…_recall`,
+    `…_recall_low` and `…_recall_high` (Wilson's 95 % interval), `…_precision` and `…_f1`; and if there is an old model
+    `recall_difference`, `precision_difference` and `f1_difference` (new minus old). NaN if a model does not know the
+    class, and for the precision of a class that was never predicted.
     """
     unseen = scores[scores["population"] != "leaked"]
     scored = unseen[unseen["scored"]]
@@ -160,27 +138,23 @@ def _measure_classes(images: pd.DataFrame, labels: list[str]) -> pd.DataFrame:
     table = pd.DataFrame({"known_to": classes["known_to"].first(), "support": classes.size()})
     table = table.loc[labels].rename_axis("label")
     for name in models_in(images):
-        measures = np.zeros((4, 0))
-        if labels:
-            actual, predicted = (images[column].to_numpy(dtype=str) for column in ("actual", f"{name}_predicted"))
-            measures = precision_recall_fscore_support(actual, predicted, labels=labels, zero_division=np.nan)
-        precision, recall, f1, support = measures
-        hits = pd.Series(recall * support, index=table.index).round().astype(int)
-        low, high = wilson(hits, table["support"])
-        known = table["known_to"].isin([name, "both"])
-        columns = {"recall": recall, "recall_low": low, "recall_high": high, "precision": precision, "f1": f1}
-        for metric, values in columns.items():
-            table[f"{name}_{metric}"] = pd.Series(values, index=table.index).where(known)
+        predicted, known = images[f"{name}_predicted"], table["known_to"].isin([name, "both"])
+        support = table["support"].where(known)
+        called = predicted.value_counts().reindex(labels, fill_value=0)
+        hits = predicted[predicted == images["actual"]].value_counts().reindex(labels, fill_value=0)
+        table[f"{name}_recall"] = hits / support
+        table[f"{name}_recall_low"], table[f"{name}_recall_high"] = wilson(hits, support)
+        table[f"{name}_precision"] = (hits / called).where(known)
+        table[f"{name}_f1"] = 2 * hits / (support + called)
     return table
 
 
 def slices(scores: pd.DataFrame, lineage: pd.DataFrame) -> pd.DataFrame:
     """Measure how far the models agree with the labels of each annotator, labelling round and kind of label.
 
-    Neither model trained on the scored images, so if the new model agrees far less with some labels than with the
-    others, these labels are worth a look. Hard images have the same effect, so it is a hint, no proof. A row of
-    `lineage` counts if its content and label are those of the image; a label that was changed by hand later is
-    nobody's.
+    Neither model trained on the scored images: labels with which the new one agrees far less than with others are worth
+    a look. Hard images have the same effect, so it is a hint, no proof. A row of `lineage` counts if its content and
+    label are those of the image: a label that was changed by hand later is nobody's.
 
     Returns
     -------
@@ -198,14 +172,11 @@ def slices(scores: pd.DataFrame, lineage: pd.DataFrame) -> pd.DataFrame:
         labels[name] = labels[f"{name}_predicted"] == labels["actual"]
 
     # A row for each slice that an image belongs to; an image that was merged twice counts once.
-    kinds = {
-        "annotator": labels["annotators"].astype(object).str.split().explode(),
-        "labelling round": labels["export_sha256"].str[:12],
-        "label made by": labels["by_model"].map({True: "a model", False: "a person"}),
-    }
-    members = pd.concat(
-        [labels[["file", *models]].assign(by=by).join(values.rename("value")) for by, values in kinds.items()]
-    )
+    labels["annotator"] = labels["annotators"].astype(object).str.split()
+    labels["labelling round"] = labels["export_sha256"].str[:12]
+    labels["label made by"] = labels["by_model"].map({True: "a model", False: "a person"})
+    kinds = ["annotator", "labelling round", "label made by"]
+    members = labels.explode("annotator").melt(["file", *models], kinds, var_name="by")
     members = members.fillna({"value": "not recorded"}).drop_duplicates(["file", "by", "value"])
 
     # Measure each slice, and test whether chance explains its accuracy.
@@ -223,10 +194,9 @@ def slices(scores: pd.DataFrame, lineage: pd.DataFrame) -> pd.DataFrame:
 
 
 def flips(scores: pd.DataFrame) -> pd.DataFrame:
-    """Pick the scored images that exactly one model gets right; the new model's most confident predictions come first.
+    """Pick the scored images that exactly one model gets right, the new model's most confident predictions first.
 
-    Negative flips, right before and wrong now, hurt users even if accuracy rises (Yan et al. 2021, arXiv 2011.09161;
-    Bansal et al. 2019, AAAI).
+    Those that were right before hurt users even if accuracy rises (Yan et al. 2021, arXiv 2011.09161).
     """
     flipped = scores[scores["flip"] != ""]
     return flipped.sort_values("new_confidence", ascending=False, kind="stable").reset_index(drop=True)
