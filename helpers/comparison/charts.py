@@ -81,11 +81,9 @@ def confusion_matrices(scores: pd.DataFrame) -> Figure | None:
     scored = scores[scores["scored"]]
     if scored.empty:
         return None
-    # For each model: the pairs of actual and predicted class, and the wrong ones among them.
-    pairs = {}
-    for name in models_in(scored):
-        pairs[name] = scored[["actual", f"{name}_predicted"]].set_axis(["actual", "predicted"], axis=1)
-    wrong = {name: pair[pair["actual"] != pair["predicted"]] for name, pair in pairs.items()}
+    models = models_in(scored)
+    answers = scored[["actual", *(f"{name}_predicted" for name in models)]].set_axis(["actual", *models], axis=1)
+    wrong = {name: answers.loc[answers[name] != answers["actual"], ["actual", name]] for name in models}
     title = f"{count_of(len(wrong['new']), 'mistake')} on {count_of(len(scored), 'image')}"
     title += f", {len(wrong['old']):,} before" if "old" in wrong else ""
     if len(wrong["new"]):
@@ -94,41 +92,41 @@ def confusion_matrices(scores: pd.DataFrame) -> Figure | None:
         title += f"; most often “{actual}” is taken for “{predicted}” ({common.iloc[0]:,})"
 
     # If there are many classes, those with most mistakes keep their rows; the others share one.
-    classes, note = sorted(set(pd.concat(pairs.values()).stack())), ""
-    order, others = classes, f"{len(classes) - MATRIX} others"
+    classes, note = sorted(set(answers.stack())), ""
     if len(classes) > MATRIX:
         note = f"The {MATRIX} of {len(classes)} classes with most mistakes; the others share one row and one column."
-        mistakes = pd.concat(wrong.values()).stack().value_counts().reindex(classes, fill_value=0)
-        order = [*sorted(mistakes.nlargest(MATRIX).index), others]
-    tables = {}
-    for name, pair in pairs.items():
-        folded = pair.where(pair.isin(order), others)
-        counts = pd.crosstab(folded["actual"], folded["predicted"])
-        tables[name] = counts.reindex(order, columns=order, fill_value=0).to_numpy()
+        mistakes = pd.concat([pair.stack() for pair in wrong.values()]).value_counts()
+        worst = mistakes.reindex(classes, fill_value=0).nlargest(MATRIX).index
+        others = f"{len(classes) - MATRIX} others"
+        answers = answers.where(answers.isin(worst), others)
+        classes = [*sorted(worst), others]
+    answers = answers.astype(pd.CategoricalDtype(classes))
+    tables = {name: pd.crosstab(answers["actual"], answers[name], dropna=False).to_numpy() for name in models}
     support = tables["new"].sum(axis=1, keepdims=True).clip(min=1)
-    headings = [f"{name.capitalize()}: {count_of(len(wrong[name]), 'mistake')}" for name in tables]
-    if "old" in tables:
+    headings = {name: f"{name.capitalize()}: {count_of(len(wrong[name]), 'mistake')}" for name in models}
+    if "old" in models:
         tables["difference"] = tables["new"] - tables["old"]
-        headings.append("New minus old")
+        headings["difference"] = "New minus old"
 
     # Draw the matrices side by side, with numbers in the cells where they fit.
-    labels, places = [label_text(label, 16) for label in order], range(len(order))
+    labels, places = [label_text(label, 16) for label in classes], range(len(classes))
+    numbered = len(classes) <= NUMBERED
     length = 0.08 * max(map(len, labels))  # inches
-    turned = length > 2.4 / len(order)
+    turned = length > 2.4 / len(classes)
     figure, panels = _panels(len(tables), 3.5 + length * turned, title, note, sharey=True)
-    for axes, heading, (name, table) in zip(panels, headings, tables.items(), strict=True):
+    for axes, (name, table) in zip(panels, tables.items(), strict=True):
         share = table / support * (-1 if name == "old" else 1)
         depth = np.sign(share) * np.sqrt(np.abs(share))
         axes.imshow(depth, cmap=SHADES, vmin=-1, vmax=1)
-        axes.set(title=heading, xlabel="predicted", anchor="W")
+        axes.set(title=headings[name], xlabel="predicted", anchor="W")
         axes.set_xticks(places, labels=labels, rotation=90 * turned)
-        axes.tick_params(labelcolor=INK, labelsize=9 if len(order) <= NUMBERED else 7)
+        axes.tick_params(labelcolor=INK, labelsize=9 if numbered else 7)
         axes.spines[:].set(visible=True, color=PALE)
-        for row, column in np.argwhere(table) if len(order) <= NUMBERED else []:
+        for row, column in np.argwhere(table) if numbered else []:
             number = table[row, column]
             text = signed(number) if name == "difference" else f"{number:,}"
             colour = "white" if depth[row, column] > 0.6 else INK
-            axes.text(column, row, text, ha="center", va="center", size=10 - 0.3 * len(order), color=colour)
+            axes.text(column, row, text, ha="center", va="center", size=10 - 0.3 * len(classes), color=colour)
     panels[0].set_yticks(places, labels=labels)
     panels[0].set_ylabel("actual")
     return figure

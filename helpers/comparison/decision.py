@@ -29,8 +29,8 @@ def decide(
 
     Accuracy on frozen and new images together decides: only together do they include every image on which both models
     can be judged. New images are not a random sample if a model chose them, and could hide a loss on the frozen ones;
-    therefore no single population may get worse either. Leaked images never count. An accepted model need not come out
-    as better: with 300 images, 3 % fixed and 1 % broken, it does so in a third of cases.
+    therefore no single population may get worse either. An accepted model need not come out as better: with 300 images,
+    3 % fixed and 1 % broken, it does so in a third of cases.
 
     Parameters
     ----------
@@ -112,13 +112,11 @@ def _margin_rule(low: float, margin: float) -> Rule:
 
 
 def _populations_rule(summary: pd.DataFrame) -> Rule:
-    accuracy = summary.xs("accuracy", level="metric").reset_index()
-    worse = [
-        f"{row['population']} ({points(row['low'])} to {points(row['high'])} points)"
-        for row in accuracy[accuracy["high"] < 0].to_dict("records")
-    ]
-    text = f"Populations in which the new model is worse, with the 95 % interval: {listed(worse)}."
-    return Rule("populations", not worse, text)
+    accuracy = summary.xs("accuracy", level="metric")
+    worse = accuracy[accuracy["high"] < 0].iterrows()
+    names = [f"{population} ({points(row['low'])} to {points(row['high'])} points)" for population, row in worse]
+    text = f"Populations in which the new model is worse, with the 95 % interval: {listed(names)}."
+    return Rule("populations", not names, text)
 
 
 def _flips_rule(broken: int, n: int, most: float) -> Rule:
@@ -129,13 +127,13 @@ def _flips_rule(broken: int, n: int, most: float) -> Rule:
 
 def _classes_rule(classes: pd.DataFrame, least: int, drop: float) -> Rule:
     # Rounded, because 0.8 - 0.9 is not quite -0.1 in floating point.
-    fallen = classes[(classes["support"] >= least) & (classes["recall_difference"].round(9) < -drop)].reset_index()
-    falls = [
-        f"{row['label']} ({percent(row['old_recall'])} of {row['support']} before, {percent(row['new_recall'])} now)"
-        for row in fallen.to_dict("records")
+    fallen = classes[(classes["support"] >= least) & (classes["recall_difference"].round(9) < -drop)].iterrows()
+    names = [
+        f"{label} ({percent(row['old_recall'])} of {row['support']} before, {percent(row['new_recall'])} now)"
+        for label, row in fallen
     ]
-    text = f"Classes of {least} images or more whose recall falls by over {100 * drop:g} points: {listed(falls)}."
-    return Rule("classes", not falls, text)
+    text = f"Classes of {least} images or more whose recall falls by over {100 * drop:g} points: {listed(names)}."
+    return Rule("classes", not names, text)
 
 
 def _labels_rule(slices: pd.DataFrame, overall: float, most: float) -> Rule:

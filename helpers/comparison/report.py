@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from helpers.comparison.galleries import read_thumbnail
 from helpers.comparison.scores import Comparison
+from helpers.comparison.tables import models_in
 from helpers.comparison.words import count_of, left_out, signed
 
 THUMBNAIL = 80  # pixels
@@ -30,14 +31,15 @@ def review_table(plan: pd.DataFrame, most: int = 50) -> HTML | None:
     rows = []
     for _, image in review.head(most).iterrows():
         answers = [f"{who}: {label}" for who, label in zip(image["annotators"], image["labels"], strict=False)]
-        cells = {
-            "picture": _picture_tag(image["source"]),
-            "file": _escape(image["file"]),
-            "tasks": _escape(", ".join(map(str, image["tasks"]))),
-            "labels": "<br>".join(map(_escape, answers)),
-            "reason": _escape(image["reason"]),
-        }
-        rows.append(cells)
+        rows.append(
+            {
+                "picture": _picture_tag(image["source"]),
+                "file": _escape(image["file"]),
+                "tasks": _escape(", ".join(map(str, image["tasks"]))),
+                "labels": "<br>".join(map(_escape, answers)),
+                "reason": _escape(image["reason"]),
+            }
+        )
     with pd.option_context("display.max_colwidth", None):
         table = pd.DataFrame(rows).to_html(index=False, escape=False, border=0, justify="left")
     return HTML(f"<p>For a person: {count_of(len(review), 'image')}{left_out(review, most)}</p>{table}")
@@ -65,19 +67,18 @@ def figures_table(comparison: Comparison) -> pd.DataFrame:
     if comparison.summary.empty:
         return pd.DataFrame()
     summary = comparison.summary.reset_index()
+    summary = summary.merge(comparison.tally.drop(columns="images"), on="population")
     table = summary[["population", "images", "metric"]].astype(str)
     table.columns = ["held-out images", "count", "figure"]
+    for name in models_in(comparison.scores):
+        table[name] = summary[name].map("{:.3f}".format)
     if "old" in summary:
-        table["old"] = summary["old"].map("{:.3f}".format)
-    table["new"] = summary["new"].map("{:.3f}".format)
-    if "old" in summary:
-        low, high = (summary[side].map(lambda x: signed(x, 3)) for side in ("low", "high"))
-        table["new minus old"] = summary["difference"].map(lambda x: signed(x, 3))
+        change, low, high = (summary[name].map(lambda x: signed(x, 3)) for name in ("difference", "low", "high"))
+        table["new minus old"] = change
         table["95 % interval"] = (low + " to " + high).where(summary["low"].notna(), "")
-        flips = comparison.tally.loc[summary["population"]].reset_index()
         columns = {"fixed": "fixed", "broken": "broken", "mid_p": "mid-p", "exact_p": "exact p"}
         for column, heading in columns.items():
-            table[heading] = flips[column].map(_write_count_or_p).where(summary["metric"] == "accuracy", "")
+            table[heading] = summary[column].map(_write_count_or_p).where(summary["metric"] == "accuracy", "")
     return table.set_index(["held-out images", "count", "figure"])
 
 
@@ -89,12 +90,11 @@ def _write_count_or_p(value: float) -> str:
 
 def describe_decision(decision: dict[str, Any]) -> str:
     """Write the verdict, the rules with their findings, and the limits of the comparison, as Markdown."""
-    accepted = "The new model is **accepted**." if decision["accepted"] else "The new model is **not accepted**."
-    rules = [
-        f"- {'✓' if rule['passed'] else '✗'} *{rule['rule']}*: {rule['explanation']}" for rule in decision["rules"]
-    ]
-    notes = [f"- {note}" for note in decision["notes"]]
-    return "\n".join([f"**{decision['sentence']}** {accepted}", "", *rules, *notes])
+    accepted = "accepted" if decision["accepted"] else "not accepted"
+    lines = [f"**{decision['sentence']}** The new model is **{accepted}**.", ""]
+    for rule in decision["rules"]:
+        lines.append(f"- {'✓' if rule['passed'] else '✗'} *{rule['rule']}*: {rule['explanation']}")
+    return "\n".join([*lines, *(f"- {note}" for note in decision["notes"])])
 
 
 def write_report(folder: Path, decision: dict[str, Any], comparison: Comparison, difference: Figure | None) -> None:

@@ -38,11 +38,12 @@ def summary(scores: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Index `population` (``frozen``, ``new``, ``together``; only those with scored images) and `metric`: ``accuracy``;
-        ``macro F1`` over the classes that the images belong to; ``loss``, the mean cross-entropy in nats; ``calibration
-        error``, the expected one over 15 bins of equal width (Guo et al. 2017, arXiv 1706.04599). Columns: `images`,
-        `new`; and if there is an old model `old`, `difference` (new minus old), `low` and `high`: its 95 % interval,
-        Bonett–Price for accuracy, else percentiles of a paired bootstrap with a fixed seed (NaN for a single image).
+        Index `population` (``frozen``, ``new``, ``together``; only those with scored images) and `metric`:
+        ``accuracy``; ``macro F1`` over the classes that the images belong to; ``loss``, the mean cross-entropy in nats;
+        ``calibration error``, the expected one over 15 bins of equal width (Guo et al. 2017, arXiv 1706.04599).
+        Columns: `images`, `new`; and if there is an old model `old`, `difference` (new minus old), and its 95 %
+        interval `low` and `high`: Bonett–Price for accuracy, else percentiles of a paired bootstrap with a fixed seed
+        (NaN for a single image).
     """
     scored = scores[scores["scored"]]
     if scored.empty:
