@@ -2,7 +2,6 @@
 
 import tempfile
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -29,9 +28,9 @@ def remember_workspace(workspace: Workspace) -> None:
     if _is_open(workspace):
         return
     with tempfile.TemporaryDirectory() as folder:
-        apart = {"GIT_INDEX_FILE": str(Path(folder) / "index")}
-        workspace.git("add", "--", *_present(workspace), environment=apart)
-        tree = workspace.git("write-tree", environment=apart).strip()
+        index = f"{folder}/index"
+        workspace.git("add", "--", *_present(workspace), GIT_INDEX_FILE=index)
+        tree = workspace.git("write-tree", GIT_INDEX_FILE=index).strip()
     nobody = ["-c", "user.name=retrain", "-c", "user.email=retrain@localhost"]
     commit = workspace.git(*nobody, "commit-tree", tree, "-p", "HEAD", "-m", "Before the round").strip()
     workspace.git("update-ref", BEFORE, commit)

@@ -7,21 +7,18 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from helpers.pipeline.paths import RAW
 from helpers.problems import Problem
 
 # The files of the pipeline are in `helpers.pipeline.paths`; these are the round's.
-EXTRA, LINEAGE, HASHES = "extra-data", "data/labels.csv", ".dvc/tmp/hashes.json"
-DECISION = "evaluation/decision.json"
+EXTRA, LINEAGE, DECISION = "extra-data", "data/labels.csv", "evaluation/decision.json"
+HASHES = ".dvc/tmp/hashes.json"  # of images' contents, kept from run to run
 
 
 @dataclass(frozen=True)
@@ -32,17 +29,14 @@ class Workspace:
 
     @property
     def raw(self) -> Path:
-        """The training set, a folder per class."""
         return self.root / RAW
 
     @property
     def lineage(self) -> Path:
-        """The record of the origin of the images in the training set."""
         return self.root / LINEAGE
 
     @property
     def hashes(self) -> Path:
-        """The cache of content hashes, kept from run to run."""
         return self.root / HASHES
 
     def dvc(self, *arguments: str, quiet: bool = False) -> list[str]:
@@ -76,10 +70,10 @@ class Workspace:
             raise Problem(f"{shown} failed.", [line for line in said[-15:] if line])
         return said
 
-    def git(self, *arguments: str, environment: Mapping[str, str] | None = None) -> str:
-        """Run git here with additional `environment` variables, and return its output; a failure is a `Problem`."""
-        variables = {**os.environ, **(environment or {})}
-        result = subprocess.run(["git", *arguments], cwd=self.root, env=variables, capture_output=True, text=True)
+    def git(self, *arguments: str, **variables: str) -> str:
+        """Run git here with additional environment `variables`, and return its output; a failure is a `Problem`."""
+        environment = os.environ | variables
+        result = subprocess.run(["git", *arguments], cwd=self.root, env=environment, capture_output=True, text=True)
         if result.returncode:
             raise Problem(f"`git {' '.join(arguments)}` failed in {self.root}.", result.stderr.splitlines())
         return result.stdout
@@ -89,11 +83,9 @@ class Workspace:
 
         No lock is deleted: only a person can know that no program holds it.
         """
-        locks = self._locks()
-        if locks:
+        if self._locks():
             time.sleep(1)  # a running git releases most of its locks by then
-            locks = self._locks()
-        if locks:
+        if locks := self._locks():
             raise Problem(
                 f"{self.root} is locked: git or DVC is at work there, or was killed.",
                 [f"{lock}, since {datetime.fromtimestamp(since):%Y-%m-%d %H:%M:%S}" for lock, since in locks.items()],
@@ -102,11 +94,10 @@ class Workspace:
 
     def _locks(self) -> dict[Path, float]:
         """The locks of git, and DVC's own list of locks if a kill has left it half written, with their times."""
-        folders = {
-            Path(self.git("rev-parse", "--path-format=absolute", f"--git-{kind}dir").strip())
-            for kind in ("", "common-")
+        folders = self.git("rev-parse", "--path-format=absolute", "--git-dir", "--git-common-dir").splitlines()
+        locks = {
+            lock for folder in folders for name in ("*.lock", "refs/**/*.lock") for lock in Path(folder).glob(name)
         }
-        locks = {lock for folder in folders for lock in (*folder.glob("*.lock"), *folder.glob("refs/**/*.lock"))}
         list_of_dvc = self.root / ".dvc/tmp/rwlock"
         with suppress(FileNotFoundError):
             try:
@@ -120,7 +111,7 @@ class Workspace:
         return held
 
     def dvc_remote(self) -> str:
-        """Return the name of DVC's default remote, empty if there is none."""
+        """The name of DVC's default remote, empty if there is none."""
         from dvc.config import Config
 
         return str(Config(str(self.root / ".dvc"))["core"].get("remote") or "")
@@ -170,28 +161,23 @@ class Workspace:
         neither the cache nor the remote does.
         """
         import dvc.api  # takes half a second, and only reading the past needs it
+        from dvc.exceptions import OutputNotFoundError
+        from dvc.repo import Repo
 
         commit = self.commit_of(revision)
         try:
             return dvc.api.read(path, repo=str(self.root), rev=commit, mode="rb")
         except Exception as error:  # DVC's own, and those of every kind of storage
-            if not self._is_recorded(commit, path):
-                return None
-            raise Problem(
-                f"{path} of {revision} is neither in DVC's cache nor in its remote.",
-                [repr(error)],
-                "`dvc pull` or `dvc fetch --all-commits` on a machine that has access brings it back.",
-            ) from None
-
-    def _is_recorded(self, commit: str, path: str) -> bool:
-        """Whether DVC tracks a file at a commit: in the pipeline, or by a pointer to it or to a folder above."""
-        places = [place.as_posix() for place in (Path(path), *Path(path).parents)]
-        files = set(self.git("ls-tree", "-r", "--name-only", "-z", "--full-tree", commit).split("\0"))
-        if any(f"{place}.dvc" in files for place in places):
-            return True
-        lock = yaml.safe_load(self.git("show", f"{commit}:dvc.lock")) if "dvc.lock" in files else {}
-        outs = [out["path"] for stage in lock.get("stages", {}).values() for out in stage.get("outs", [])]
-        return any(place in outs for place in places)
+            reason = repr(error)
+        # If DVC has recorded a hash of the file or of a folder above it, it is lost; else it was not there.
+        with suppress(OutputNotFoundError), Repo.open(str(self.root), rev=commit, uninitialized=True) as repo:
+            if any(out.hash_info for out in repo.find_outs_by_path(path, repo.index.outs, strict=False)):
+                raise Problem(
+                    f"{path} of {revision} is neither in DVC's cache nor in its remote.",
+                    [reason],
+                    "`dvc pull` or `dvc fetch --all-commits` on a machine that has access brings it back.",
+                )
+        return None
 
 
 def open_workspace(start: Path) -> Workspace:
