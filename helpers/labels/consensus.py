@@ -1,26 +1,21 @@
 """Reduce one row per annotation to one row per image, with its label or the reason why it has none."""
 
-from itertools import pairwise
+from collections import Counter
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from helpers.labels.annotations import Outcome
+from helpers.labels.annotations import Annotation, Outcome
 from helpers.labels.fields import file_of
 from helpers.labels.formats import read_annotations
 from helpers.problems import require_choice
 from helpers.progress import progress_bar
 
 ON_DISAGREEMENT = ("leave out", "majority", "latest")
-REASONS = {
-    Outcome.NOT_ANNOTATED: "not annotated",
-    Outcome.SKIPPED: "skipped",
-    Outcome.EMPTY: "submitted without a choice",
-    Outcome.NO_IMAGE: "the task has no image",
-}
+TYPES = {"updated_at": "datetime64[us, UTC]", "lead_time": "float64", "by_model": "bool"}
+COLUMNS = ["image", "file", "label", "status", "reason", "tasks", "annotators", "labels", *TYPES]
 
 
 def read_export(
@@ -29,7 +24,8 @@ def read_export(
     """Read a Label Studio export in JSON, JSON-MIN, CSV or TSV, told apart by its content.
 
     Skipped annotations and those without a choice never count. All others of an image must agree on exactly one class,
-    even if one person annotated the image twice, or if it has two tasks.
+    even if one person annotated the image twice, or if it has two tasks. A `Problem` tells that the file is missing,
+    damaged or no export, or that it does not show by itself which field or control to read.
 
     Parameters
     ----------
@@ -59,88 +55,63 @@ def read_export(
         - ``lead_time`` (float): seconds that these annotations took together.
         - ``by_model`` (bool): the label was accepted in bulk from predictions. Only JSON records this; in the other
           formats, an answer without a lead time counts as accepted in bulk.
-
-    Raises
-    ------
-    Problem
-        The file is missing, damaged or no export, or does not show by itself which field or control to read.
     """
     require_choice("on_disagreement", on_disagreement, ON_DISAGREEMENT)
-    with progress_bar(3, "Reading the export", "steps") as bar:
-        images = _settle(read_annotations(Path(path), image_key, label_control, bar.update), on_disagreement)
-        bar.update()
-    return images
+    by_image: dict[str, list[Annotation]] = {}
+    for annotation in read_annotations(Path(path), image_key, label_control):
+        by_image.setdefault(annotation.image, []).append(annotation)
+    rows = []
+    with progress_bar(len(by_image), "Reading labels") as bar:
+        for image, annotations in by_image.items():
+            rows.append(_settle(image, annotations, on_disagreement))
+            bar.update()
+    return pd.DataFrame(rows, columns=COLUMNS, dtype=object).astype(TYPES)
 
 
-def _settle(annotations: pd.DataFrame, on_disagreement: str) -> pd.DataFrame:
-    """Turn the table of annotations into the table of images."""
-    # Replace images and answers by numbers: with a million rows, texts and tuples take too long.
-    image, images = pd.factorize(annotations["image"])
-    answer, answers = pd.factorize(annotations["picks"])
-    annotations = annotations.assign(image=image, answer=answer)
-
-    # Of an image's annotations those with the highest outcome count: a label more than a skip.
-    outcome = annotations.groupby("image")["outcome"].max()
-    counting = annotations[annotations["outcome"] == annotations["image"].map(outcome)]
-    by_image = counting.groupby("image")
+def _settle(image: str, annotations: list[Annotation], on_disagreement: str) -> dict[str, Any]:
+    """Reduce all annotations of an image to its row in the table."""
+    outcome = max((annotation.outcome for annotation in annotations), key=list(Outcome).index)
+    counting = [annotation for annotation in annotations if annotation.outcome == outcome]
+    _, tasks, _, picks, annotators, times, seconds, _ = zip(*counting, strict=True)
+    labels = tuple(map(", ".join, picks)) if outcome == Outcome.ANSWERED else ()
 
     # An image has a label if all deciding annotations give the same answer, of one class.
-    deciding = _find_deciding(counting, on_disagreement).groupby("image")
-    first, last = deciding["answer"].min(), deciding["answer"].max()
-    texts = pd.Series([", ".join(picks) for picks in answers], dtype=object)
-    chosen = first.map(texts)
-    status = pd.Series("labelled", index=outcome.index, dtype=object)
-    status[first.map(pd.Series(map(len, answers), dtype=object)) > 1] = "several labels"
-    status[first != last] = "conflict"
-    status[outcome != Outcome.ANSWERED] = "unlabelled"
-    status[outcome == Outcome.SKIPPED] = "skipped"
-    labelled = status == "labelled"
-
-    # Give a reason for each image without a label.
-    answered = counting[counting["outcome"] == Outcome.ANSWERED]
-    labels = _gather(answered["image"], answered["answer"].map(texts), len(images))
-    reason = outcome.map(REASONS).astype(object).where(outcome != Outcome.ANSWERED, None)
-    for number in status.index[status == "conflict"]:
-        reason[number] = f"annotations disagree: {' | '.join(sorted(set(labels[number])))}"
-    for number in status.index[status == "several labels"]:
-        reason[number] = f"several classes on one image: {chosen[number]}"
-
-    # Gather the tasks and annotators of each image, and build the table.
-    submitted = counting[counting["annotator"].notna()]
-    tasks = _gather(counting["image"], counting["task"], len(images))
-    return pd.DataFrame(
-        {
-            "image": pd.Series(images, dtype=object),
-            "file": pd.Series(map(file_of, images), dtype=object),
-            "label": chosen.astype(object).where(labelled, None),
-            "status": status,
-            "reason": reason,
-            "tasks": pd.Series([tuple(dict.fromkeys(numbers)) for numbers in tasks], dtype=object),
-            "annotators": pd.Series(_gather(submitted["image"], submitted["annotator"], len(images)), dtype=object),
-            "labels": pd.Series(labels, dtype=object),
-            "updated_at": by_image["updated_at"].max(),
-            "lead_time": by_image["lead_time"].sum(min_count=1),
-            "by_model": deciding["by_model"].all() & labelled,
-        }
-    )
+    deciding = _find_deciding(counting, on_disagreement)
+    answers = {annotation.picks for annotation in deciding}
+    label = None
+    if outcome != Outcome.ANSWERED:
+        status, reason = "skipped" if outcome == Outcome.SKIPPED else "unlabelled", outcome.value
+    elif len(answers) > 1:
+        status, reason = "conflict", f"annotations disagree: {' | '.join(sorted(set(labels)))}"
+    elif len(deciding[0].picks) > 1:
+        status, reason = "several labels", f"several classes on one image: {', '.join(deciding[0].picks)}"
+    else:
+        label, status, reason = deciding[0].picks[0], "labelled", None
+    known_seconds = [number for number in seconds if number is not None]
+    return {
+        "image": image,
+        "file": file_of(image),
+        "label": label,
+        "status": status,
+        "reason": reason,
+        "tasks": tuple(dict.fromkeys(tasks)),
+        "annotators": tuple(filter(None, annotators)),
+        "labels": labels,
+        "updated_at": max(filter(None, times), default=None),
+        "lead_time": sum(known_seconds) if known_seconds else None,
+        "by_model": label is not None and all(annotation.by_model for annotation in deciding),
+    }
 
 
-def _find_deciding(counting: pd.DataFrame, on_disagreement: str) -> pd.DataFrame:
+def _find_deciding(counting: list[Annotation], on_disagreement: str) -> list[Annotation]:
     """Keep the annotations whose answers decide. If they still give an image two answers, it gets no label."""
-    image = counting["image"]
     if on_disagreement == "majority":
-        votes = counting.groupby(["image", "answer"])["answer"].transform("size")
-        return counting[votes == votes.groupby(image).transform("max")]
+        votes = Counter(annotation.picks for annotation in counting)
+        most = max(votes.values())
+        return [annotation for annotation in counting if votes[annotation.picks] == most]
     if on_disagreement == "latest":
-        updated_at = counting["updated_at"]
-        undated = updated_at.isna().groupby(image).transform("any")
-        return counting[undated | (updated_at == updated_at.groupby(image).transform("max"))]
+        # None stands for a time that is not known: then nobody knows which annotation is the latest.
+        times = {annotation.updated_at for annotation in counting}
+        latest = None if None in times else max(filter(None, times))
+        return [annotation for annotation in counting if latest in (None, annotation.updated_at)]
     return counting
-
-
-def _gather(image: pd.Series, values: pd.Series, count: int) -> list[tuple[Any, ...]]:
-    """Return the values of each image, 0 to count - 1, as a tuple. A groupby takes a minute for a million images."""
-    order = np.argsort(image.to_numpy(), kind="stable")
-    ordered = tuple(values.to_numpy()[order])
-    bounds = np.searchsorted(image.to_numpy()[order], np.arange(count + 1)).tolist()  # of the values of each image
-    return [ordered[start:end] for start, end in pairwise(bounds)]

@@ -5,66 +5,60 @@ data, and in JSON-MIN so is a field before the ``id``. There, a control overwrit
 place: such a value may be the annotator's or the task's own.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
-import pandas as pd
-
-from helpers.labels.annotations import Outcome, picks_of
+from helpers.labels.annotations import Annotation, make_annotation, picks_of
 from helpers.labels.fields import NOT_DATA, TAIL, UNDEFINED, choose, find_image_key, frequent
 from helpers.problems import Problem
 
 Row = dict[str, Any]
 
 
-def read_rows(rows: list[Row], image_key: str, label_control: str) -> pd.DataFrame:
-    """Return one annotation per row of JSON-MIN, or of a table in the same form."""
+def read_rows(rows: list[Row], image_key: str, label_control: str) -> Iterator[Annotation]:
+    """Read the annotation of each row of JSON-MIN, or of a table in the same form."""
     # A million rows have few different layouts (lists of fields): look at each layout once.
-    layouts = {tuple(row) for row in rows if row["annotation_id"] is not None}
+    annotated = [row for row in rows if row["annotation_id"] is not None]
+    layouts = {tuple(row) for row in annotated}
     bare = {name for row in rows if row["annotation_id"] is None for name in row}
     key = find_image_key(rows, bare.union(*layouts), image_key)
-    control = _find_control(rows, layouts, bare, key, label_control)
-    if control:
-        _refuse_regions(rows, control)
-
-    picks = [picks_of(row.get(control)) if control else () for row in rows]
-    outcome = [Outcome.ANSWERED if chosen else Outcome.EMPTY for chosen in picks]
-    annotator: list[str | None] = [str(row.get("annotator") or "unknown") for row in rows]
-    for number, row in enumerate(rows):
-        if row["annotation_id"] is None:
-            outcome[number], annotator[number] = Outcome.NOT_ANNOTATED, None
-    # Build lists by column: with a million rows, an object for each row would take longer than everything else.
-    columns = {
-        "image": [row.get(key) or row.get(UNDEFINED) for row in rows],
-        "task": [row.get("id") for row in rows],
-        "outcome": outcome,
-        "picks": picks,
-        "annotator": annotator,
-        "updated_at": [row.get("updated_at") for row in rows],
-        "lead_time": [row.get("lead_time") for row in rows],
-        "by_model": [row.get("lead_time") is None for row in rows],
-    }
-    return pd.DataFrame(columns, dtype=object)
+    control = _find_control(annotated, layouts, bare, key, label_control)
+    repeated = []
+    for row in rows:
+        number, seconds = row.get("id"), row.get("lead_time")
+        answer = row.get(control) if control else None
+        picks = picks_of(answer)
+        entry = {}
+        if row["annotation_id"] is not None:
+            entry = {"completed_by": row.get("annotator"), "updated_at": row.get("updated_at"), "lead_time": seconds}
+            # Only regions, listed flat here, can give the same choice twice.
+            if isinstance(answer, list) and 0 < len(picks) < len(answer):
+                repeated.append(f"task {number}: {answer}")
+        yield make_annotation(row.get(key) or row.get(UNDEFINED), number, entry, picks, by_model=seconds is None)
+    if repeated:
+        raise Problem(
+            f"In {len(repeated)} annotations {control} holds a choice several times, as only regions can, such as:",
+            repeated[:20],
+            "Export as JSON, which tells the choices of regions from those of whole images.",
+        )
 
 
-def _find_control(rows: list[Row], layouts: set[tuple[str, ...]], bare: set[str], key: str, named: str) -> str:
+def _find_control(annotated: list[Row], layouts: set[tuple[str, ...]], bare: set[str], key: str, named: str) -> str:
     """Return the field that holds the label, or nothing; refuse a field that could also be the task's own data."""
     # Fields before the id are data, those after it are controls, where a row is as Label Studio wrote it.
     before_id: set[str] = set()
     after_id: set[str] = set()
     for layout in layouts:
-        if "id" in layout and TAIL in (layout[-5:], layout[-6:-1]):
+        if "id" in layout[1:] and TAIL in (layout[-5:], layout[-6:-1]):
             place = layout.index("id")
             before_id.update(layout[:place])
-            after_id.update(layout[place:] if place else [])
+            after_id.update(layout[place:])
     names = bare.union(*layouts)
     # In a CSV, data of a control's name has the prefix _data_.
     fields = names - NOT_DATA - {key, UNDEFINED} - {f"_data_{name}" for name in names}
 
     # Only a field that holds choices, in some annotation, can be a control.
-    answers = {
-        name: [row[name] for row in rows if row["annotation_id"] is not None and row.get(name) is not None]
-        for name in fields
-    }
+    answers = {name: [row[name] for row in annotated if row.get(name) is not None] for name in fields}
     counts = {name: len(values) for name, values in answers.items() if any(map(picks_of, values))}
 
     # Fields that are never data are the first choice; fields that are data in some rows only, the second.
@@ -82,18 +76,3 @@ def _find_control(rows: list[Row], layouts: set[tuple[str, ...]], bare: set[str]
             "name of the control: then every value of that field in an annotation counts as chosen.",
         )
     return control if control in fields else ""
-
-
-def _refuse_regions(rows: list[Row], control: str) -> None:
-    """Raise a `Problem` if an annotation holds the same choice twice: only regions, listed flat here, can do so."""
-    repeated = []
-    for row in rows:
-        answer = row.get(control)
-        if isinstance(answer, list) and row["annotation_id"] is not None and 0 < len(picks_of(answer)) < len(answer):
-            repeated.append(f"task {row.get('id')}: {answer}")
-    if repeated:
-        raise Problem(
-            f"In {len(repeated)} annotations {control} holds a choice several times, as only regions can, such as:",
-            repeated[:20],
-            "Export as JSON, which tells the choices of regions from those of whole images.",
-        )
