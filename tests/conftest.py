@@ -19,6 +19,7 @@ from examples.workspace import make_workspace
 from helpers.workspace import Workspace
 
 BIN = Path(sys.executable).parent
+pytest_plugins = ["backends"]  # its fixtures
 
 settings.register_profile("quick", max_examples=20, deadline=None)
 settings.register_profile("thorough", max_examples=200, deadline=None)

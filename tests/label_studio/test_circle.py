@@ -1,15 +1,22 @@
 """The whole circle with a real Label Studio: pictures go out pre-labelled, labels come back, a new model answers."""
 
+import json
+import sys
+from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
+from backends import PROJECT, config, labels
 from headless import run_notebook
-from servers import serving
+from servers import serving, wait_until
 from sklearn.datasets import load_digits
 
 from helpers.label_studio.backend import make_app
 from helpers.label_studio.client import Server, connect, list_projects
 from helpers.label_studio.settings import Settings, read_settings
+from helpers.label_studio.trigger import Trigger
+from helpers.pipeline.model import load_classifier
 from helpers.pipeline.paths import MODEL
 from helpers.workspace import Workspace
 
@@ -104,3 +111,54 @@ def test_labels_come_back_as_a_model_that_prelabels_the_next_pictures(workspace)
 
 def served_version(server: Server, backend: int) -> str:
     return str(server.ask("GET", f"/api/ml/{backend}/versions")["versions"][0])
+
+
+@pytest.mark.label_studio
+def test_label_studio_connects_shows_the_predictions_and_starts_trainings(root, names, label_studio, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(PROJECT))
+    for name in names[8:]:
+        (root / "extra-data" / name).unlink()
+    expected = load_classifier((root / MODEL).read_bytes()).predict(root / "extra-data", names[:8]).idxmax(axis=1)
+    header, password = {"Authorization": f"Token {label_studio.key}"}, "s3cret"
+    with httpx.Client(base_url=label_studio.url, headers=header, timeout=100) as user:
+
+        def ask(method: str, path: str, **options: Any) -> Any:
+            return user.request(method, path, **options).raise_for_status().json()
+
+        project = ask("POST", "/api/projects/", json={"title": "Digits", "label_config": config()})["id"]
+        files = {name: (name, (root / "extra-data" / name).read_bytes()) for name in names[:8]}
+        ask("POST", f"/api/projects/{project}/import", files=files)
+        settings = Settings(
+            label_studio_url=label_studio.url,
+            label_studio_api_key=label_studio.personal_access_token,
+            backend_password=password,
+            backend_images="none",  # so they come from the server
+            retrain_project=project,
+            retrain_after=2,
+        )
+        trigger = Trigger(root, settings, [sys.executable, "-c", "pass"])
+        with serving(make_app(root, settings, trigger)) as url:
+            connection = {"project": project, "url": url, "title": "model", "auth_method": "BASIC_AUTH"}
+            connection |= {"basic_auth_user": "label-studio", "basic_auth_pass": password}
+            number = ask("POST", "/api/ml", json=connection)["id"]
+            everything = {"selectedItems": {"all": True, "excluded": []}}
+            options = {"id": "retrieve_tasks_predictions", "project": project}
+            ask("POST", "/api/dm/actions", params=options, json=everything)
+            tasks = ask("GET", "/api/tasks", params={"project": project, "fields": "all"})["tasks"]
+            shown = {task["file_upload"].partition("-")[2]: labels(task["predictions"]) for task in tasks}
+            assert shown == {name: [label] for name, label in expected.items()}
+            version = ask("GET", f"/api/ml/{number}")["model_version"]
+            assert {prediction["model_version"] for task in tasks for prediction in task["predictions"]} == {version}
+            assert ask("GET", f"/api/ml/{number}/versions") == {"versions": [version]}
+
+            user.post(f"/api/ml/{number}/train").raise_for_status()
+            wait_for_runs(root, 1)
+            for task in tasks[:2]:
+                ask("POST", f"/api/tasks/{task['id']}/annotations", json={"result": task["predictions"][0]["result"]})
+            wait_for_runs(root, 2)
+
+
+def wait_for_runs(root: Path, count: int) -> None:
+    """Wait until so many runs were started and the last of them has ended."""
+    record = root / "runs/last.json"
+    wait_until(lambda: len(list(root.glob("runs/*.log"))) >= count and "ended" in json.loads(record.read_text()))

@@ -13,19 +13,20 @@ from typing import Any
 import httpx
 import pytest
 from label_studio_server import Answer
-from servers import serving, wait_until
+from servers import ask_app, serving, wait_until
 
 from helpers.label_studio import trigger as module
 from helpers.label_studio.backend import make_app
 from helpers.label_studio.settings import Settings
-from helpers.label_studio.trigger import Trigger, notebook_command
+from helpers.label_studio.trigger import RECORD, RUNS, Trigger, notebook_command
 from helpers.pipeline.paths import MODEL
-from helpers.workspace import DECISION
+from helpers.publishing import remember_workspace
+from helpers.workspace import DECISION, Workspace
 
 PROJECT = Path(__file__).parents[2]
 PASSWORD = "s3cret-of-the-backend"
 RIGHT = httpx.BasicAuth("label-studio", PASSWORD)
-ON = {"backend_password": PASSWORD, "retrain_project": 7, "label_studio_url": "http://127.0.0.1:9"}
+ON: dict[str, Any] = {"backend_password": PASSWORD, "retrain_project": 7, "label_studio_url": "http://127.0.0.1:9"}
 BUTTON = {"action": "START_TRAINING", "project": {"id": 7}}
 ANNOTATED = {"action": "ANNOTATION_CREATED", "project": {"id": 7, "total_annotations_number": 10**6}}
 
@@ -35,7 +36,12 @@ def command(code: str) -> list[str]:
     return [sys.executable, "-c", f"import os, pathlib, sys, time\n{code}"]
 
 
-WAIT = command("pathlib.Path('began').touch()\nwhile not pathlib.Path('end').exists(): time.sleep(0.05)")
+WAIT = command("""
+print(os.environ, sys.argv)
+pathlib.Path("began").touch()
+while not pathlib.Path("end").exists():
+    time.sleep(0.05)
+""")
 
 
 @pytest.fixture
@@ -87,14 +93,21 @@ def runs(root: Path) -> list[Path]:
         ({}, {"json": ANNOTATED}, 200),
     ],
 )
-def test_a_stranger_starts_nothing(root, serve, settings, request_options, status):
-    answer = serve(root, command("pass"), **settings).post("/webhook", **request_options)
+def test_a_stranger_starts_nothing(root, settings, request_options, status):
+    answer = ask_app(make_app(root, Settings(**settings)), "POST", "/webhook", **request_options)
     assert answer.status_code == status
     assert answer.json() == {} or len(answer.json()["detail"]) > 20
     assert runs(root) == []
 
 
-def test_the_button_starts_one_training_in_the_background_and_versions_shows_it(root, serve):
+def test_a_count_in_a_message_is_not_believed(root, serve, caplog):
+    backend = serve(root, command("pass"), **ON | {"retrain_after": 1})
+    assert backend.post("/webhook", json=ANNOTATED).status_code == 200
+    wait_until(lambda: "enough annotations to retrain is not known" in caplog.text)
+    assert runs(root) == []
+
+
+def test_the_button_starts_one_training_in_the_background_without_the_backends_password(root, serve):
     backend = serve(root, WAIT, **ON)
     assert training(backend) == {"state": "idle", "run": None}
     answers = [backend.post("/webhook", json=BUTTON, auth=RIGHT).json() for _ in range(3)]
@@ -104,33 +117,29 @@ def test_the_button_starts_one_training_in_the_background_and_versions_shows_it(
     assert set(shown["run"]) == {"started", "report", "annotations"}
     (root / "end").touch()
     wait_until(lambda: training(backend)["state"] == "idle")
-    assert training(backend)["run"] == shown["run"] | {
-        "verdict": "",
-        "ended": training(backend)["run"]["ended"],
-        "exit_code": 0,
-    }
-    assert len(runs(root)) == 1
+    ended = training(backend)["run"]
+    assert ended == shown["run"] | {"verdict": "", "ended": ended["ended"], "exit_code": 0}
+    (log,) = runs(root)
+    assert "PYTHONPATH" in log.read_text()
+    assert PASSWORD not in log.read_text()
+    assert "BACKEND_PASSWORD" not in log.read_text()
 
 
-def test_a_training_is_not_told_the_backends_password(root, serve):
-    backend = serve(root, command("print(sorted(os.environ), sys.argv)"), **ON)
-    backend.post("/webhook", json=BUTTON, auth=RIGHT)
-    wait_until(lambda: training(backend)["state"] == "idle")
-    log = runs(root)[0].read_text()
-    assert "PYTHONPATH" in log
-    assert PASSWORD not in log
-    assert "BACKEND_PASSWORD" not in log
+def finish(root: Path, code: str) -> dict[str, Any]:
+    """Let a run of some code end, without a server; gives what /versions would tell."""
+    (root / RUNS).mkdir(exist_ok=True)
+    (root / RECORD).write_text(json.dumps({"report": f"{RUNS}/report.ipynb"}))
+    module.run(Workspace(root), [*command(code), f"{RUNS}/report.ipynb"])
+    return Trigger(root, Settings(**ON)).state()
 
 
-def test_the_verdict_names_the_errors_of_the_report(root, serve):
+def test_the_verdict_names_the_errors_of_the_report(root):
     error = {"output_type": "error", "ename": "Problem", "evalue": "There is no export.\n  - here", "traceback": []}
     cells = [{"cell_type": "markdown"}, {"cell_type": "code", "outputs": [{"output_type": "stream"}, error]}]
     report = json.dumps({"cells": cells})
-    backend = serve(root, command(f"pathlib.Path(sys.argv[-1]).write_text({report!r}); sys.exit(1)"), **ON)
-    backend.post("/webhook", json=BUTTON, auth=RIGHT)
-    wait_until(lambda: training(backend)["state"] != "running")
-    assert training(backend)["run"]["verdict"] == "There is no export."
-    assert training(backend)["run"]["exit_code"] == 1
+    run = finish(root, f"pathlib.Path(sys.argv[-1]).write_text({report!r}); sys.exit(1)")["run"]
+    assert run["verdict"] == "There is no export."
+    assert run["exit_code"] == 1
 
 
 @pytest.mark.slow
@@ -215,36 +224,26 @@ def test_annotations_that_come_during_a_training_start_the_next_one(root, serve,
     wait_until(lambda: training(backend)["state"] == "idle")
 
 
-MERGE = f"""
-sys.path.insert(0, {str(PROJECT)!r})
-from helpers.publishing import remember_workspace
-from helpers.workspace import DECISION, Workspace
-remember_workspace(Workspace(pathlib.Path.cwd()))
-pathlib.Path("data/raw/dark/new.png").write_bytes(b"new")
-"""
-DECIDE = MERGE + "pathlib.Path(DECISION).write_text({decision!r})\n"
+DECIDE = "pathlib.Path('evaluation/decision.json').write_text({!r}); sys.exit(1)"
 
 
-@pytest.mark.parametrize(
-    ("code", "state"),
-    [
-        pytest.param(MERGE + "sys.exit(1)", "unfinished", marks=pytest.mark.slow),
-        pytest.param(MERGE + "os.kill(os.getpid(), 9)", "unfinished", marks=pytest.mark.slow),
-        (DECIDE.format(decision='{"accepted": true, "sentence": "Better."}') + "sys.exit(1)", "unfinished"),
-        pytest.param(DECIDE.format(decision='{"accepted"') + "sys.exit(1)", "unfinished", marks=pytest.mark.slow),
-        (DECIDE.format(decision='{"accepted": false, "sentence": "Worse."}') + "sys.exit(1)", "idle"),
-    ],
-    ids=["failed", "killed", "accepted, not pushed", "cut short", "not accepted"],
-)
-def test_only_a_model_that_is_not_accepted_is_declined(tiny, serve, code, state):
-    (tiny.root / DECISION).parent.mkdir(exist_ok=True)
+def test_only_a_model_that_is_not_accepted_is_declined(tiny):
     (tiny.root / DECISION).write_text('{"accepted": false, "sentence": "Of an earlier run."}')
     os.utime(tiny.root / DECISION, (0, 0))
-    backend = serve(tiny.root, command(code), **ON)
-    backend.post("/webhook", json=BUTTON, auth=RIGHT)
-    wait_until(lambda: training(backend)["state"] != "running")
-    assert training(backend)["state"].partition(":")[0] == state
-    assert (tiny.root / "data/raw/dark/new.png").exists() == (state == "unfinished")
+    remember_workspace(tiny)
+    merged = tiny.raw / "dark/new.png"
+    merged.write_bytes(b"new")
+    kept = {
+        "failed": "sys.exit(1)",
+        "killed": "os.kill(os.getpid(), 9)",
+        "accepted, not pushed": DECIDE.format('{"accepted": true, "sentence": "Better."}'),
+        "cut short": DECIDE.format('{"accepted"'),
+    }
+    for ending, code in kept.items():
+        assert finish(tiny.root, code)["state"].startswith("unfinished"), ending
+        assert merged.exists(), ending
+    assert finish(tiny.root, DECIDE.format('{"accepted": false, "sentence": "Worse."}'))["state"] == "idle"
+    assert not merged.exists()
 
 
 @pytest.mark.slow

@@ -1,0 +1,131 @@
+"""What the tests of the model backend share: a workspace of digits, its server, and questions of Label Studio."""
+
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, chdir
+from pathlib import Path
+from typing import Any
+from zlib import crc32
+
+import httpx
+import numpy as np
+import pandas as pd
+import pytest
+from dvc.repo import Repo
+from PIL import Image
+from servers import serving
+from sklearn.datasets import load_digits
+
+from helpers.label_studio.backend import make_app
+from helpers.label_studio.settings import Settings
+from helpers.pipeline.model import Classifier, Description, save_classifier
+from helpers.pipeline.params import TrainParams, read_params
+from helpers.pipeline.paths import MODEL
+from helpers.pipeline.train import train
+from helpers.workspace import EXTRA, Workspace
+
+PROJECT = Path(__file__).parents[1]
+KEY = "0123456789abcdef0123456789abcdef01234567"
+PICTURES = 200
+CLASSES = [str(digit) for digit in range(10)]
+
+
+def digits(count: int) -> np.ndarray:
+    """The first of scikit-learn's digits: uint8, shape (count, 8, 8)."""
+    return (load_digits().images[:count] * 255 / 16).astype(np.uint8)
+
+
+def train_digits(classes: Sequence[str] = CLASSES, seed: int = 0) -> Classifier:
+    """A model that knows the digits, under other names if they are given, after a tenth of a second of training."""
+    labels = [classes[digit] for digit in load_digits().target[:500]]
+    index = pd.DataFrame({"label": labels, "split": ["held-out"] * 100 + ["train"] * 400})
+    description = Description(tuple(classes), image_size=8, colour="grey", width=8)
+    params = read_params(TrainParams, PROJECT / "params.yaml")
+    classifier, _ = train(
+        digits(500)[..., np.newaxis], index, description, params.model_copy(update={"epochs": 3, "seed": seed})
+    )
+    return classifier
+
+
+def commit_model(root: Path, model: Classifier) -> None:
+    """Let DVC and git take a model for the one that was trained."""
+    save_classifier(model, root / MODEL)
+    with chdir(root), Repo() as repo:
+        repo.commit("train", force=True)
+    Workspace(root).git("commit", "--quiet", "--message", "Another model", "dvc.lock")
+
+
+def choices(*labels: str) -> str:
+    return "".join(f'<Choice value="{label}"/>' for label in labels)
+
+
+def config(choices: str = choices(*CLASSES)) -> str:
+    return (
+        f'<View><Image name="picture" value="$photo"/><Choices name="digit" toName="picture">{choices}</Choices></View>'
+    )
+
+
+def upload(name: str) -> str:
+    """The reference of an upload, whose stored name differs from the file's."""
+    return f"/data/upload/3/{crc32(name.encode()):08x}-{name}"
+
+
+def ask(backend: httpx.Client, images: list[Any], label_config: str = config()) -> list[dict[str, Any]]:
+    """Ask for predictions; gives the results after checking what holds for all of them."""
+    tasks = [{"id": number, "data": {"photo": image}} for number, image in enumerate(images)]
+    answer = backend.post("/predict", json={"tasks": tasks, "label_config": label_config})
+    assert answer.status_code == 200, answer.text
+    results = answer.json()["results"]
+    assert len(results) == len(images)
+    assert all(result["score"] is None if not result["result"] else 0 <= result["score"] <= 1 for result in results)
+    return results
+
+
+def labels(results: list[dict[str, Any]]) -> list[str | None]:
+    return [result["result"][0]["value"]["choices"][0] if result["result"] else None for result in results]
+
+
+@pytest.fixture(scope="session")
+def shared(once, pristine_tiny) -> Path:
+    """A workspace with a model of the digits and pictures of them in ``extra-data``. Not to be changed."""
+
+    def make(root: Path) -> None:
+        shutil.copytree(pristine_tiny, root, symlinks=True)
+        for picture in (root / EXTRA).glob("*.png"):
+            picture.unlink()
+        for number, digit in enumerate(digits(PICTURES)):
+            Image.fromarray(digit).save(root / EXTRA / f"digit-{number:03}.png")
+        commit_model(root, train_digits())
+
+    return once("digits", make)
+
+
+@pytest.fixture
+def names(shared) -> list[str]:
+    """The pictures of the workspace."""
+    return sorted(file.name for file in (shared / EXTRA).glob("*.png"))
+
+
+@pytest.fixture(scope="session")
+def backend(shared) -> Iterator[httpx.Client]:
+    """A client of a backend without settings, whose workspace is not to be changed."""
+    with serving(make_app(shared, Settings())) as url, httpx.Client(base_url=url, timeout=100) as client:
+        yield client
+
+
+@pytest.fixture
+def root(shared, tmp_path) -> Path:
+    """A copy of the workspace of one's own."""
+    return Path(shutil.copytree(shared, tmp_path / "workspace", symlinks=True))
+
+
+@pytest.fixture
+def serve(root) -> Iterator[Callable[..., httpx.Client]]:
+    """Serve one's own workspace, with settings; gives a client."""
+    with ExitStack() as stack:
+
+        def serve(**settings: Any) -> httpx.Client:
+            url = stack.enter_context(serving(make_app(root, Settings(**settings))))
+            return stack.enter_context(httpx.Client(base_url=url, timeout=100))
+
+        yield serve
