@@ -7,6 +7,7 @@ The protocol was read from Label Studio 1.23.2: ``ml/api_connector.py``, ``ml/mo
 
 import secrets
 import sys
+from base64 import b64encode
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,14 +17,14 @@ import torch
 from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from fastapi.security import HTTPBasic
 from pydantic import BaseModel
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-from helpers.label_studio.serving import CommittedModel, Model, predict
+from helpers.label_studio.serving import CommittedModel, predict
 from helpers.label_studio.settings import Settings, read_settings
 from helpers.label_studio.task_images import TaskImages
 from helpers.label_studio.trigger import Trigger
+from helpers.pipeline.model import Classifier
 from helpers.problems import Problem
 from helpers.workspace import Workspace, open_workspace
 
@@ -46,17 +47,11 @@ class PredictRequest(BaseModel):
     label_config: str
 
 
-class EventProject(BaseModel):
-    """The project of an event, as far as it matters here."""
-
-    id: int = 0
-
-
 class Event(BaseModel):
     """Label Studio's message to ``/webhook``."""
 
     action: str
-    project: EventProject = EventProject()
+    project: dict[str, Any] = {}
 
 
 def make_backend() -> FastAPI:
@@ -73,7 +68,8 @@ def make_app(root: Path, settings: Settings, trigger: Trigger | None = None) -> 
     trigger = trigger or Trigger(root, settings)
     models = CommittedModel(Workspace(root))
     images = TaskImages(root / settings.backend_images, settings)
-    has_password = bool(settings.backend_password.get_secret_value())
+    password = settings.backend_password.get_secret_value()
+    login = b"Basic " + b64encode(f"{settings.backend_user}:{password}".encode())
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -87,8 +83,9 @@ def make_app(root: Path, settings: Settings, trigger: Trigger | None = None) -> 
     # A middleware and no dependency: those run when the whole body has been read.
     @app.middleware("http")
     async def authenticate(request: Request, proceed: Callable[[Request], Awaitable[Response]]) -> Response:
-        request.state.knows_password = has_password and await _knows_password(request, settings)
-        is_open = not has_password or (request.method, request.url.path) in WITHOUT_PASSWORD
+        given = request.headers.get("Authorization", "").encode()
+        request.state.knows_password = bool(password) and secrets.compare_digest(given, login)
+        is_open = not password or (request.method, request.url.path) in WITHOUT_PASSWORD
         if is_open or request.state.knows_password:
             return await proceed(request)
         return JSONResponse(
@@ -98,7 +95,7 @@ def make_app(root: Path, settings: Settings, trigger: Trigger | None = None) -> 
         )
 
     # A page can make its own name point here (DNS rebinding), but a browser gives it no password of another name.
-    hosts = settings.backend_hosts.split() or (["*"] if has_password else LOCAL)
+    hosts = settings.backend_hosts.split() or (["*"] if password else LOCAL)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=hosts)
 
     @app.exception_handler(RequestValidationError)
@@ -134,31 +131,18 @@ def make_app(root: Path, settings: Settings, trigger: Trigger | None = None) -> 
         if event.action != "START_TRAINING":
             trigger.notice()
             return {}
-        if not (has_password and settings.retrain_project and settings.label_studio_url):
-            raise HTTPException(
-                403, "Off. To start trainings, set BACKEND_PASSWORD, RETRAIN_PROJECT, LABEL_STUDIO_URL."
-            )
+        if not (password and settings.retrain_project and settings.label_studio_url):
+            raise HTTPException(403, "Off. BACKEND_PASSWORD, RETRAIN_PROJECT and LABEL_STUDIO_URL switch it on.")
         if not request.state.knows_password:
             raise HTTPException(401, "Starting a training needs the backend's password.", {"WWW-Authenticate": "Basic"})
-        if event.project.id != settings.retrain_project:
+        if event.project.get("id") != settings.retrain_project:
             raise HTTPException(403, f"This model learns from project {settings.retrain_project} alone.")
         return {"status": "started" if trigger.start() else "already running"}
 
     return app
 
 
-async def _knows_password(request: Request, settings: Settings) -> bool:
-    try:
-        given = await HTTPBasic(auto_error=False)(request)
-    except HTTPException:  # it is no Base64
-        return False
-    if not given:
-        return False
-    expected = f"{settings.backend_user}:{settings.backend_password.get_secret_value()}"
-    return secrets.compare_digest(f"{given.username}:{given.password}".encode(), expected.encode())
-
-
-def _require(models: CommittedModel) -> Model:
+def _require(models: CommittedModel) -> Classifier:
     model = models.read()
     if not model:
         advice = "`dvc repro` trains a model. It is served as soon as `dvc.lock` is committed."

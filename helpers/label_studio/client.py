@@ -86,7 +86,7 @@ class Server:
         """
         try:
             with self.client.stream(method, path, **options) as response:
-                _stop_on_refusal(response)
+                _stop_on_refusal(self.url, response)
                 yield response
         except httpx.HTTPError as error:
             details = [f"{method} {path}: {error!r}"]
@@ -102,10 +102,7 @@ class Server:
         raise ValueError(f"{image[:200]!r} is no file of {self.url}")
 
     def download(self, path: str, largest: int = LARGEST_ANSWER, deadline: float = math.inf, **options: Any) -> bytes:
-        """Get the file at a path, at most `largest` bytes, before `deadline` on the clock of `time.monotonic`.
-
-        Anything else is a `Problem`, as in `stream`.
-        """
+        """Get the file at a path, at most `largest` bytes, before `deadline` on the clock of `time.monotonic`."""
         with self.stream("GET", path, **options) as response:
             return _read(response, largest, deadline)
 
@@ -120,18 +117,10 @@ class Server:
 
 
 def connect(settings: Settings, url: str = "") -> Server:
-    """Reach the server of the settings, and see that it takes the key.
+    """Reach the server of the settings, and see that it is a Label Studio, not too old, that takes the key.
 
-    Parameters
-    ----------
-    url : str, optional
-        The server that is meant. It stands in for `settings.label_studio_url` if that is empty, and must be equal to
-        it otherwise: the key is for that server alone.
-
-    Raises
-    ------
-    Problem
-        There is no address, no key or a wrong one; or the server is down, no Label Studio, or too old a one.
+    The address `url` stands in for a missing `settings.label_studio_url`, and must be equal to it otherwise: the key
+    is for that server alone. Whatever is missing or wrong is a `Problem`.
     """
     base, key = settings.label_studio_url or url, settings.label_studio_api_key.get_secret_value()
     unusable = [] if base else ["LABEL_STUDIO_URL is not set"]
@@ -164,21 +153,22 @@ def connect(settings: Settings, url: str = "") -> Server:
 
 def _check_version(server: Server) -> None:
     about = server.ask("GET", "/api/version", timeout=SOON)
-    release = about.get("release") if isinstance(about, dict) else None
-    numbers = re.match(r"(\d+)\.(\d+)", release) if isinstance(release, str) else None
+    release = str(about.get("release")) if isinstance(about, dict) else ""
+    numbers = re.match(r"(\d+)\.(\d+)", release)
     if not numbers:
         raise Problem(f"{server.url} is not a Label Studio.", advice="See LABEL_STUDIO_URL.")
     if tuple(map(int, numbers.groups())) < OLDEST:
-        raise Problem(
-            f"Label Studio {release} at {server.url} is too old.",
-            advice=f"Bring it to {'.'.join(map(str, OLDEST))} or newer; 1.23.2 was tried.",
-        )
+        advice = f"Bring it to {'.'.join(map(str, OLDEST))} or newer; 1.23.2 was tried."
+        raise Problem(f"Label Studio {release} at {server.url} is too old.", advice=advice)
 
 
-def parse_project_url(address: str) -> tuple[str, int] | None:
-    """The server and the number in the address of a project, as a browser shows it; None if it is no such address."""
+def parse_project_url(address: str) -> tuple[str, int]:
+    """Return the server and the number in the address of a project, as a browser shows it."""
     match = PROJECT_URL.fullmatch(address)
-    return (match[1], int(match[2])) if match else None
+    if not match:
+        example = "It looks like http://localhost:8080/projects/3"
+        raise Problem(f"{address!r} is not the address of a project.", advice=example)
+    return match[1], int(match[2])
 
 
 def list_projects(server: Server) -> dict[int, str]:
@@ -194,7 +184,7 @@ def _path_below(base: httpx.URL, url: httpx.URL) -> str:
     Empty if it is elsewhere, or may be: a server behind a proxy gets the path decoded and tidied, maybe more than once.
     """
     sent, prefix = url.raw_path.decode(), base.raw_path.decode().rstrip("/")
-    if _origin(url) != _origin(base) or not sent.startswith(f"{prefix}/"):
+    if (url.scheme, url.netloc) != (base.scheme, base.netloc) or not sent.startswith(f"{prefix}/"):
         return ""
     below = sent.removeprefix(prefix)
     path = below.partition("?")[0]
@@ -205,10 +195,6 @@ def _path_below(base: httpx.URL, url: httpx.URL) -> str:
         if path == before:
             return below
     return ""
-
-
-def _origin(url: httpx.URL) -> str:
-    return f"{url.scheme}://{url.netloc.decode()}"
 
 
 def map_answers(ask: Callable[[Any], Any], items: Sequence[Any], description: str) -> list[Any]:
@@ -236,10 +222,10 @@ def _unlike_label_studio(url: httpx.URL | str, path: str, content: bytes = b"") 
     return Problem(f"{url} does not answer like Label Studio.", [f"{path}: {content[:80]!r}"])
 
 
-def _stop_on_refusal(response: httpx.Response) -> None:
+def _stop_on_refusal(server: str, response: httpx.Response) -> None:
     if response.is_success:
         return
-    server, asked = _origin(response.request.url), f"{response.request.method} {response.request.url.path}"
+    asked = f"{response.request.method} {response.request.url.path}"
     if response.status_code == httpx.codes.UNAUTHORIZED:
         raise Problem(
             f"Label Studio at {server} does not accept the key.",

@@ -27,10 +27,7 @@ class Control(NamedTuple):
 def find_control(label_config: str, classes: Set[str]) -> Control | None:
     """Find the control that has most of the classes; None if no control has any of them.
 
-    Raises
-    ------
-    Problem
-        The configuration is no XML, or has a document type, which could make it grow without end.
+    A `Problem` tells that this is no XML, or that it has a document type, which could make it grow without end.
     """
     try:
         view = fromstring(label_config, forbid_dtd=True)

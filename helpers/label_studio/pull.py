@@ -26,29 +26,13 @@ logger = logging.getLogger(__name__)
 def pull_round(address: str, root: Path, images: str, **reading: str) -> tuple[Path, pd.DataFrame]:
     """Pull the labels of a project into ``extra-data``, and the labelled images that are not on disk into `images`.
 
-    Parameters
-    ----------
-    address : str
-        Of the project, as a browser shows it: ``http://localhost:8080/projects/3``.
-    images : str
-        The folder of the images, as `helpers.parameters.find_images` takes it.
-    **reading : str
-        Options of `helpers.labels.read_export`: they decide which images have a label.
-
-    Returns
-    -------
-    export : Path
-    labels : DataFrame
-        From `helpers.labels.read_export`.
+    `address` is that of the project, as a browser shows it. Returns the export and its table from `read_export`, which
+    takes the options `reading`: they decide which images have a label.
     """
-    project = parse_project_url(address)
-    if not project:
-        raise Problem(
-            f"{address!r} is not the address of a project.", advice="It looks like http://localhost:8080/projects/3"
-        )
+    url, project = parse_project_url(address)
     folder = find_images(images, root)
-    server = connect(read_settings(root), project[0])
-    export = pull_export(server, project[1], root / EXTRA)
+    server = connect(read_settings(root), url)
+    export = pull_export(server, project, root / EXTRA)
     labels = read_export(export, **reading)
     fetch_images(server, labels, folder)
     return export, labels
@@ -61,10 +45,8 @@ def pull_export(server: Server, project: int, folder: Path) -> Path:
     """
     projects = list_projects(server)
     if project not in projects:
-        raise Problem(
-            f"Label Studio at {server.url} has no project {project}, or not for this key.",
-            [f"{number}: {title}" for number, title in projects.items()],
-        )
+        known = [f"{number}: {title}" for number, title in projects.items()]
+        raise Problem(f"Label Studio at {server.url} has no project {project}, or not for this key.", known)
     everything = {"exportType": "JSON", "download_all_tasks": "true"}
     content = server.download(f"/api/projects/{project}/export", LARGEST_EXPORT, params=everything)
     try:

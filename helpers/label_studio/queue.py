@@ -5,7 +5,6 @@ import logging
 from collections.abc import Collection
 from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -25,29 +24,24 @@ logger = logging.getLogger(__name__)
 def read_images(folder: Path, size: int) -> pd.DataFrame:
     """Read the images below a folder, to be looked at with `size` pixels. Broken files are logged and left out.
 
-    Returns
-    -------
-    DataFrame
-        Index ``sha256``, one row per content; ``file`` (str, relative to `folder`, the first of equal ones) and
-        ``hash`` (ndarray of uint8, from `helpers.pipeline.near_duplicates.perceptual_hash`).
+    Each content has one row, by its ``sha256``: the first ``file`` that has it, relative to `folder`, and its ``hash``
+    from `helpers.pipeline.near_duplicates.perceptual_hash`.
     """
 
-    def read(file: str, length: int) -> tuple[str, Any, str]:
+    def read(file: str, length: int) -> tuple[str, str, np.ndarray] | None:
         try:
             if not 0 <= length <= LARGEST_FILE:
                 raise ValueError(f"it is no file, or larger than {LARGEST_FILE:,} bytes")
             content = Path(folder, file).read_bytes()
-            return hashlib.sha256(content).hexdigest(), perceptual_hash(read_upright(BytesIO(content), size)), ""
+            return hashlib.sha256(content).hexdigest(), file, perceptual_hash(read_upright(BytesIO(content), size))
         except UNREADABLE as error:
-            return "", None, str(error)
+            logger.warning("%s/%s is no picture: %s", folder, file, error)
+            return None
 
     files = [file for file in list_files(folder) if Path(file).suffix.lower() in SUFFIXES]
     found = map_files(read, [(file, size_of(f"{folder}/{file}")) for file in files], "Reading images")
-    images = pd.DataFrame(found, columns=["sha256", "hash", "problem"], dtype=object)
-    images.insert(1, "file", files)
-    for broken in images[images["problem"] != ""].itertuples():
-        logger.warning("%s/%s is no picture: %s", folder, broken.file, broken.problem)
-    return images[images["problem"] == ""].drop_duplicates("sha256").set_index("sha256")[["file", "hash"]]
+    images = pd.DataFrame(list(filter(None, found)), columns=["sha256", "file", "hash"], dtype=object)
+    return images.drop_duplicates("sha256").set_index("sha256")
 
 
 def find_near_duplicates(images: pd.DataFrame, labelled: pd.DataFrame) -> list[str]:
@@ -80,21 +74,11 @@ def order_queue(confidence: pd.Series, near: Collection[str], random_share: floa
 
     The model's least certain ones come first (least-confidence sampling, Lewis and Gale 1994). A share is picked by
     content alone and spread evenly among them: images that are held out later would otherwise all be hard ones. Images
-    that nearly equal a labelled one come last.
+    that nearly equal a labelled one, `near`, come last.
 
-    Parameters
-    ----------
-    confidence : Series of float
-        The highest probability of each image, 0 to 1; index SHA-256 of its content.
-    near : collection of str
-        SHA-256 of those that nearly equal a labelled one.
-
-    Returns
-    -------
-    DataFrame
-        The same index, in that order. ``queue`` (float): the place within its kind, 0 to 1, and 1 more for
-        near-duplicates, so that images that are pushed later find their place between those that are there.
-        ``reason``: one of `REASONS`.
+    `confidence` has the highest probability of each image, 0 to 1, by the SHA-256 of its content. Returns, in that
+    order, its ``reason``, one of `REASONS`, and its place in the ``queue``: 0 to 1 within its kind, and 1 more for
+    near-duplicates. So images that are pushed later find their place between those that are there.
     """
     if not 0 <= random_share <= 1:
         raise Problem(f"random_share is {random_share}.", advice="Give a share between 0 and 1.")

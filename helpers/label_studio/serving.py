@@ -5,7 +5,7 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from threading import Lock
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -20,13 +20,6 @@ PATIENCE = 60  # seconds for the images of a request; Label Studio waits 100 for
 PAUSE = 10  # seconds until a model that could not be read is tried again
 
 logger = logging.getLogger(__name__)
-
-
-class Model(NamedTuple):
-    """A classifier, with the version that was computed when it was loaded."""
-
-    classifier: Classifier
-    version: str
 
 
 def load_committed(workspace: Workspace, commit: str = "HEAD") -> Classifier:
@@ -44,10 +37,10 @@ class CommittedModel:
     def __init__(self, workspace: Workspace) -> None:
         self._workspace, self._lock = workspace, Lock()
         self._commit, self._again = "", 0.0
-        self.model: Model | None = None
+        self.model: Classifier | None = None
         self.reason = ""  # why it is this model, or none, in a sentence
 
-    def read(self) -> Model | None:
+    def read(self) -> Classifier | None:
         """The model of today. The last good one answers while another request reads the next, and if that fails."""
         waiting = self.model and time.monotonic() < self._again
         if not waiting and self._lock.acquire(blocking=not self.model):
@@ -61,8 +54,7 @@ class CommittedModel:
         try:
             commit = self._workspace.commit_of("HEAD")
             if commit != self._commit:
-                classifier = load_committed(self._workspace, commit)
-                self.model, self._commit = Model(classifier, classifier.version), commit
+                self.model, self._commit = load_committed(self._workspace, commit), commit
             self.reason = f"It is the model of the last commit, {commit[:7]}. A model without a commit is not served."
         except Problem as problem:
             self._again = time.monotonic() + PAUSE
@@ -71,14 +63,13 @@ class CommittedModel:
 
 
 def predict(
-    model: Model, tasks: Sequence[Mapping[str, object]], label_config: str, task_images: TaskImages
+    model: Classifier, tasks: Sequence[Mapping[str, object]], label_config: str, task_images: TaskImages
 ) -> list[dict[str, Any]]:
-    """Predict the class of each task's image; `tasks` are their data.
+    """Make a prediction of Label Studio for each task's image; `tasks` are their data.
 
-    Returns a prediction of Label Studio for each: ``result``, ``score`` and ``model_version``. The result is empty
-    where the image cannot be read and where the labelling configuration does not have the predicted class.
+    It is empty where the image cannot be read and where the labelling configuration lacks the predicted class.
     """
-    about, deadline = model.classifier.description, time.monotonic() + PATIENCE
+    about, deadline = model.description, time.monotonic() + PATIENCE
     # Without a score, Label Studio sorts a task behind all others; 0 would put it before the least certain ones.
     predictions: list[dict[str, Any]] = [{"result": [], "score": None, "model_version": model.version} for _ in tasks]
     control = find_control(label_config, set(about.classes))
@@ -91,7 +82,7 @@ def predict(
         readable = {start + n: one for n, one in enumerate(pixels) if one is not None}
         if not readable:
             continue
-        rows = model.classifier.probabilities(np.stack(list(readable.values())))
+        rows = model.probabilities(np.stack(list(readable.values())))
         for number, row in zip(readable, rows, strict=True):
             label, score = about.classes[row.argmax()], float(row.max())
             if label in control.classes and math.isfinite(score):

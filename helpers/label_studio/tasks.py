@@ -74,12 +74,8 @@ def describe(project: Project, classes: Sequence[str]) -> str:
 def read_tasks(server: Server, project: Project, version: str) -> pd.DataFrame:
     """Read the tasks of a project. Images of unknown content are downloaded to be hashed: those that were not pushed.
 
-    Returns
-    -------
-    DataFrame
-        Index ``task``; ``data`` and ``meta`` (dict), ``sha256`` (str, of the image; empty if that cannot be had),
-        ``annotated`` (bool: or skipped), ``predicted`` (bool: there is a prediction of this model version) and
-        ``queued`` (bool: this model version has chosen its place).
+    Each ``task`` has its ``data`` and ``meta``, the ``sha256`` of its image, empty if that cannot be had, and whether
+    it is ``annotated`` (or skipped), and ``predicted`` and ``queued`` by this model version.
     """
     found = list(_list_tasks(server, project, [])) if project.number else []
     field = {"filter": "filter:tasks:predictions_model_versions", "operator": "contains", "type": "List"}
@@ -120,13 +116,8 @@ def _list_tasks(server: Server, project: Project, filters: list[dict[str, Any]])
 def tell_states(images: pd.DataFrame, tasks: pd.DataFrame, trained: pd.DataFrame) -> pd.Series:
     """Tell of each image of a folder how far it is. Content alone decides: names do not count.
 
-    `trained` are the images of the training set; both tables are from `helpers.label_studio.queue.read_images`.
-
-    Returns
-    -------
-    Series of str
-        ``in the training set``; ``annotated``, or skipped; ``queued`` by this model; one of `OPEN`: ``new``, or ``to be
-        queued again`` by a newer model; or ``refused``: Label Studio does not take TIFF.
+    `trained` are the images of the training set; both tables are from `helpers.label_studio.queue.read_images`. Images
+    that are skipped are ``annotated``, and ``refused`` are TIFF files, which Label Studio does not take.
     """
     known = tasks.groupby("sha256")[["annotated", "queued"]].any().reindex(images.index, fill_value=False)
     tests: dict[str, Any] = {
@@ -146,28 +137,18 @@ def push(server: Server, project: Project, queue: pd.DataFrame, tasks: pd.DataFr
     The ``meta`` of a task keeps the hash of its image and the model that queued it. So a push that was interrupted can
     be repeated: it sends the missing ones, and each image gets the place that it would have had.
 
-    Parameters
-    ----------
-    queue : DataFrame
-        All that wait, from `helpers.label_studio.queue.plan_queue`, with files below `folder`. Those that this model
-        has queued stay where they are.
-    tasks : DataFrame
-        From `read_tasks`.
-    version : str
-        Of the model that predicted.
-
-    Returns
-    -------
-    str
-        The address of the tab that shows the queue.
+    `queue` has all images that wait, from `helpers.label_studio.queue.plan_queue`, with files below `folder`; those
+    that this model has queued stay where they are. Returns the address of the tab that shows the queue.
     """
     if not project.number:
         wanted = {"title": project.title, "label_config": project.config}
         project = project._replace(number=server.ask("POST", "/api/projects/", json=wanted)["id"])
     _requeue(server, project, queue, tasks, version)
     new = queue[~queue.index.isin(tasks["sha256"])]
+    sizes = pd.Series([size_of(f"{folder}/{file}") for file in new["file"]], new.index, dtype=int)
+    parts = [sizes.cumsum() // BYTES, np.arange(len(new)) // FILES]
     with progress_bar(len(new), "Sending images") as bar:
-        for batch in _batches(new, folder):
+        for _, batch in new.groupby(parts):
             _create_tasks(server, project, batch, folder, version)
             bar.update(len(batch))
     _show_predictions(server, project, version)
@@ -238,19 +219,6 @@ def _predictions(control: Control, row: Any, version: str) -> list[dict[str, Any
     if row.label not in control.classes:
         return []
     return [{"result": control.result(row.label, row.confidence), "score": row.confidence, "model_version": version}]
-
-
-def _batches(queue: pd.DataFrame, folder: Path) -> Iterator[pd.DataFrame]:
-    """Cut the queue into parts that fit into a request."""
-    start, size = 0, 0
-    for end, file in enumerate(queue["file"]):
-        length = size_of(f"{folder}/{file}")
-        if end > start and (end - start == FILES or size + length > BYTES):
-            yield queue.iloc[start:end]
-            start, size = end, 0
-        size += length
-    if start < len(queue):
-        yield queue.iloc[start:]
 
 
 def _find_tab(server: Server, project: Project) -> int:

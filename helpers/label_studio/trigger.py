@@ -76,7 +76,6 @@ class Trigger:
         with self._looking:
             if self._process and self._process.poll() is None:  # it may not have its lock yet
                 return True
-            (self._root / RUNS).mkdir(exist_ok=True)
             try:
                 with FileLock(self._root / LOCK, timeout=0):
                     return False
@@ -146,11 +145,9 @@ def run(workspace: Workspace, command: Sequence[str]) -> None:
 
     decided = (root / DECISION).exists() and (root / DECISION).stat().st_mtime >= started
     decision = _read_json(root / DECISION) if decided else {}
-    errors = []
-    for cell in _read_json(root / record["report"]).get("cells", []):
-        for output in cell.get("outputs", []):  # text has none
-            if output["output_type"] == "error":
-                errors.append(output["evalue"].partition("\n")[0])
+    cells = _read_json(root / record["report"]).get("cells", [])
+    outputs = [output for cell in cells for output in cell.get("outputs", [])]  # text has none
+    errors = [output["evalue"].partition("\n")[0] for output in outputs if output["output_type"] == "error"]
     record["verdict"] = " ".join(filter(None, [decision.get("sentence"), *errors]))
 
     # An accepted model that was not pushed, or a run that was killed, costs no training: the next run goes on there.

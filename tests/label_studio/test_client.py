@@ -131,14 +131,24 @@ def test_an_address_may_stand_in_for_the_setting(pretended):
         ("http://localhost:8080/projects/3", ("http://localhost:8080", 3)),
         ("http://localhost:8080/projects/3/", ("http://localhost:8080", 3)),
         ("https://labels.example.com/ls/projects/12/data?tab=5&task=7", ("https://labels.example.com/ls", 12)),
-        ("extra-data/annotations.json", None),
-        ("http://localhost:8080/projects", None),
-        ("http://localhost:8080/projects/3x", None),
-        ("http://key@localhost/projects/3", None),
     ],
 )
 def test_the_address_of_a_project_names_server_and_number(address, found):
     assert parse_project_url(address) == found
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "extra-data/annotations.json",
+        "http://localhost:8080/projects",
+        "http://localhost:8080/projects/3x",
+        "http://key@localhost/projects/3",
+    ],
+)
+def test_another_address_is_a_problem(address):
+    with pytest.raises(Problem, match="not the address of a project"):
+        parse_project_url(address)
 
 
 @pytest.mark.parametrize(
