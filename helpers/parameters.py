@@ -14,8 +14,7 @@ INJECTED = "# Parameters\n"  # papermill begins the cell that it adds with this
 def check_parameters(namespace: Mapping[str, Any]) -> None:
     """Check that each parameter exists and has its type: papermill only warns of unknown names, and guesses types.
 
-    `namespace` is ``globals()`` of the notebook. Cells that have run declare parameters as ``name: type = value``. A
-    `Problem` names every parameter that does not exist or has the wrong type.
+    `namespace` is ``globals()`` of the notebook, whose cells declare parameters as ``name: type = value``.
     """
     declared, injected = {}, []
     for source in namespace["In"]:

@@ -7,14 +7,8 @@ from collections.abc import Callable, Iterable
 class Problem(Exception):
     """Something from outside is wrong, and a person has to put it right.
 
-    Parameters
-    ----------
-    headline : str
-        The fault, in one sentence.
-    details : iterable of str
-        Every single problem found, one line each: the file, the row, the value.
-    advice : str
-        The remedy.
+    The headline is the fault in one sentence; the details, one line each, are all places where it was found: the file,
+    the row, the value; the advice is the remedy.
     """
 
     def __init__(self, headline: str, details: Iterable[str] = (), advice: str = "") -> None:
@@ -58,7 +52,7 @@ def check_all(checks: Iterable[Callable[[], object]]) -> None:
     if len(problems) == 1:
         raise problems[0]
     if problems:
-        raise Problem("There are several problems.", [str(problem) for problem in problems])
+        raise Problem("There are several problems.", map(str, problems))
 
 
 def exit_on_problem(main: Callable[[], None]) -> None:

@@ -24,12 +24,12 @@ def remember_workspace(workspace: Workspace) -> None:
     The images go into DVC's cache; the files that point at them, into a commit on no branch. If a round is open
     already, the workspace from before its first run stays kept.
     """
-    workspace.dvc("add", *_tracked_data(workspace), quiet=True)
+    workspace.dvc("add", *_present(workspace, RAW, LINEAGE), quiet=True)
     if _is_open(workspace):
         return
     with tempfile.TemporaryDirectory() as folder:
         index = f"{folder}/index"
-        workspace.git("add", "--", *_present(workspace), GIT_INDEX_FILE=index)
+        workspace.git("add", "--", *_present(workspace, *FILES), GIT_INDEX_FILE=index)
         tree = workspace.git("write-tree", GIT_INDEX_FILE=index).strip()
     nobody = ["-c", "user.name=retrain", "-c", "user.email=retrain@localhost"]
     commit = workspace.git(*nobody, "commit-tree", tree, "-p", "HEAD", "-m", "Before the round").strip()
@@ -39,15 +39,13 @@ def remember_workspace(workspace: Workspace) -> None:
 def _is_open(workspace: Workspace) -> bool:
     """Whether a round has begun that no commit has ended; later commits without its files do not end it."""
     with suppress(Problem):  # no round has begun, or its begin is not in this history
-        workspace.git("rev-parse", "--verify", "--quiet", BEFORE)
         return not _committed_since(workspace) - {PARAMS}
     return False
 
 
 def _committed_since(workspace: Workspace) -> set[str]:
     """The files of a round that commits have changed since the round began."""
-    changed = workspace.git("diff", "--name-only", "-z", f"{BEFORE}^", "HEAD", "--", *FILES)
-    return set(filter(None, changed.split("\0")))
+    return _names(workspace.git("diff", "--name-only", "-z", f"{BEFORE}^", "HEAD", "--", *FILES))
 
 
 def decline_round(workspace: Workspace) -> str:
@@ -58,28 +56,27 @@ def decline_round(workspace: Workspace) -> str:
     if not _is_open(workspace):
         raise Problem("There is no round to decline: nothing was merged since the last one ended.")
     settled = _committed_since(workspace)
-    before = workspace.git("ls-tree", "-r", "--name-only", "-z", BEFORE).rstrip("\0").split("\0")
-    workspace.dvc("add", *_tracked_data(workspace), quiet=True)
-    now = workspace.git("ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *FILES).split("\0")
-    for file in set(filter(None, now)) - set(before) - settled:
+    before = _names(workspace.git("ls-tree", "-r", "--name-only", "-z", BEFORE))
+    workspace.dvc("add", *_present(workspace, RAW, LINEAGE), quiet=True)
+    now = _names(workspace.git("ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *FILES))
+    for file in now - before - settled:
         (workspace.root / file).unlink(missing_ok=True)
         if file == f"{LINEAGE}.dvc":
             workspace.lineage.unlink()
-    restored = [file for file in before if file not in settled]
-    workspace.git("restore", f"--source={BEFORE}", "--worktree", "--", *restored)
+    workspace.git("restore", f"--source={BEFORE}", "--worktree", "--", *(before - settled))
     # Check out these files only: additions to extra-data do not belong to the round.
-    workspace.dvc("checkout", *filter(lambda file: file.endswith(".dvc"), before), "dvc.yaml", quiet=True)
+    pointers = [file for file in before if file.endswith(".dvc")]
+    workspace.dvc("checkout", *pointers, "dvc.yaml", quiet=True)
     workspace.git("update-ref", "-d", BEFORE)
     return f"Declined: {RAW}, the model and its evaluation are as they were before the round."
 
 
 def tell_state(workspace: Workspace) -> str:
     """Say in a sentence whether the round in the workspace is open, committed or published."""
-    if workspace.git("status", "--porcelain", "--", *_present(workspace)):
+    if workspace.git("status", "--porcelain", "--", *_present(workspace, *FILES)):
         return "The round is open: neither published nor declined."
-    commit = _commit_of_round(workspace)
-    tags = workspace.git("tag", "--points-at", commit, "--list", TAGS).split()
-    name = tags[0] if tags else workspace.git("rev-parse", "--short", commit).strip()
+    commit, tag = _find_round(workspace)
+    name = tag or workspace.git("rev-parse", "--short", commit).strip()
     with suppress(Problem):  # the branch has no upstream
         if not int(workspace.git("rev-list", "--count", "@{upstream}..HEAD", "--", *FILES)):
             return f"The round is published: `{name}`."
@@ -97,10 +94,6 @@ def publish_round(
 
     Parameters
     ----------
-    plan : DataFrame
-        From `helpers.merge.plan.plan_merge`.
-    decision : dict
-        From `helpers.verdict.decide_round`.
     anyway : str
         The reason for publishing a model that is not accepted; it goes into the commit message.
     tag : bool
@@ -110,11 +103,6 @@ def publish_round(
     -------
     list of str
         Sentences about the steps that were and were not done.
-
-    Raises
-    ------
-    Problem
-        The model is not accepted, no branch is checked out, or a push, a hook or the commit failed.
     """
     if not decision["accepted"] and not anyway:
         raise Problem(
@@ -122,21 +110,21 @@ def publish_round(
             failed_rules(decision),
             "To publish it all the same, say why with the parameter `publish_anyway`.",
         )
-    # Push the data, commit, then tag and push the commit, as far as there are remotes.
-    branch = require_branch(workspace)
-    stored = bool(workspace.dvc_remote())
-    done = []
-    if stored:
+    branch, storage, done = require_branch(workspace), workspace.dvc_remote(), []
+    if storage:
         workspace.push_data()
-        done.append(f"The data is in DVC's remote `{workspace.dvc_remote()}`.")
+        done.append(f"The data is in DVC's remote `{storage}`.")
     done.append(_commit(workspace, plan, decision, anyway))
     message = decision["sentence"] if tag and decision["accepted"] else ""
-    remote, ref = _upstream_of(workspace, branch)
-    if stored and remote:
+    upstream = "%(upstream:remotename) %(upstream:remoteref)"
+    remote, _, ref = (
+        workspace.git("for-each-ref", f"--format={upstream}", f"refs/heads/{branch}").strip().partition(" ")
+    )
+    if storage and remote:
         return [*done, _tag_and_push(workspace, remote, ref, message)]
     if message:
         done.append(f"Tagged `{_give_tag(workspace, message)}`.")
-    if not stored:
+    if not storage:
         done.append("Not pushed: DVC has no remote. `dvc remote add --default <name> <url>` adds one; then again.")
     else:
         done.append(f"Not pushed: `{branch}` has no upstream. `git push --set-upstream <remote> {branch}` sets one.")
@@ -170,20 +158,23 @@ def _tag_and_push(workspace: Workspace, remote: str, ref: str, message: str) -> 
 
 def _give_tag(workspace: Workspace, message: str) -> str:
     """Tag the round's commit with the next ``model/v…``, unless an earlier run has done so; return the tag."""
-    commit = _commit_of_round(workspace)
-    if given := workspace.git("tag", "--points-at", commit, "--list", TAGS).split():
-        return given[0]
-    numbers = workspace.git("tag", "--list", TAGS).replace("model/v", "").split()
-    tag = f"model/v{max(map(int, filter(str.isdigit, numbers)), default=0) + 1}"
-    workspace.git("tag", "--annotate", "--message", message, tag, commit)
+    commit, tag = _find_round(workspace)
+    if not tag:
+        numbers = workspace.git("tag", "--list", TAGS).replace("model/v", "").split()
+        tag = f"model/v{max(map(int, filter(str.isdigit, numbers)), default=0) + 1}"
+        workspace.git("tag", "--annotate", "--message", message, tag, commit)
     return tag
 
 
 def _commit(workspace: Workspace, plan: pd.DataFrame, decision: dict[str, Any], anyway: str) -> str:
-    files = _present(workspace)
+    files = _present(workspace, *FILES)
     workspace.git("add", "--", *files)
     if workspace.git("status", "--porcelain", "--", *files):
-        headline = _describe_round(workspace, plan)
+        # A second run's plan only keeps the images that the first one added: count from the lineage.
+        committed = parse_lineage(workspace.read_at("HEAD", LINEAGE))
+        added, moved = count_changes(committed, read_lineage(workspace.lineage))
+        left_out = plan["action"].eq("leave out").sum()
+        headline = f"Retrain: images {added} added, {moved} moved, {left_out} left out"
         reason = [f"Not accepted, published because: {anyway}"] if not decision["accepted"] else []
         message = "\n\n".join([headline, decision["sentence"], *reason])
         workspace.git("commit", "--quiet", "--message", message, "--only", "--", *files)
@@ -195,28 +186,16 @@ def _commit(workspace: Workspace, plan: pd.DataFrame, decision: dict[str, Any], 
     return done
 
 
-def _describe_round(workspace: Workspace, plan: pd.DataFrame) -> str:
-    # A second run's plan only keeps the images that the first one added: count from the lineage.
-    committed = parse_lineage(workspace.read_at("HEAD", LINEAGE))
-    added, moved = count_changes(committed, read_lineage(workspace.lineage))
-    return f"Retrain: images {added} added, {moved} moved, {plan['action'].eq('leave out').sum()} left out"
+def _find_round(workspace: Workspace) -> tuple[str, str]:
+    """Return the commit of the last round and its tag, empty if it has none."""
+    commit = workspace.git("log", "-1", "--format=%H", "--", DECISION).strip() or "HEAD"
+    tags = workspace.git("tag", "--points-at", commit, "--list", TAGS).split()
+    return commit, tags[0] if tags else ""
 
 
-def _commit_of_round(workspace: Workspace) -> str:
-    return workspace.git("log", "-1", "--format=%H", "--", DECISION).strip() or "HEAD"
+def _present(workspace: Workspace, *paths: str) -> list[str]:
+    return [path for path in paths if (workspace.root / path).exists()]
 
 
-def _upstream_of(workspace: Workspace, branch: str) -> tuple[str, str]:
-    """Return the remote of a branch and its ref there; both empty without an upstream."""
-    with suppress(Problem):
-        remote, ref = (workspace.git("config", f"branch.{branch}.{key}").strip() for key in ("remote", "merge"))
-        return remote, ref
-    return "", ""
-
-
-def _tracked_data(workspace: Workspace) -> list[str]:
-    return [path for path in (RAW, LINEAGE) if (workspace.root / path).exists()]
-
-
-def _present(workspace: Workspace) -> list[str]:
-    return [file for file in FILES if (workspace.root / file).exists()]
+def _names(output: str) -> set[str]:
+    return set(output.split("\0")) - {""}

@@ -32,20 +32,19 @@ from helpers.workspace import LINEAGE, Workspace
 def start_round(
     workspace: Workspace, *, baseline: str, on_problem: str, on_disagreement: str, publish: bool, decline: bool
 ) -> None:
-    """Check, before any change, that the round can run to its end; decline it instead if `decline` is set.
-
-    A `Problem` names everything that would fail later; `EndOfRun` tells that the round was declined.
-    """
+    """Check, before any change, that the round can run to its end; if `decline` is set, decline it and end the run."""
     if decline and publish:
         raise Problem("A round is published or declined, not both.", advice="Set `publish` or `decline`.")
     if decline:
         raise EndOfRun(decline_round(workspace))
-    sections = (PrepareParams, TrainParams, DecideParams)
+    params = workspace.root / PARAMS
     checks: list[Callable[[], object]] = [
         workspace.stop_on_locks,
         lambda: require_choice("on_problem", on_problem, ON_PROBLEM),
         lambda: require_choice("on_disagreement", on_disagreement, ON_DISAGREEMENT),
-        *(lambda section=section: read_params(section, workspace.root / PARAMS) for section in sections),
+        lambda: read_params(PrepareParams, params),
+        lambda: read_params(TrainParams, params),
+        lambda: read_params(DecideParams, params),
         lambda: workspace.read_at(baseline, MODEL),
     ]
     if publish:
@@ -162,10 +161,7 @@ def end_round(
     tag: bool = True,
     require_acceptance: bool = False,
 ) -> str:
-    """Publish the round if `publish` is set, and report the steps and the state of the round in sentences.
-
-    A `Problem` tells that `require_acceptance` is set and the model is not accepted; `publish_round` may raise others.
-    """
+    """Publish the round if `publish` is set, and report the steps and the state of the round in sentences."""
     if require_acceptance and not (decision["accepted"] or publish_anyway):
         raise Problem(f"The new model is not accepted. {decision['sentence']}", failed_rules(decision))
     done = publish_round(workspace, plan, decision, anyway=publish_anyway, tag=tag) if publish else []

@@ -20,14 +20,16 @@ from helpers.workspace import DECISION, Workspace
 def find_baseline(workspace: Workspace, baseline: str, model: str) -> str:
     """Return the commit whose model the one in the workspace, of version `model`, is compared with.
 
-    If ``HEAD`` holds the round's own model already, return the commit of the model that it has replaced: a round that
-    is run again comes to the same decision.
+    If ``HEAD`` holds the round's own model already, it is the commit of the model that this one has replaced: a round
+    that is run again comes to the same decision.
     """
     commit = workspace.commit_of(baseline)
-    if baseline == "HEAD" and workspace.read_at(commit, MODEL) == (workspace.root / MODEL).read_bytes():
+    if baseline == "HEAD":
         with suppress(Problem, KeyError):  # no decision is committed, or one of an older project
             decision = json.loads(workspace.git("show", f"{commit}:{DECISION}"))
-            if decision["model"] == model:
+            named = decision["model"] == model
+            # A model that was committed by hand is not the one that the decision names.
+            if named and workspace.read_at(commit, MODEL) == (workspace.root / MODEL).read_bytes():
                 return workspace.commit_of(decision["replaces_commit"])
     return commit
 
@@ -35,15 +37,11 @@ def find_baseline(workspace: Workspace, baseline: str, model: str) -> str:
 def decide_round(workspace: Workspace, comparison: Comparison, export: Path) -> dict[str, Any]:
     """Decide by the policy of params.yaml whether the new model may replace the old one: evaluation/decision.json.
 
-    `export` holds the labels of this round.
-
-    Returns
-    -------
-    dict
-        From `decide`, with both models in its sentence, and: the `policy`; the new `model` (its version); the old one,
-        the `baseline` (its version and commit) at `baseline_commit`; the one that publishing `replaces`, at
-        `replaces_commit`; `export_sha256`; and `judged`, the versions of all models that were judged on the held-out
-        images of this `seed`. Held-out sets wear out (Renggli et al. 2019, arXiv 1903.00278).
+    `export` holds the labels of this round. The result is that of `decide`, with both models in its sentence, and: the
+    `policy`; the new `model` (its version); the old one, the `baseline` (its version and commit) at `baseline_commit`;
+    the one that publishing `replaces`, at `replaces_commit`; `export_sha256`; and `judged`, the versions of all models
+    that were judged on the held-out images of this `seed`. Held-out sets wear out (Renggli et al. 2019, arXiv
+    1903.00278).
     """
     commit, replaced = comparison.baseline, find_baseline(workspace, "HEAD", comparison.new)
     old = to_replace = _name_model(workspace, commit, comparison.old)
@@ -61,8 +59,7 @@ def decide_round(workspace: Workspace, comparison: Comparison, export: Path) -> 
     judged = _remember_judgement(workspace, comparison.new, seed)
     decision["sentence"] += f" New: model {comparison.new}. Old: {old}."
     decision["notes"].append(_describe_wear(len(judged)))
-    record = {
-        **decision,
+    decision |= {
         "policy": policy.model_dump(),
         "model": comparison.new,
         "baseline": old,
@@ -74,9 +71,9 @@ def decide_round(workspace: Workspace, comparison: Comparison, export: Path) -> 
         "judged": judged,
     }
     (workspace.root / DECISION).parent.mkdir(exist_ok=True)
-    text = json.dumps(record, indent=2, ensure_ascii=False) + "\n"
+    text = json.dumps(decision, indent=2, ensure_ascii=False) + "\n"
     (workspace.root / DECISION).write_text(text, encoding="utf-8")
-    return record
+    return decision
 
 
 def _name_model(workspace: Workspace, commit: str, version: str) -> str:
@@ -97,14 +94,13 @@ def _changes_since(workspace: Workspace, commit: str) -> list[str]:
     except Problem:
         return [f"{PARAMS} is new", *changed]
     now = yaml.safe_load((workspace.root / PARAMS).read_bytes())
-    before, after = ({name: _setting(settings, name) for name in names} for settings in (then, now))
-    different = [f"{name}: {before[name]} → {after[name]}" for name in names if before[name] != after[name]]
+    different = []
+    for name in names:
+        section, _, key = name.partition(".")
+        before, after = (settings.get(section, {}).get(key) for settings in (then, now))
+        if before != after:
+            different.append(f"{name}: {before} → {after}")
     return different + changed
-
-
-def _setting(settings: dict[str, dict[str, Any]], name: str) -> Any:
-    section, _, key = name.partition(".")
-    return settings.get(section, {}).get(key)
 
 
 def _remember_judgement(workspace: Workspace, model: str, seed: int) -> list[str]:
@@ -114,12 +110,12 @@ def _remember_judgement(workspace: Workspace, model: str, seed: int) -> list[str
     """
     key, path = f"retrain.seed{seed}.judged", workspace.root / DECISION
     last = json.loads(path.read_bytes()) if path.exists() else {}
-    judged = dict.fromkeys(last.get("judged", []) if last.get("seed") == seed else [])
+    judged = list(last["judged"]) if last.get("seed") == seed else []
     with suppress(Problem):  # none is remembered
-        judged |= dict.fromkeys(workspace.git("config", "--get-all", key).split())
+        judged += workspace.git("config", "--get-all", key).split()
     if model not in judged:
         workspace.git("config", "--add", key, model)
-    return list(judged | {model: None})
+    return list(dict.fromkeys([*judged, model]))  # each once, in their order
 
 
 def _describe_wear(judged: int) -> str:
