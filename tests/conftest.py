@@ -14,12 +14,10 @@ from hypothesis import settings
 from label_studio_server import LabelStudio, Pretended, pretend_label_studio, run_label_studio
 from PIL import Image
 
-from examples.digits import make_digits
 from examples.workspace import make_workspace
 from helpers.workspace import Workspace
 
 BIN = Path(sys.executable).parent
-pytest_plugins = ["backends"]  # its fixtures
 
 settings.register_profile("quick", max_examples=20, deadline=None)
 settings.register_profile("thorough", max_examples=200, deadline=None)
@@ -59,6 +57,8 @@ def once(tmp_path_factory) -> Callable[[str, Callable[[Path], object]], Path]:
 @pytest.fixture(scope="session")
 def pristine(once, plain_home) -> Path:
     """The sample, made once; tests work on copies."""
+    from examples.digits import make_digits  # takes a second, and only slow tests need it
+
     return once("pristine", lambda folder: make_digits(folder / "demo")) / "demo"
 
 

@@ -1,55 +1,17 @@
-"""The end of a round: published whole, or given back whole; what is not the round's is left alone."""
+"""The end of a round: published whole, and nothing else with it."""
 
-import hashlib
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import pandas as pd
 import pytest
-from PIL import Image
+from rounds import DECISION, LINEAGE, PLAN, REFUSED, colleague_of, images_of, merge_something
 
 from helpers.pipeline.paths import MODEL
 from helpers.problems import Problem
-from helpers.publishing import decline_round, publish_round, remember_workspace, tell_state
+from helpers.publishing import publish_round, tell_state
 from helpers.workspace import Workspace
-
-PLAN = pd.DataFrame({"action": ["add", "add", "leave out"]})
-LINEAGE = """file,label,sha256,task,annotators,updated_at,export_sha256,by_model
-dark/new.png,dark,aa,1,1,2026-01-05T09:00:00.000000Z,ee,False
-light/moved.png,light,bb,2,1,2026-01-05T09:00:00.000000Z,ee,False
-"""
-DECISION = {"accepted": True, "sentence": "Better: 99 % right.", "rules": []}
-REFUSED = {
-    "accepted": False,
-    "sentence": "Worse: 80 % right.",
-    "rules": [{"rule": "margin", "passed": False, "explanation": "The interval begins too low."}],
-}
-
-
-def images_of(workspace: Workspace) -> dict[str, str]:
-    raw = workspace.root / "data/raw"
-    return {str(p.relative_to(raw)): hashlib.sha256(p.read_bytes()).hexdigest() for p in raw.rglob("*.png")}
-
-
-def merge_something(workspace: Workspace) -> None:
-    """What a round does to the workspace, without the training: images come, move, and are recorded."""
-    remember_workspace(workspace)
-    raw = workspace.root / "data/raw"
-    Image.new("L", (8, 8), 77).save(raw / "dark" / "new.png")
-    moved = next((raw / "dark").iterdir())
-    moved.rename(raw / "light" / moved.name)
-    (workspace.root / "data/labels.csv").write_text(LINEAGE)
-    (workspace.root / "evaluation/decision.json").write_text("{}\n")
-    (workspace.root / "evaluation/metrics.json").write_text("{}\n")
-    workspace.dvc("add", "data/raw", "data/labels.csv", quiet=True)
-
-
-def colleague_of(workspace: Workspace) -> Workspace:
-    folder = workspace.root.with_name("colleague")
-    workspace.git("clone", "--quiet", str(workspace.root.with_name("demo.git")), str(folder))
-    return Workspace(folder)
 
 
 def test_a_colleague_gets_the_round_and_its_tag(tiny):
@@ -307,89 +269,6 @@ def test_a_dvc_remote_that_cannot_be_written_stops_before_git_moves(tiny):
     storage.unlink()
     publish_round(tiny, PLAN, DECISION)
     assert tiny.git("rev-parse", "HEAD") == tiny.git("rev-parse", "origin/main")
-
-
-def tree_of(workspace: Workspace) -> dict[str, bytes]:
-    parts = ("data", "model", "evaluation", "dvc.lock", "params.yaml")
-    files = [p for part in parts for p in [workspace.root / part, *(workspace.root / part).rglob("*")] if p.is_file()]
-    return {str(path.relative_to(workspace.root)): path.read_bytes() for path in files}
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("uncommitted", [False, True])
-def test_declining_gives_back_the_workspace_that_was_there(tiny, uncommitted):
-    if uncommitted:
-        Image.new("L", (8, 8), 200).save(tiny.root / "data/raw/light/mine.png")
-        tiny.dvc("add", "data/raw", quiet=True)
-        tiny.reproduce()
-    before = tree_of(tiny), tiny.git("status", "--porcelain")
-    merge_something(tiny)
-    merged = images_of(tiny)
-    decline_round(tiny)
-    assert (tree_of(tiny), tiny.git("status", "--porcelain")) == before
-    cached = {
-        hashlib.sha256(p.read_bytes()).hexdigest() for p in Path(tiny.root / ".dvc/cache").rglob("*") if p.is_file()
-    }
-    assert set(merged.values()) <= cached
-
-
-@pytest.mark.slow
-def test_declining_leaves_new_pictures_and_exports_alone(tiny):
-    before = images_of(tiny)
-    (tiny.root / "extra-data/project-1.json").write_text("[]")
-    merge_something(tiny)
-    decline_round(tiny)
-    assert images_of(tiny) == before
-    assert (tiny.root / "extra-data/project-1.json").read_text() == "[]"
-
-
-@pytest.mark.slow
-def test_a_round_that_was_run_twice_is_declined_whole(tiny):
-    before = tree_of(tiny)
-    merge_something(tiny)
-    Image.new("L", (8, 8), 99).save(tiny.root / "data/raw/light/second.png")
-    merge_something(tiny)
-    decline_round(tiny)
-    assert tree_of(tiny) == before
-
-
-def test_a_round_is_declined_whole_although_other_things_were_committed_since(tiny):
-    before = tree_of(tiny)
-    merge_something(tiny)
-    (tiny.root / "README.md").write_text("A typo less.")
-    (tiny.root / "params.yaml").write_text((tiny.root / "params.yaml").read_text() + "# A comment.\n")
-    tiny.git("commit", "--quiet", "--message", "Something else", "--only", "README.md", "params.yaml")
-    Image.new("L", (8, 8), 99).save(tiny.root / "data/raw/light/second.png")
-    merge_something(tiny)
-    decline_round(tiny)
-    after = tree_of(tiny)
-    assert after.pop("params.yaml").endswith(b"# A comment.\n")
-    assert after == {path: content for path, content in before.items() if path != "params.yaml"}
-    assert tiny.git("status", "--porcelain") == ""
-
-
-@pytest.mark.slow
-def test_a_round_that_was_committed_by_hand_is_over(tiny):
-    merge_something(tiny)
-    tiny.git("add", "data", "evaluation")
-    tiny.git("commit", "--quiet", "--message", "By hand")
-    with pytest.raises(Problem, match="no round to decline"):
-        decline_round(tiny)
-    committed = tree_of(tiny)
-    Image.new("L", (8, 8), 99).save(tiny.root / "data/raw/light/second.png")
-    tiny.dvc("add", "data/raw", quiet=True)
-    with_second = tree_of(tiny)
-    merge_something(tiny)
-    decline_round(tiny)
-    assert committed != with_second == tree_of(tiny)
-
-
-@pytest.mark.slow
-def test_a_published_round_cannot_be_declined(tiny):
-    merge_something(tiny)
-    publish_round(tiny, PLAN, DECISION)
-    with pytest.raises(Problem, match="no round to decline"):
-        decline_round(tiny)
 
 
 @pytest.mark.slow

@@ -18,6 +18,8 @@ from helpers.label_studio.settings import Settings
 from helpers.pipeline.model import load_classifier
 from helpers.pipeline.paths import MODEL
 
+pytest_plugins = ["served"]  # its fixtures
+
 TRAFFIC = PROJECT.parent / "shared/exports/ml-backend-traffic.json"
 
 

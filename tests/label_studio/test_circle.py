@@ -20,6 +20,8 @@ from helpers.pipeline.model import load_classifier
 from helpers.pipeline.paths import MODEL
 from helpers.workspace import Workspace
 
+pytest_plugins = ["served"]  # its fixtures
+
 TITLE, PASSWORD = "Digits of the circle", "s3cret"
 PICTURES, LABELLED, SHARED, DISPUTED = 60, 50, 10, 3  # two people see some of the labelled ones, and dispute a few
 

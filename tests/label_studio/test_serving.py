@@ -12,6 +12,8 @@ from helpers.pipeline.model import Classifier, load_classifier, save_classifier
 from helpers.pipeline.paths import MODEL
 from helpers.workspace import Workspace
 
+pytest_plugins = ["served"]  # its fixtures
+
 
 def test_a_model_is_served_from_its_commit_on_and_no_other_before(serve, root, names):
     old, new = load_classifier((root / MODEL).read_bytes()), train_digits(seed=1)

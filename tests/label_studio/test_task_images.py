@@ -13,6 +13,8 @@ from PIL import Image
 
 from helpers.label_studio import task_images
 
+pytest_plugins = ["served"]  # its fixtures
+
 
 def test_what_cannot_be_read_is_empty_and_logged_and_the_others_get_their_predictions(serve, root, names, caplog):
     (root / "extra-data/broken.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(50))

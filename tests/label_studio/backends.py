@@ -1,8 +1,7 @@
 """What the tests of the model backend share: a workspace of digits, its server, and questions of Label Studio."""
 
-import shutil
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, chdir
+from collections.abc import Sequence
+from contextlib import chdir
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -10,23 +9,17 @@ from zlib import crc32
 import httpx
 import numpy as np
 import pandas as pd
-import pytest
 from dvc.repo import Repo
-from PIL import Image
-from servers import serving
 from sklearn.datasets import load_digits
 
-from helpers.label_studio.backend import make_app
-from helpers.label_studio.settings import Settings
 from helpers.pipeline.model import Classifier, Description, save_classifier
 from helpers.pipeline.params import TrainParams, read_params
 from helpers.pipeline.paths import MODEL
 from helpers.pipeline.train import train
-from helpers.workspace import EXTRA, Workspace
+from helpers.workspace import Workspace
 
-PROJECT = Path(__file__).parents[1]
+PROJECT = Path(__file__).parents[2]
 KEY = "0123456789abcdef0123456789abcdef01234567"
-PICTURES = 200
 CLASSES = [str(digit) for digit in range(10)]
 
 
@@ -83,49 +76,3 @@ def ask(backend: httpx.Client, images: list[Any], label_config: str = config()) 
 
 def labels(results: list[dict[str, Any]]) -> list[str | None]:
     return [result["result"][0]["value"]["choices"][0] if result["result"] else None for result in results]
-
-
-@pytest.fixture(scope="session")
-def shared(once, pristine_tiny) -> Path:
-    """A workspace with a model of the digits and pictures of them in ``extra-data``. Not to be changed."""
-
-    def make(root: Path) -> None:
-        shutil.copytree(pristine_tiny, root, symlinks=True)
-        for picture in (root / EXTRA).glob("*.png"):
-            picture.unlink()
-        for number, digit in enumerate(digits(PICTURES)):
-            Image.fromarray(digit).save(root / EXTRA / f"digit-{number:03}.png")
-        commit_model(root, train_digits())
-
-    return once("digits", make)
-
-
-@pytest.fixture
-def names(shared) -> list[str]:
-    """The pictures of the workspace."""
-    return sorted(file.name for file in (shared / EXTRA).glob("*.png"))
-
-
-@pytest.fixture(scope="session")
-def backend(shared) -> Iterator[httpx.Client]:
-    """A client of a backend without settings, whose workspace is not to be changed."""
-    with serving(make_app(shared, Settings())) as url, httpx.Client(base_url=url, timeout=100) as client:
-        yield client
-
-
-@pytest.fixture
-def root(shared, tmp_path) -> Path:
-    """A copy of the workspace of one's own."""
-    return Path(shutil.copytree(shared, tmp_path / "workspace", symlinks=True))
-
-
-@pytest.fixture
-def serve(root) -> Iterator[Callable[..., httpx.Client]]:
-    """Serve one's own workspace, with settings; gives a client."""
-    with ExitStack() as stack:
-
-        def serve(**settings: Any) -> httpx.Client:
-            url = stack.enter_context(serving(make_app(root, Settings(**settings))))
-            return stack.enter_context(httpx.Client(base_url=url, timeout=100))
-
-        yield serve
