@@ -21,26 +21,15 @@ from helpers.progress import progress_bar
 def apply_merge(
     plan: pd.DataFrame, raw: Path, lineage: Path, export_sha256: str, *, hashes: Path | None = None
 ) -> None:
-    """Carry out a plan: copy and move the images, and record their origin. A class without images loses its folder.
+    """Carry out a plan: copy and move the images, and record their origin in `lineage`. A class without images goes.
 
     Steps that can fail come first: every copy is made and checked in ``.merge`` beside `raw`. The rest is renaming:
     images move, `lineage` is replaced, the copies come in. After a kill at any instant, the same call reaches the same
     end, and so does a new plan: it finds moves that `lineage` lacks and images that only `lineage` has. No image is
-    ever half written or gone.
+    ever half written or gone. A `Problem` tells that the disk is full, or that images changed since the plan was made.
 
-    Parameters
-    ----------
-    lineage : Path
-        The record to extend, see `helpers.merge.lineage`; made if it does not exist.
-    export_sha256 : str
-        Of the export that the plan was made from.
-    hashes : Path, optional
-        The file of the `helpers.merge.hashing.HashCache` that learns the hashes of the copies.
-
-    Raises
-    ------
-    Problem
-        The disk is full, or images changed since the plan was made.
+    `export_sha256` is that of the export that the plan was made from. `hashes` is the file of a
+    `helpers.merge.hashing.HashCache`, which learns the hashes of the copies.
     """
     raw = raw.resolve()
     steps = _open_steps(plan, raw)
@@ -55,19 +44,14 @@ def apply_merge(
         _stage(adds, staging, cache)
         part.write_text(format_lineage(record), encoding="utf-8", newline="\n")
         # All further steps rename: that takes no room, and never writes through a link into DVC's cache.
-        for folder in {class_of(step.destination) for step in moves}:
-            (raw / folder).mkdir(exist_ok=True)
+        _make_folders(raw, moves)
         for step in moves:
             (raw / step.previous).replace(raw / step.destination)
         _remove_empty_folders(raw)
         part.replace(lineage)
-        # A new class comes in as a folder with all its images.
-        new = {entry.name for entry in staging.iterdir() if not (raw / entry.name).exists()}
-        for folder in new:
-            (staging / folder).replace(raw / folder)
+        _make_folders(raw, adds)
         for step in adds:
-            if class_of(step.destination) not in new:
-                (staging / step.destination).replace(raw / step.destination)
+            (staging / step.destination).replace(raw / step.destination)
         cache.save()
     except OSError as error:
         raise Problem(
@@ -84,15 +68,15 @@ def _open_steps(plan: pd.DataFrame, raw: Path) -> list[Any]:
     steps: list[Any] = list(plan.loc[plan["action"].isin(CHANGES), columns].itertuples())
     # Refuse paths that leave `raw`: absolute ones, those through a link and those with `..`.
     folders = {(raw / name).parent for step in steps for name in (step.destination, step.previous) if name}
-    stale = [
-        f"{folder} is a link, or outside"
-        for folder in folders
-        if folder.resolve() != folder or not folder.is_relative_to(raw)
-    ]
-    present = set() if stale else set(list_files(raw))
+    outside = [str(folder) for folder in folders if folder.resolve() != folder or not folder.is_relative_to(raw)]
+    if outside:
+        raise Problem(
+            f"The plan leads outside of {raw}, or through a link; nothing was merged.", outside, "Plan again."
+        )
     # Find the steps that an interrupted merge has not done, and those that no longer fit the training set.
-    remaining = []
-    for step in [] if stale else steps:
+    present = set(list_files(raw))
+    remaining, stale = [], []
+    for step in steps:
         origin = raw / step.previous
         waits = step.action == "move" and origin.is_file() and sha256_of(origin) == step.sha256
         if step.destination in present:
@@ -110,11 +94,9 @@ def _open_steps(plan: pd.DataFrame, raw: Path) -> list[Any]:
 
 def _stage(steps: Sequence[Any], staging: Path, cache: HashCache) -> None:
     """Copy the images to be added into a fresh folder, in the layout of the training set."""
-    if staging.exists():
-        shutil.rmtree(staging)
+    shutil.rmtree(staging, ignore_errors=True)
     staging.mkdir()
-    for folder in {class_of(step.destination) for step in steps}:
-        (staging / folder).mkdir()
+    _make_folders(staging, steps)
     changed = []
     with progress_bar(len(steps), "Copying images") as bar:
         for step in steps:
@@ -127,6 +109,11 @@ def _stage(steps: Sequence[Any], staging: Path, cache: HashCache) -> None:
             bar.update()
     if changed:
         raise Problem("Images changed since the plan was made; nothing was merged.", changed, "Plan again.")
+
+
+def _make_folders(place: Path, steps: Sequence[Any]) -> None:
+    for name in {class_of(step.destination) for step in steps}:
+        (place / name).mkdir(exist_ok=True)
 
 
 def _remove_empty_folders(raw: Path) -> None:

@@ -3,11 +3,11 @@
 import html
 import os
 import re
+import sys
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Mapping
 from functools import cached_property
-from itertools import takewhile
 from pathlib import Path
 from unicodedata import normalize
 
@@ -16,7 +16,6 @@ PREFIX = re.compile(r"^[0-9a-f]{8}-")
 # Django cuts the path of an upload to 100 characters, and ends its stem with `_` and seven random ones.
 LONGEST_UPLOAD = 100
 CUT_NAME = re.compile(r"(.+)_[A-Za-z0-9]{7}(\.\w+)")
-PLAIN = re.compile(r"[-.A-Za-z0-9_]+")
 
 LONGEST_NAME = 255  # bytes; file systems take no more
 # Windows or macOS refuse or change these names, and data sets travel between systems.
@@ -27,16 +26,15 @@ class ImageFiles:
     """The files below a folder, at any depth, by the names that an export may give them."""
 
     def __init__(self, folder: Path) -> None:
-        root = folder.absolute()
-        self._files = [(path, f"{root}/{path}") for path in list_files(root)]
+        self._folder = folder.absolute()
+        self._files = list_files(self._folder)
         self._stored: dict[str, list[str]] = defaultdict(list)  # by the name under which Label Studio stores an upload
         self._respelled: dict[str, list[str]] = defaultdict(list)  # the same, with accents in either form of Unicode
-        for path, file in self._files:
+        for path in self._files:
             name = path.rpartition("/")[2]
-            self._stored[stored_name(name)].append(file)
-            if not name.isascii():
-                for spelling in {normalize("NFC", name), normalize("NFD", name)}:
-                    self._respelled[stored_name(spelling)].append(file)
+            self._stored[stored_name(name)].append(path)
+            for spelling in {stored_name(name), *(stored_name(normalize(form, name)) for form in ("NFC", "NFD"))}:
+                self._respelled[spelling].append(path)
 
     def find(self, image: str, file: str) -> list[str]:
         """Find the files that a row of `helpers.labels.read_export` may stand for, as absolute paths.
@@ -44,13 +42,24 @@ class ImageFiles:
         If several files fit, only their content can tell whether they are the same image.
         """
         upload = UPLOAD.search(image)
-        if not upload:
-            return self._find_path(file)
+        found = self._find_upload(file, f"upload/{upload[1]}/{file}") if upload else self._find_path(file)
+        return [f"{self._folder}/{path}" for path in found]
+
+    def _find_upload(self, file: str, stored_path: str) -> list[str]:
         name = stored_name(PREFIX.sub("", file))
         for names, key in ((self._stored, file), (self._stored, name), (self._respelled, name)):
             if key in names:
                 return names[key]
-        return self._find_cut(name) if len(f"upload/{upload[1]}/{file}") == LONGEST_UPLOAD else []
+        # If its name was cut, it can be every file of a longer name with the same beginning and suffix.
+        cut = CUT_NAME.fullmatch(name)
+        if not cut or len(stored_path) != LONGEST_UPLOAD:
+            return []
+        start, suffix = cut.groups()
+        longer = self._sorted[
+            bisect_left(self._sorted, start) : bisect_left(self._sorted, f"{start}{sys.maxunicode:c}")
+        ]
+        keys = [key for key in longer if key.endswith(suffix) and len(key) > len(name)]
+        return list(dict.fromkeys(path for key in keys for path in self._respelled[key]))
 
     def _find_path(self, path: str) -> list[str]:
         """Find a storage path. Either it or the path on disk may have leading folders that the other lacks."""
@@ -62,22 +71,12 @@ class ImageFiles:
             path = path.partition("/")[2]
         return self._paths.get(path, [])
 
-    def _find_cut(self, name: str) -> list[str]:
-        """Find an upload whose name was cut: every longer name with the same beginning and suffix."""
-        cut = CUT_NAME.fullmatch(name)
-        if not cut:
-            return []
-        start, suffix = cut.groups()
-        following = map(self._sorted.__getitem__, range(bisect_left(self._sorted, start), len(self._sorted)))
-        keys = [key for key in takewhile(lambda key: key.startswith(start), following) if key.endswith(suffix)]
-        return [file for key in keys if len(key) > len(name) for file in self._stored.get(key) or self._respelled[key]]
-
     @cached_property
     def _paths(self) -> dict[str, list[str]]:
         """The files by their paths relative to the folder."""
         paths = defaultdict(list)
-        for path, file in self._files:
-            paths[normalize("NFC", path)].append(file)
+        for path in self._files:
+            paths[normalize("NFC", path)].append(path)
         return dict(paths)
 
     @cached_property
@@ -91,7 +90,7 @@ class ImageFiles:
 
     @cached_property
     def _sorted(self) -> list[str]:
-        return sorted({*self._stored, *self._respelled})
+        return sorted(self._respelled)
 
 
 def stored_name(name: str) -> str:
@@ -99,8 +98,6 @@ def stored_name(name: str) -> str:
 
     Django 5 does the same in ``MultiPartParser.sanitize_file_name`` and then in ``get_valid_filename``.
     """
-    if PLAIN.fullmatch(name):  # true of nearly all names; the steps below take ten times as long
-        return name
     basename = html.unescape(name).replace("\\", "/").rpartition("/")[2]
     return re.sub(r"[^-\w.]", "", basename.rstrip().replace(" ", "_"))
 

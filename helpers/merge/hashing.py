@@ -15,7 +15,7 @@ import orjson
 from helpers.decode import SUFFIXES, UNREADABLE, open_image
 from helpers.progress import progress_bar
 
-SMALL_FILE, LARGEST_FILE = 100_000, 1 << 30  # bytes; each file is read as a whole
+LARGEST_FILE = 1 << 30  # bytes; each file is read as a whole
 LARGEST_CACHE = 1 << 28  # bytes, some 2.5 million files; a larger cache starts again, empty
 
 
@@ -55,12 +55,10 @@ def examine_image(file: str, size: int) -> tuple[str, str]:
 
 
 def map_files(function: Callable[[str, int], Any], files: Sequence[tuple[str, int]], description: str) -> list[Any]:
-    """Call a function with every file and its size in bytes; a bar shows the progress."""
-    # Threads do not help with small files: the interpreter, which they share, takes longer than the disk.
-    small = sum(size for _, size in files) < SMALL_FILE * len(files)
+    """Call a function with every file and its size in bytes, in threads; a bar shows the progress."""
     results = []
     with progress_bar(len(files), description) as bar, ThreadPoolExecutor() as pool:
-        for result in (map if small else pool.map)(lambda item: function(*item), files):
+        for result in pool.map(lambda item: function(*item), files):
             results.append(result)
             bar.update()
     return results
@@ -69,43 +67,32 @@ def map_files(function: Callable[[str, int], Any], files: Sequence[tuple[str, in
 class HashCache:
     """SHA-256 of files by inode, size and time of modification, by which DVC, too, recognises a changed file.
 
-    A file that was modified no earlier than the cache was written counts as unknown: two modifications within one tick
-    of the clock leave the same time (https://git-scm.com/docs/racy-git). `file` is where `save` writes; without it, or
-    if it is damaged, the cache starts empty.
+    Files that were modified no earlier than the cache was written are forgotten: two modifications within one tick of
+    the clock leave the same time (https://git-scm.com/docs/racy-git). A missing or damaged file is an empty cache.
     """
 
     def __init__(self, file: Path | None) -> None:
         self._file = file
         self._known: dict[str, str] = {}
-        self._written, self._changed = 0, False
-        if file is None:
-            return
-        with suppress(OSError, ValueError):
-            status = file.stat()
-            known = orjson.loads(file.read_bytes()) if status.st_size <= LARGEST_CACHE else None
-            if isinstance(known, dict):
-                self._known, self._written = known, status.st_mtime_ns
+        with suppress(OSError, ValueError, AttributeError):
+            if file and file.stat().st_size <= LARGEST_CACHE:
+                written = file.stat().st_mtime_ns
+                known = orjson.loads(file.read_bytes()).items()
+                self._known = {key: sha256 for key, sha256 in known if int(key.rpartition(" ")[2]) < written}
 
     def get(self, status: os.stat_result) -> str:
         """Return the hexadecimal SHA-256 of the file with this status; empty if it is unknown."""
-        return self._known.get(_key(status), "") if status.st_mtime_ns < self._written else ""
+        return self._known.get(_key(status), "")
 
     def put(self, status: os.stat_result, sha256: str) -> None:
         """Note the hash of a file. Take its status before reading it, or after writing it."""
         self._known[_key(status)] = sha256
-        self._changed = True
 
     def save(self) -> None:
-        """Write the cache to its file, if it has changed and there is room on the disk."""
-        if self._file is None or not self._changed:
-            return
-        part = self._file.with_name(f"{self._file.name}.part")
+        """Write the cache to its file, if there is room on the disk. A torn one is damaged, and so an empty cache."""
         with suppress(OSError):
-            try:
-                part.write_bytes(orjson.dumps(self._known))
-                part.replace(self._file)
-            finally:
-                part.unlink(missing_ok=True)
+            if self._file:
+                self._file.write_bytes(orjson.dumps(self._known))
 
 
 def _key(status: os.stat_result) -> str:

@@ -1,6 +1,6 @@
 """The record of where the images of the training set come from: ``data/labels.csv``."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from io import BytesIO
 from pathlib import Path
 
@@ -15,17 +15,9 @@ HEADER = ",".join(COLUMNS).encode()
 def read_lineage(file: Path | None) -> pd.DataFrame:
     """Read the record of all merges: the images that came from labelling. No file means no merges yet.
 
-    Returns
-    -------
-    DataFrame
-        A row per image, sorted by ``file``, its path relative to data/raw: ``label``, ``sha256``, ``task``, the
-        ``annotators`` who chose the label (separated by spaces), ``updated_at`` (UTC), ``export_sha256`` and
-        ``by_model`` (bool). All others are str.
-
-    Raises
-    ------
-    Problem
-        The file is damaged.
+    A row per image, sorted by ``file``, its path relative to data/raw: ``label``, ``sha256``, ``task``, the
+    ``annotators`` who chose the label (separated by spaces), ``updated_at`` (UTC), ``export_sha256`` and ``by_model``
+    (bool). All others are str. A `Problem` tells that the file is damaged.
     """
     try:
         return parse_lineage(file.read_bytes() if file is not None and file.exists() else None)
@@ -48,10 +40,10 @@ def count_changes(before: pd.DataFrame, after: pd.DataFrame) -> tuple[int, int]:
 
 
 def extend_lineage(lineage: pd.DataFrame, plan: pd.DataFrame, export_sha256: str) -> pd.DataFrame:
-    """Record a merge plan in a lineage, in place of older rows for the same content.
+    """Record a merge plan, made from the export of this hash, in place of older rows for the same content.
 
     The record gets the images that the plan adds or moves. It also gets those that the plan keeps if their label was
-    confirmed since: earlier exports must not correct these any more. `export_sha256` is that of the export of the plan.
+    confirmed since: earlier exports must not correct these any more.
     """
     known_since = lineage.drop_duplicates("sha256").set_index("sha256")["updated_at"].reindex(plan["sha256"])
     confirmed = plan["action"].eq("keep") & plan["updated_at"].gt(known_since.array)
@@ -60,7 +52,10 @@ def extend_lineage(lineage: pd.DataFrame, plan: pd.DataFrame, export_sha256: str
     fresh = fresh.assign(
         file=fresh["destination"],
         task=fresh["tasks"].map(_join),
-        annotators=list(map(_join_who_chose, fresh["label"], fresh["labels"], fresh["annotators"])),
+        annotators=[
+            _join(who for who, choice in zip(annotators, labels, strict=True) if choice == label)
+            for label, labels, annotators in zip(fresh["label"], fresh["labels"], fresh["annotators"], strict=True)
+        ],
         export_sha256=export_sha256,
     )[COLUMNS]
     older = lineage[~lineage["sha256"].isin(fresh["sha256"]) & ~lineage["file"].isin(fresh["file"])]
@@ -71,10 +66,6 @@ def format_lineage(lineage: pd.DataFrame) -> str:
     """Return the text of the file that `read_lineage` reads; the same rows give the same text."""
     dates = lineage["updated_at"].dt.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     return lineage.assign(updated_at=dates).to_csv(index=False, lineterminator="\n")
-
-
-def _join_who_chose(label: str, choices: Sequence[str], annotators: Sequence[str]) -> str:
-    return _join(who for who, choice in zip(annotators, choices, strict=True) if choice == label)
 
 
 def _join(values: Iterable[object]) -> str:

@@ -33,22 +33,18 @@ def plan_merge(
 ) -> pd.DataFrame:
     """Plan the merge of each image of an export into the training set. Only the file `hashes` is written.
 
+    A `Problem` tells that a folder does not exist. Unless `on_problem` is ``skip``, which leaves the images concerned
+    out, it also tells that a labelled image has no file, several different files or one that is no picture, or that a
+    label cannot name a folder, differs from another only in case, or is new and not one of `new_classes`.
+
     Parameters
     ----------
     labels : DataFrame
         From `helpers.labels.read_export`.
-    images : Path
-        The folder of the labelled images, searched at any depth.
-    raw : Path
-        The training set, a folder per class.
-    lineage : Path, optional
-        The record of earlier merges, see `helpers.merge.lineage`.
-    hashes : Path, optional
-        The file of a `helpers.merge.hashing.HashCache`: the next plan reads only images that changed.
-    new_classes : collection of str
-        Labels that may become new classes.
-    on_problem : {'stop', 'skip'}
-        Whether a problem ends the run, or the images concerned are left out.
+    images, raw : Path
+        The folder of the labelled images, searched at any depth, and the training set, a folder per class.
+    lineage, hashes : Path, optional
+        The record of earlier merges, see `helpers.merge.lineage`, and the file of a `helpers.merge.hashing.HashCache`.
 
     Returns
     -------
@@ -62,12 +58,6 @@ def plan_merge(
         - ``destination``: the place of the image after the merge, relative to `raw`; empty if it is left out.
         - ``previous``: the place of an image before it moves, relative to `raw`.
         - ``reason``: a sentence that explains the action.
-
-    Raises
-    ------
-    Problem
-        A folder does not exist. Unless problems are skipped, also: a labelled image has no file, several different
-        files or one that is no picture; a label cannot name a folder, differs from another only in case, or is new.
     """
     require_choice("on_problem", on_problem, ON_PROBLEM)
     if missing := [str(folder) for folder in (images, raw) if not folder.is_dir()]:
