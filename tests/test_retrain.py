@@ -192,16 +192,17 @@ def cut_the_export_short(workspace: Workspace) -> None:
     (workspace.root / "extra-data/annotations.json").write_text('[{"image": "a.png", "id": 1, "cho')
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("spoil", "options", "message"),
     [
-        pytest.param(None, ["-p", "exprt", "x.json"], "no parameter `exprt`", marks=pytest.mark.slow),
-        pytest.param(None, ["-p", "export", "lost.json"], "There is no 'lost.json'", marks=pytest.mark.slow),
-        pytest.param(None, ["-r", "baseline", "nowhere"], "no git revision `nowhere`", marks=pytest.mark.slow),
-        pytest.param(None, ["-p", "publish", "True", "-p", "decline", "True"], "not both", marks=pytest.mark.slow),
-        pytest.param(cut_the_export_short, [], "annotations.json", marks=pytest.mark.slow),
+        (None, ["-p", "exprt", "x.json"], "no parameter `exprt`"),
+        (None, ["-p", "export", "lost.json"], "There is no 'lost.json'"),
+        (None, ["-r", "baseline", "nowhere"], "no git revision `nowhere`"),
+        (None, ["-p", "publish", "True", "-p", "decline", "True"], "not both"),
+        (cut_the_export_short, [], "annotations.json"),
         (spoil_an_image, [], "24.png"),
-        pytest.param(lose_the_training_set, [], "no data/raw", marks=pytest.mark.slow),
+        (lose_the_training_set, [], "no data/raw"),
     ],
 )
 def test_bad_input_ends_the_run_with_one_message_and_changes_nothing(tiny, spoil, options, message):
