@@ -110,16 +110,15 @@ def publish_round(
             failed_rules(decision),
             "To publish it all the same, say why with the parameter `publish_anyway`.",
         )
-    branch, storage, done = require_branch(workspace), workspace.dvc_remote(), []
+    branch, storage = require_branch(workspace), workspace.dvc_remote()
+    done = []
     if storage:
         workspace.push_data()
         done.append(f"The data is in DVC's remote `{storage}`.")
     done.append(_commit(workspace, plan, decision, anyway))
     message = decision["sentence"] if tag and decision["accepted"] else ""
-    upstream = "%(upstream:remotename) %(upstream:remoteref)"
-    remote, _, ref = (
-        workspace.git("for-each-ref", f"--format={upstream}", f"refs/heads/{branch}").strip().partition(" ")
-    )
+    form = "--format=%(upstream:remotename) %(upstream:remoteref)"
+    remote, _, ref = workspace.git("for-each-ref", form, f"refs/heads/{branch}").strip().partition(" ")
     if storage and remote:
         return [*done, _tag_and_push(workspace, remote, ref, message)]
     if message:
