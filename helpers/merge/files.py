@@ -3,11 +3,9 @@
 import html
 import os
 import re
-import sys
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Mapping
-from functools import cached_property
 from pathlib import Path
 from unicodedata import normalize
 
@@ -17,6 +15,7 @@ PREFIX = re.compile(r"^[0-9a-f]{8}-")
 LONGEST_UPLOAD = 100
 CUT_NAME = re.compile(r"(.+)_[A-Za-z0-9]{7}(\.\w+)")
 
+LAST_CHARACTER = "\U0010ffff"  # sorts behind all others
 LONGEST_NAME = 255  # bytes; file systems take no more
 # Windows or macOS refuse or change these names, and data sets travel between systems.
 UNSAFE_NAME = re.compile(r'^[\s.]|[\s.]$|[<>:"/\\|?*]|^(con|prn|aux|nul|com[\d¹²³]|lpt[\d¹²³])(\.|$)', re.IGNORECASE)
@@ -27,14 +26,20 @@ class ImageFiles:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder.absolute()
-        self._files = list_files(self._folder)
         self._stored: dict[str, list[str]] = defaultdict(list)  # by the name under which Label Studio stores an upload
-        self._respelled: dict[str, list[str]] = defaultdict(list)  # the same, with accents in either form of Unicode
-        for path in self._files:
+        self._respelled: dict[str, list[str]] = defaultdict(list)  # the same, with accents in any form of Unicode
+        self._paths: dict[str, list[str]] = defaultdict(list)  # by the path relative to the folder
+        self._tails: dict[str, list[str]] = defaultdict(list)  # by the same path without one or more leading folders
+        for path in list_files(self._folder):
             name = path.rpartition("/")[2]
             self._stored[stored_name(name)].append(path)
-            for spelling in {stored_name(name), *(stored_name(normalize(form, name)) for form in ("NFC", "NFD"))}:
+            for spelling in {stored_name(form) for form in (name, normalize("NFC", name), normalize("NFD", name))}:
                 self._respelled[spelling].append(path)
+            tail = normalize("NFC", path)
+            self._paths[tail].append(path)
+            while tail := tail.partition("/")[2]:
+                self._tails[tail].append(path)
+        self._names = sorted(self._respelled)
 
     def find(self, image: str, file: str) -> list[str]:
         """Find the files that a row of `helpers.labels.read_export` may stand for, as absolute paths.
@@ -55,10 +60,8 @@ class ImageFiles:
         if not cut or len(stored_path) != LONGEST_UPLOAD:
             return []
         start, suffix = cut.groups()
-        longer = self._sorted[
-            bisect_left(self._sorted, start) : bisect_left(self._sorted, f"{start}{sys.maxunicode:c}")
-        ]
-        keys = [key for key in longer if key.endswith(suffix) and len(key) > len(name)]
+        first, end = bisect_left(self._names, start), bisect_left(self._names, start + LAST_CHARACTER)
+        keys = [key for key in self._names[first:end] if key.endswith(suffix) and len(key) > len(name)]
         return list(dict.fromkeys(path for key in keys for path in self._respelled[key]))
 
     def _find_path(self, path: str) -> list[str]:
@@ -70,27 +73,6 @@ class ImageFiles:
         while path and path not in self._paths:
             path = path.partition("/")[2]
         return self._paths.get(path, [])
-
-    @cached_property
-    def _paths(self) -> dict[str, list[str]]:
-        """The files by their paths relative to the folder."""
-        paths = defaultdict(list)
-        for path in self._files:
-            paths[normalize("NFC", path)].append(path)
-        return dict(paths)
-
-    @cached_property
-    def _tails(self) -> dict[str, list[str]]:
-        """The files by the same paths without one or more leading folders."""
-        tails: dict[str, list[str]] = defaultdict(list)
-        for path, files in self._paths.items():
-            while path := path.partition("/")[2]:
-                tails[path] += files
-        return dict(tails)
-
-    @cached_property
-    def _sorted(self) -> list[str]:
-        return sorted(self._respelled)
 
 
 def stored_name(name: str) -> str:

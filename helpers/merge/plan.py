@@ -119,21 +119,25 @@ def _choose_files(
 ) -> pd.DataFrame:
     """Add ``source``, ``sha256`` and, for images with a label, the ``problem`` with them to each row."""
     # Two paths in a storage are two files. On disk, one of them may have overwritten the other.
-    claims = defaultdict(set)
+    claims: dict[str, set[str]] = defaultdict(set)
     for image, file, files in zip(labels["image"], labels["file"], found, strict=True):
-        for path in () if UPLOAD.search(image) else files:
-            claims[path].add(file)
+        if not UPLOAD.search(image):
+            for path in files:
+                claims[path].add(file)
 
-    def choose(file: str, files: Sequence[str]) -> tuple[str, str, str]:
+    chosen = []
+    for file, files in zip(labels["file"], found, strict=True):
+        source, sha256, problem = "", "", ""
         if not files:
-            return "", "", f"there is no file {shorten(file)!r}"
-        if len({examined[path][0] for path in files}) > 1:
-            return "", "", f"it could be any of these, which differ: {', '.join(files[:5])}"
-        if len(claims.get(files[0], ())) > 1:
-            return "", "", f"{files[0]} could be any of these: {', '.join(sorted(claims[files[0]])[:5])}"
-        return files[0], *examined[files[0]]
-
-    chosen = [choose(file, files) for file, files in zip(labels["file"], found, strict=True)]
+            problem = f"there is no file {shorten(file)!r}"
+        elif len({examined[path][0] for path in files}) > 1:
+            problem = f"it could be any of these, which differ: {', '.join(files[:5])}"
+        elif len(claims[files[0]]) > 1:
+            problem = f"{files[0]} could be any of these: {', '.join(sorted(claims[files[0]])[:5])}"
+        else:
+            source = files[0]
+            sha256, problem = examined[source]
+        chosen.append((source, sha256, problem))
     plan = labels.join(pd.DataFrame(chosen, columns=["source", "sha256", "problem"], dtype=object))
     plan.loc[plan["label"].isna(), "problem"] = ""
     return plan
@@ -176,8 +180,7 @@ def _stop_on_problems(plan: pd.DataFrame, refused: Mapping[str, str], advice: st
             "The labels cannot be merged as they are.",
             details,
             f"{advice}Rename labels in Label Studio. Put missing images into `images`; a file with exactly the name "
-            "in the export settles which of several is meant. "
-            "on_problem = 'skip' merges without these images.",
+            "in the export settles which of several is meant. on_problem = 'skip' merges without these images.",
         )
 
 

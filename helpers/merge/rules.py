@@ -37,14 +37,13 @@ def place_images(
 
     # Names that only the lineage has are taken, too: an interrupted merge may have moved their images only in part.
     taken = dict(zip(map(fold, known["file"]), known.index, strict=True)) | dict.fromkeys(map(fold, names), "")
-    placed: dict[str, Placement] = {}
-    decided_by: dict[str, Any] = {}
+    decided: dict[str, tuple[Any, Placement]] = {}
     row: Any
     for row in deciding.itertuples():
         placement = _place(row, held.get(row.sha256, []), taken)
         if placement.action in CHANGES:
             taken.setdefault(fold(placement.destination), row.sha256)
-        placed[row.sha256], decided_by[row.sha256] = placement, row
+        decided[row.sha256] = row, placement
 
     # The deciding row stands for the change; other rows with its content find the image already there.
     placements = []
@@ -53,7 +52,7 @@ def place_images(
             stays = [f"{name} stays in the training set" for name in held.get(row.sha256, [])]
             placements.append(Placement("leave out", reason="; ".join([reason, *stays])))
             continue
-        placement, first = placed[row.sha256], decided_by[row.sha256]
+        first, placement = decided[row.sha256]
         if placement.action in CHANGES and row.Index != first.Index:
             placement = Placement("keep", placement.destination, reason=f"the same picture as {shorten(first.image)}")
         placements.append(placement)
