@@ -5,6 +5,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import time
 from threading import Timer
 
 import pytest
@@ -133,7 +134,13 @@ def test_two_dvc_commands_at_once_are_a_clear_problem(tiny):
         first.terminate()
 
 
-def test_locks_are_named_with_their_age_and_the_command_that_removes_them_and_never_deleted(tiny):
+@pytest.fixture
+def no_wait(monkeypatch):
+    """Give a program that holds a lock no second to release it."""
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)
+
+
+def test_locks_are_named_with_their_age_and_the_command_that_removes_them_and_never_deleted(tiny, no_wait):
     locks = [tiny.root / ".git" / name for name in ("index.lock", "HEAD.lock", "refs/heads/main.lock")]
     for lock in locks:
         lock.touch()
@@ -148,7 +155,7 @@ def test_locks_are_named_with_their_age_and_the_command_that_removes_them_and_ne
     tiny.git("add", "params.yaml")
 
 
-def test_the_list_of_locks_that_a_killed_dvc_left_half_written_is_named_too(tiny):
+def test_the_list_of_locks_that_a_killed_dvc_left_half_written_is_named_too(tiny, no_wait):
     damaged = tiny.root / ".dvc/tmp/rwlock"
     damaged.write_text("")
     with pytest.raises(Problem) as problem:
