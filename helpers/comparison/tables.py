@@ -125,28 +125,22 @@ def per_class(scores: pd.DataFrame) -> pd.DataFrame:
     class, and for the precision of a class that was never predicted.
     """
     unseen = scores[scores["population"] != "leaked"]
-    scored = unseen[unseen["scored"]]
-    apart = _measure_classes(unseen, sorted(set(unseen["actual"]) - set(scored["actual"])))
-    table = pd.concat([_measure_classes(scored, sorted(set(scored["actual"]))), apart]).sort_index()
-    if "old_predicted" in scores:
-        for metric in ("recall", "precision", "f1"):
-            table[f"{metric}_difference"] = table[f"new_{metric}"] - table[f"old_{metric}"]
-    return table
-
-
-def _measure_classes(images: pd.DataFrame, labels: list[str]) -> pd.DataFrame:
-    classes = images.groupby("actual")
-    table = pd.DataFrame({"known_to": classes["known_to"].first(), "support": classes.size()})
-    table = table.loc[labels].rename_axis("label")
-    for name in models_in(images):
-        predicted, known = images[f"{name}_predicted"], table["known_to"].isin([name, "both"])
+    shared = unseen.loc[unseen["scored"], "actual"]
+    classes = unseen.groupby("actual")
+    table = pd.DataFrame({"known_to": classes["known_to"].first(), "support": classes.size()}).rename_axis("label")
+    for name in models_in(scores):
+        predicted, known = unseen[f"{name}_predicted"], table["known_to"].isin([name, "both"])
         support = table["support"].where(known)
-        called = predicted.value_counts().reindex(labels, fill_value=0)
-        hits = predicted[predicted == images["actual"]].value_counts().reindex(labels, fill_value=0)
+        hits = predicted[predicted == unseen["actual"]].value_counts().reindex(table.index, fill_value=0)
+        # A class that both models know is not to blame for images whose class is new to one of them.
+        called = predicted[unseen["scored"] | ~predicted.isin(shared)].value_counts().reindex(table.index, fill_value=0)
         table[f"{name}_recall"] = hits / support
         table[f"{name}_recall_low"], table[f"{name}_recall_high"] = wilson(hits, support)
         table[f"{name}_precision"] = (hits / called).where(known)
         table[f"{name}_f1"] = 2 * hits / (support + called)
+    if "old_predicted" in scores:
+        for metric in ("recall", "precision", "f1"):
+            table[f"{metric}_difference"] = table[f"new_{metric}"] - table[f"old_{metric}"]
     return table
 
 
