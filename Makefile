@@ -20,7 +20,7 @@ serve: $(VENV)/installed ## Serve the model of the last commit to Label Studio, 
 	$(BIN)/uvicorn --factory helpers.label_studio.backend:make_backend --port 9090
 
 test: $(VENV)/installed ## Run the tests that take minutes together
-	$(BIN)/pytest --numprocesses auto --dist loadfile -m "not (slow or kills or label_studio)"
+	$(BIN)/pytest --numprocesses auto --dist worksteal -m "not (slow or kills or label_studio)"
 
 slow: $(VENV)/installed ## Run the tests that take longer
 	$(BIN)/pytest --numprocesses auto -m "slow and not kills"

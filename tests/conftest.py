@@ -24,6 +24,11 @@ settings.register_profile("thorough", max_examples=200, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 
+def pytest_collection_modifyitems(items):
+    """Begin with whole rounds: at the end, one process would wait for the other to finish them."""
+    items.sort(key=lambda item: item.path.name != "test_retrain.py")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def plain_home(tmp_path_factory):
     """Every command runs for a user with an empty home folder, no git identity and no DVC settings."""
