@@ -77,7 +77,7 @@ class Trigger:
             if self._process and self._process.poll() is None:  # it may not have its lock yet
                 return True
             try:
-                with FileLock(self._root / LOCK, timeout=0):
+                with FileLock(self._root / LOCK, timeout=0):  # makes the folder, too
                     return False
             except Timeout:
                 return True
