@@ -61,17 +61,15 @@ def merge_round(workspace: Workspace, plan: pd.DataFrame, export: Path) -> None:
         remember_workspace(workspace)
         apply_merge(plan, workspace.raw, workspace.lineage, export_sha256, hashes=workspace.hashes)
     # Do this even if nothing is left to merge: an earlier run may have ended before this line.
-    if not _is_tracked(workspace.lineage):
+    if workspace.lineage.exists() and not _is_tracked(workspace.lineage):
         workspace.dvc("add", RAW, LINEAGE, quiet=True)
 
 
 def _is_tracked(file: Path) -> bool:
-    """Whether DVC tracks the present content of a file, or the file does not exist."""
+    """Whether DVC's pointer to a file names its present content."""
     pointer = file.with_name(f"{file.name}.dvc")
-    if not file.exists():
-        return True
-    recorded = yaml.safe_load(pointer.read_bytes())["outs"][0]["md5"] if pointer.exists() else ""
-    return bool(recorded == hashlib.md5(file.read_bytes(), usedforsecurity=False).hexdigest())
+    content = hashlib.md5(file.read_bytes(), usedforsecurity=False)
+    return pointer.exists() and content.hexdigest() in pointer.read_text()
 
 
 def describe_training(became: str) -> str:

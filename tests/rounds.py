@@ -27,7 +27,7 @@ def images_of(workspace: Workspace) -> dict[str, str]:
 
 
 def merge_something(workspace: Workspace) -> None:
-    """What a round does to the workspace, without the training: images come, move, and are recorded."""
+    """Change the workspace as a round does, without the training: images come, move, and are recorded."""
     remember_workspace(workspace)
     raw = workspace.root / "data/raw"
     Image.new("L", (8, 8), 77).save(raw / "dark" / "new.png")

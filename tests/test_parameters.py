@@ -1,4 +1,4 @@
-"""What papermill hands to the notebook is checked before anything else happens."""
+"""The parameters that papermill hands to the notebook are checked before anything else happens."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""A round in a real workspace: what can be known is said at its start, and its decision says what was compared."""
+"""A round in a real workspace: it fails at its start or not at all, and its decision names the compared models."""
 
 import json
 from typing import Any

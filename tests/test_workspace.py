@@ -16,7 +16,7 @@ from helpers.workspace import Workspace, open_workspace
 
 
 def state(workspace: Workspace) -> tuple[str, str]:
-    """What `git status` and `dvc status` say."""
+    """The output of `git status` and of `dvc status`."""
     dvc = subprocess.run([sys.executable, "-m", "dvc", "status"], cwd=workspace.root, capture_output=True, text=True)
     return workspace.git("status", "--porcelain"), dvc.stdout
 

@@ -1,4 +1,4 @@
-"""Scores of two models that never were, for tests of what is made of scores."""
+"""Scores of two models that never were, for tests of tables, decisions and reports."""
 
 import numpy as np
 import pandas as pd

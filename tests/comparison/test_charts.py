@@ -1,4 +1,4 @@
-"""Figures of numbers: what their titles say is so, and what they leave out they count."""
+"""Figures of numbers: their titles are true, and they count the classes that they leave out."""
 
 import numpy as np
 import pandas as pd

@@ -1,4 +1,4 @@
-"""Figures of pictures: they show what the classifier sees, and count what they leave out."""
+"""Figures of pictures: they show pictures as the classifier sees them, and count those that they leave out."""
 
 import io
 from pathlib import Path
