@@ -90,19 +90,10 @@ def publish_round(
 
     In this order git's remote never points at data that DVC's remote lacks. A missing remote is reported, not fatal;
     after a failed step, the same call continues. Nothing else in the index or the working tree is committed, and no
-    other tag is pushed.
+    other tag is pushed. The sentences that come back tell which steps were done, and which were not.
 
-    Parameters
-    ----------
-    anyway : str
-        The reason for publishing a model that is not accepted; it goes into the commit message.
-    tag : bool
-        Whether an accepted model gets its tag now: no, if a pull request still decides.
-
-    Returns
-    -------
-    list of str
-        Sentences about the steps that were and were not done.
+    `anyway` is the reason for publishing a model that is not accepted; it goes into the commit message. Without `tag`
+    an accepted model gets no tag yet: a pull request still decides.
     """
     if not decision["accepted"] and not anyway:
         raise Problem(

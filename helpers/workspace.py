@@ -95,9 +95,9 @@ class Workspace:
     def _locks(self) -> dict[Path, float]:
         """The locks of git, and DVC's own list of locks if a kill has left it half written, with their times."""
         folders = self.git("rev-parse", "--path-format=absolute", "--git-dir", "--git-common-dir").splitlines()
-        locks = {
-            lock for folder in folders for name in ("*.lock", "refs/**/*.lock") for lock in Path(folder).glob(name)
-        }
+        locks: set[Path] = set()
+        for folder in map(Path, folders):
+            locks.update(folder.glob("*.lock"), folder.glob("refs/**/*.lock"))
         list_of_dvc = self.root / ".dvc/tmp/rwlock"
         with suppress(FileNotFoundError):
             try:

@@ -32,12 +32,8 @@ def decide(
     therefore no single population may get worse either. An accepted model need not come out as better: with 300 images,
     3 % fixed and 1 % broken, it does so in a third of cases.
 
-    Parameters
-    ----------
-    changed : sequence of str
-        Further changes since the baseline: parameters, code.
-    other_baseline : str
-        If the old model is not the one that the new model would replace, a sentence that names both.
+    `changed` names further changes since the baseline: parameters, code. If the old model is not the one that the new
+    model would replace, `other_baseline` is a sentence that names both.
 
     Returns
     -------

@@ -35,15 +35,11 @@ def tally(scores: pd.DataFrame) -> pd.DataFrame:
 def summary(scores: pd.DataFrame) -> pd.DataFrame:
     """Sum up both models and their difference on the scored images, for each population and for both together.
 
-    Returns
-    -------
-    DataFrame
-        Index `population` (``frozen``, ``new``, ``together``; only those with scored images) and `metric`:
-        ``accuracy``; ``macro F1`` over the classes that the images belong to; ``loss``, the mean cross-entropy in nats;
-        ``calibration error``, the expected one over 15 bins of equal width (Guo et al. 2017, arXiv 1706.04599).
-        Columns: `images`, `new`; and if there is an old model `old`, `difference` (new minus old), and its 95 %
-        interval `low` and `high`: Bonett–Price for accuracy, else percentiles of a paired bootstrap with a fixed seed
-        (NaN for a single image).
+    Index `population` (``frozen``, ``new``, ``together``; only those with scored images) and `metric`: ``accuracy``;
+    ``macro F1`` over the classes that the images belong to; ``loss``, the mean cross-entropy in nats; ``calibration
+    error``, the expected one over 15 bins of equal width (Guo et al. 2017, arXiv 1706.04599). Columns: `images`, `new`;
+    and if there is an old model `old`, `difference` (new minus old), and its 95 % interval `low` and `high`:
+    Bonett–Price for accuracy, else percentiles of a paired bootstrap with a fixed seed (NaN for a single image).
     """
     scored = scores[scores["scored"]]
     if scored.empty:
@@ -151,14 +147,11 @@ def slices(scores: pd.DataFrame, lineage: pd.DataFrame) -> pd.DataFrame:
     a look. Hard images have the same effect, so it is a hint, no proof. A row of `lineage` counts if its content and
     label are those of the image: a label that was changed by hand later is nobody's.
 
-    Returns
-    -------
-    DataFrame
-        Index `by` (``annotator``, ``labelling round``: the first 12 digits of its export's sha256, ``label made by``: a
-        person or a model) and `value`, ``not recorded`` for images without lineage. Columns: `images`; for each model
-        its accuracy `old` and `new` with Wilson's 95 % interval `…_low` and `…_high`; `p`: the probability that the new
-        model gets so few right if the slice were a random draw of all scored images (one-sided hypergeometric,
-        Bonferroni-corrected for the number of slices); `suspect`: `p` is below 0.05. The least agreement comes first.
+    Index `by` (``annotator``, ``labelling round``: the first 12 digits of its export's sha256, ``label made by``: a
+    person or a model) and `value`, ``not recorded`` for images without lineage. Columns: `images`; for each model its
+    accuracy `old` and `new` with Wilson's 95 % interval `…_low` and `…_high`; `p`: the probability that the new model
+    gets so few right if the slice were a random draw of all scored images (one-sided hypergeometric,
+    Bonferroni-corrected for the number of slices); `suspect`: `p` is below 0.05. The least agreement comes first.
     """
     models, scored = models_in(scores), scores[scores["scored"]]
     known = lineage[["sha256", "label", "annotators", "export_sha256", "by_model"]]
