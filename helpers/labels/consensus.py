@@ -80,7 +80,8 @@ def _settle(image: str, annotations: list[Annotation], on_disagreement: str) -> 
     answers = {annotation.picks for annotation in deciding}
     label = None
     if outcome != Outcome.ANSWERED:
-        status, reason = "skipped" if outcome == Outcome.SKIPPED else "unlabelled", outcome.value
+        status = "skipped" if outcome == Outcome.SKIPPED else "unlabelled"
+        reason: str | None = outcome.value
     elif len(answers) > 1:
         status, reason = "conflict", f"annotations disagree: {' | '.join(sorted(set(labels)))}"
     elif len(deciding[0].picks) > 1:

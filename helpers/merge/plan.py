@@ -33,18 +33,13 @@ def plan_merge(
 ) -> pd.DataFrame:
     """Plan the merge of each image of an export into the training set. Only the file `hashes` is written.
 
+    `labels` is from `helpers.labels.read_export`, `images` the folder of the labelled images, searched at any depth,
+    `raw` the training set, a folder per class, `lineage` the record of earlier merges (see `helpers.merge.lineage`),
+    and `hashes` the file of a `helpers.merge.hashing.HashCache`.
+
     A `Problem` tells that a folder does not exist. Unless `on_problem` is ``skip``, which leaves the images concerned
     out, it also tells that a labelled image has no file, several different files or one that is no picture, or that a
     label cannot name a folder, differs from another only in case, or is new and not one of `new_classes`.
-
-    Parameters
-    ----------
-    labels : DataFrame
-        From `helpers.labels.read_export`.
-    images, raw : Path
-        The folder of the labelled images, searched at any depth, and the training set, a folder per class.
-    lineage, hashes : Path, optional
-        The record of earlier merges, see `helpers.merge.lineage`, and the file of a `helpers.merge.hashing.HashCache`.
 
     Returns
     -------
@@ -89,15 +84,10 @@ def plan_merge(
 
 def count_classes(plan: pd.DataFrame, raw: Path) -> pd.DataFrame:
     """Count the images of each class, columns ``before`` and ``after`` a merge, from the plan and `raw` before it."""
-    images = pd.Series(_list_images(raw), dtype=object)
-    changes = plan[plan["action"].isin(CHANGES) & ~plan["destination"].isin(images)]
-    counts = {
-        "before": images.map(class_of).value_counts(),
-        "gained": changes["label"].value_counts(),
-        "lost": changes.loc[changes["action"] == "move", "previous"].map(class_of).value_counts(),
-    }
-    table = pd.DataFrame(counts).fillna(0).astype(int).rename_axis("label").sort_index()
-    return table.assign(after=table["before"] + table["gained"] - table["lost"])[["before", "after"]]
+    images, changes = set(_list_images(raw)), plan[plan["action"].isin(CHANGES)]
+    files = {"before": images, "after": images - set(changes["previous"]) | set(changes["destination"])}
+    counts = {time: pd.Series(map(class_of, names), dtype=object).value_counts() for time, names in files.items()}
+    return pd.DataFrame(counts).fillna(0).astype(int).rename_axis("label").sort_index()
 
 
 def _read_training_set(raw: Path, sizes: Collection[int], cache: HashCache) -> tuple[list[str], dict[str, list[str]]]:
