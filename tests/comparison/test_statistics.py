@@ -1,11 +1,13 @@
 """Intervals and tests: formulas against papers and other libraries."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.stats import binom
 from statsmodels.stats.contingency_tables import mcnemar as statsmodels_mcnemar
+from statsmodels.stats.proportion import proportion_confint
 
-from helpers.comparison.statistics import bonett_price, mcnemar
+from helpers.comparison.statistics import bonett_price, mcnemar, wilson
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -55,3 +57,11 @@ class TestMcNemar:
 
     def test_five_flips_can_never_be_significant(self):
         assert mcnemar(5, 0)[1] > 0.05 > mcnemar(6, 0)[1]
+
+
+def test_wilson_is_that_of_statsmodels_for_one_share_and_for_columns():
+    hits, images = pd.Series([0, 1, 7, 20]), pd.Series([20, 1, 20, 20])
+    low, high = wilson(hits, images)
+    expected = proportion_confint(hits, images, method="wilson")
+    assert (list(low), list(high)) == (pytest.approx(list(expected[0])), pytest.approx(list(expected[1])))
+    assert wilson(7, 20) == (low[2], high[2])
