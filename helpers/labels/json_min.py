@@ -17,12 +17,11 @@ Row = dict[str, Any]
 
 def read_rows(rows: list[Row], image_key: str, label_control: str) -> Iterator[Annotation]:
     """Read the annotation of each row of JSON-MIN, or of a table in the same form."""
-    # A million rows have few different layouts (lists of fields): look at each layout once.
-    annotated = [row for row in rows if row["annotation_id"] is not None]
-    layouts = {tuple(row) for row in annotated}
-    bare = {name for row in rows if row["annotation_id"] is None for name in row}
-    key = find_image_key(rows, bare.union(*layouts), image_key)
-    control = _find_control(annotated, layouts, bare, key, label_control)
+    names: set[str] = set().union(*rows)
+    key = find_image_key(rows, names, image_key)
+    # In a CSV, data of a control's name has the prefix _data_.
+    fields = names - NOT_DATA - {key, UNDEFINED} - {f"_data_{name}" for name in names}
+    control = _find_control(rows, fields, label_control)
     repeated = []
     for row in rows:
         number, seconds = row.get("id"), row.get("lead_time")
@@ -43,19 +42,18 @@ def read_rows(rows: list[Row], image_key: str, label_control: str) -> Iterator[A
         )
 
 
-def _find_control(annotated: list[Row], layouts: set[tuple[str, ...]], bare: set[str], key: str, named: str) -> str:
+def _find_control(rows: list[Row], fields: set[str], named: str) -> str:
     """Return the field that holds the label, or nothing; refuse a field that could also be the task's own data."""
+    annotated = [row for row in rows if row["annotation_id"] is not None]
+    bare = {name for row in rows if row["annotation_id"] is None for name in row}
     # Fields before the id are data, those after it are controls, where a row is as Label Studio wrote it.
     before_id: set[str] = set()
     after_id: set[str] = set()
-    for layout in layouts:
+    for layout in {tuple(row) for row in annotated}:  # a million rows have few different ones
         if "id" in layout[1:] and TAIL in (layout[-5:], layout[-6:-1]):
             place = layout.index("id")
             before_id.update(layout[:place])
             after_id.update(layout[place:])
-    names = bare.union(*layouts)
-    # In a CSV, data of a control's name has the prefix _data_.
-    fields = names - NOT_DATA - {key, UNDEFINED} - {f"_data_{name}" for name in names}
 
     # Only a field that holds choices, in some annotation, can be a control.
     answers = {name: [row[name] for row in annotated if row.get(name) is not None] for name in fields}

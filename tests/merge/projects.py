@@ -56,12 +56,8 @@ class Project:
     """A folder with a training set, images to be labelled, and a lineage."""
 
     def __init__(self, root: Path) -> None:
-        self.root, self.images, self.raw, self.lineage = (
-            root,
-            root / "images",
-            root / "data/raw",
-            root / "data/labels.csv",
-        )
+        self.root, self.images = root, root / "images"
+        self.raw, self.lineage = root / "data/raw", root / "data/labels.csv"
         self.hashes = root.with_name(f"{root.name}.hashes.json")
         self.images.mkdir(parents=True)
         self.raw.mkdir(parents=True)
