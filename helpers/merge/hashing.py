@@ -74,7 +74,7 @@ class HashCache:
     def __init__(self, file: Path | None) -> None:
         self._file = file
         self._known: dict[str, str] = {}
-        with suppress(OSError, ValueError, AttributeError):
+        with suppress(OSError, ValueError, AttributeError):  # the last if it holds no object
             if file and file.stat().st_size <= LARGEST_CACHE:
                 written = file.stat().st_mtime_ns
                 known = orjson.loads(file.read_bytes()).items()
