@@ -1,16 +1,21 @@
 """Find held-out pictures that nearly equal a training picture: they flatter every model."""
 
-import imagehash
+from collections.abc import Iterator
+
 import numpy as np
 import pandas as pd
 from PIL import Image
 
 HASH_SIZE = 16  # 256 bits; with 64, one in six near pairs of rendered planets had different labels
+HASH_BYTES = HASH_SIZE**2 // 8
 NEAR = 8  # bits
+PAIRS = 2**22  # that are compared at once
 
 
 def perceptual_hash(image: Image.Image) -> np.ndarray:
     """Return the 256-bit pHash of a picture, packed into uint8 [32]."""
+    import imagehash  # with scipy it takes half a second, and only new pictures need it
+
     return np.packbits(imagehash.phash(image, hash_size=HASH_SIZE).hash)
 
 
@@ -32,13 +37,52 @@ def near_duplicates(index: pd.DataFrame, hashes: np.ndarray) -> pd.DataFrame:
         A row per pair: `file` and `label` of the held-out picture, `like` and `like_label` of the training picture, and
         the number of `bits` that differ.
     """
-    words = hashes.view(np.uint64)
-    training = np.flatnonzero(index["split"] == "train")
-    files, labels = index["file"].to_numpy(), index["label"].to_numpy()
-    pairs = []
-    for number in np.flatnonzero(index["split"] == "held-out"):
-        bits = np.bitwise_count(words[training] ^ words[number]).sum(axis=1)
-        like = training[bits.argmin()]
-        if bits.min() <= NEAR:
-            pairs.append((files[number], labels[number], files[like], labels[like], int(bits.min())))
-    return pd.DataFrame(pairs, columns=["file", "label", "like", "like_label", "bits"])
+    # Compare distinct hashes only; the first training picture stands for all with the same hash.
+    distinct, which = np.unique(hashes, axis=0, return_inverse=True)
+    held_out, training = (np.flatnonzero(index["split"] == split) for split in ("held-out", "train"))
+    known, first = np.unique(which[training], return_index=True)
+    picture_of = np.zeros(len(distinct), np.int64)
+    picture_of[known] = training[first]
+
+    # Of the training pictures within reach, keep the one with the fewest different bits, then the first.
+    words = distinct.view(np.uint64)
+    nothing = (NEAR + 1) * len(index)
+    nearest = np.full(len(distinct), nothing)
+    for one, other in _candidates(distinct, np.unique(which[held_out]), known):
+        differ = np.bitwise_count(words[one] ^ words[other]).sum(axis=1, dtype=np.int64)
+        np.minimum.at(nearest, one, differ * len(index) + picture_of[other])
+
+    # A row for each held-out picture that has a neighbour.
+    pictures = held_out[nearest[which[held_out]] < nothing]
+    bits, likes = np.divmod(nearest[which[pictures]], len(index))
+    pairs = index.iloc[pictures][["file", "label"]].reset_index(drop=True)
+    pairs[["like", "like_label"]] = index.iloc[likes][["file", "label"]].to_numpy()
+    return pairs.assign(bits=bits)
+
+
+def _candidates(hashes: np.ndarray, asked: np.ndarray, known: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Pair row numbers from two sets, such that no pair of hashes within `NEAR` bits is missing.
+
+    At most `NEAR` different bits leave one of `NEAR` + 1 bands of a hash as it is, so that hashes without a common band
+    need no comparison. Bits are dealt out to the bands in turn, for the fine detail of many pictures is alike.
+    """
+    bits = np.unpackbits(hashes, axis=1)
+    bands = [np.packbits(bits[:, band :: NEAR + 1], axis=1).view(np.uint32)[:, 0] for band in range(NEAR + 1)]
+    matches = [_matches(band, asked, known) for band in bands]
+    if sum(count.sum() for _, _, count in matches) > len(asked) * len(known):
+        matches = [_matches(np.zeros(len(hashes)), asked, known)]  # the bands do not tell these pictures apart
+    for ordered, begin, count in matches:
+        total = count.cumsum()
+        for part in np.split(
+            np.arange(len(asked)), np.searchsorted(total, np.arange(PAIRS, total.max(initial=0), PAIRS))
+        ):
+            counts = count[part]
+            nth = np.arange(counts.sum()) - np.repeat(counts.cumsum() - counts, counts)
+            yield np.repeat(asked[part], counts), ordered[np.repeat(begin[part], counts) + nth]
+
+
+def _matches(band: np.ndarray, asked: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Order the known rows by their band, and tell where those of each asked row begin and how many there are."""
+    ordered = known[np.argsort(band[known], kind="stable")]
+    begin = np.searchsorted(band[ordered], band[asked], "left")
+    return ordered, begin, np.searchsorted(band[ordered], band[asked], "right") - begin

@@ -5,6 +5,8 @@ import io
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image, ImageEnhance
 
 from helpers.decode import read_upright
@@ -63,3 +65,34 @@ def test_copies_on_the_same_side_do_no_harm():
     near = near_duplicates(index, hashes)
     assert near.empty
     assert list(near.columns) == ["file", "label", "like", "like_label", "bits"]
+
+
+def plain_loop(index: pd.DataFrame, hashes: np.ndarray) -> list[list[object]]:
+    """Compare each held-out picture with each training picture."""
+    training = np.flatnonzero(index["split"] == "train")
+    pairs = []
+    for number in np.flatnonzero(index["split"] == "held-out"):
+        bits = np.bitwise_count(hashes[training] ^ hashes[number]).sum(axis=1)
+        if bits.min() <= 8:
+            like = training[bits.argmin()]
+            pairs.append([*index.loc[number, ["file", "label"]], *index.loc[like, ["file", "label"]], bits.min()])
+    return pairs
+
+
+@given(st.integers(0, 2**32), st.integers(2, 40), st.integers(0, 12), st.booleans())
+def test_the_pairs_are_those_of_the_plain_loop(seed, originals, most, flat):
+    """Copies of a few pictures, with some bits changed; of flat pictures all hashes are nearly alike."""
+    chance = np.random.default_rng(seed)
+    bits = np.zeros((originals, 256), bool) if flat else chance.random((originals, 256)) < 0.5
+    bits = bits[chance.integers(0, originals, 120)]
+    for row in bits:
+        row[chance.choice(256, chance.integers(0, most + 1), replace=False)] ^= True
+    index = pd.DataFrame(
+        {
+            "file": [f"{number}.png" for number in range(120)],
+            "label": chance.choice(list("ab"), 120),
+            "split": chance.choice(["train", "held-out"], 120),
+        }
+    )
+    hashes = np.packbits(bits, axis=1)
+    assert near_duplicates(index, hashes).to_numpy().tolist() == plain_loop(index, hashes)
