@@ -15,9 +15,9 @@ import numpy as np
 import orjson
 from PIL import Image
 
+from helpers.hashing import sha256_of
 from helpers.labels import read_export
 from helpers.merge.apply import apply_merge
-from helpers.merge.hashing import sha256_of
 from helpers.merge.plan import plan_merge
 from helpers.merge.rules import CHANGES
 

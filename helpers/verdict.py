@@ -9,7 +9,7 @@ import yaml
 
 from helpers.comparison.decision import decide
 from helpers.comparison.scores import Comparison
-from helpers.merge.hashing import sha256_of
+from helpers.hashing import sha256_of
 from helpers.pipeline.model import load_classifier
 from helpers.pipeline.params import DecideParams, PrepareParams, read_params
 from helpers.pipeline.paths import MODEL, PARAMS, RAW

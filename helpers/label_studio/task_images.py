@@ -13,11 +13,11 @@ import httpx
 import numpy as np
 
 from helpers.decode import read_pixels
+from helpers.hashing import sha256_of
 from helpers.label_studio.client import Server, connect
 from helpers.label_studio.settings import Settings
 from helpers.labels.fields import file_of
 from helpers.merge.files import ImageFiles
-from helpers.merge.hashing import sha256_of
 
 LONGEST_REFERENCE = 4096  # characters; a data: URI or an attack is longer
 LARGEST_IMAGE = 1 << 26  # bytes

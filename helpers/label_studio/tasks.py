@@ -16,9 +16,9 @@ import numpy as np
 import orjson
 import pandas as pd
 
+from helpers.hashing import size_of
 from helpers.label_studio.client import NotFound, Server, list_projects, map_answers
 from helpers.label_studio.label_config import Control, find_control, make_config
-from helpers.merge.hashing import size_of
 from helpers.problems import Problem
 from helpers.progress import progress_bar
 

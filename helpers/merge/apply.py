@@ -10,8 +10,8 @@ from typing import Any
 
 import pandas as pd
 
+from helpers.hashing import HashCache, sha256_of
 from helpers.merge.files import class_of, list_files
-from helpers.merge.hashing import HashCache, sha256_of
 from helpers.merge.lineage import extend_lineage, format_lineage, read_lineage
 from helpers.merge.rules import CHANGES
 from helpers.problems import Problem
@@ -29,7 +29,7 @@ def apply_merge(
     ever half written or gone. A `Problem` tells that the disk is full, or that images changed since the plan was made.
 
     `export_sha256` is that of the export that the plan was made from. `hashes` is the file of a
-    `helpers.merge.hashing.HashCache`, which learns the hashes of the copies.
+    `helpers.hashing.HashCache`, which learns the hashes of the copies.
     """
     raw = raw.resolve()
     steps = _open_steps(plan, raw)

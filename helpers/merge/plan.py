@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from helpers.hashing import HashCache, examine_image, hash_files, sha256_of, status_of
 from helpers.merge.files import UPLOAD, ImageFiles, class_of, fold, is_safe, list_files, shorten
-from helpers.merge.hashing import HashCache, examine_image, hash_files, sha256_of, status_of
 from helpers.merge.lineage import read_lineage
 from helpers.merge.rules import CHANGES, place_images
 from helpers.problems import Problem, require_choice
@@ -35,7 +35,7 @@ def plan_merge(
 
     `labels` is from `helpers.labels.read_export`, `images` the folder of the labelled images, searched at any depth,
     `raw` the training set, a folder per class, `lineage` the record of earlier merges (see `helpers.merge.lineage`),
-    and `hashes` the file of a `helpers.merge.hashing.HashCache`.
+    and `hashes` the file of a `helpers.hashing.HashCache`.
 
     A `Problem` tells that a folder does not exist. Unless `on_problem` is ``skip``, which leaves the images concerned
     out, it also tells that a labelled image has no file, several different files or one that is no picture, or that a

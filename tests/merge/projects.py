@@ -9,8 +9,8 @@ from typing import Any
 import pandas as pd
 from PIL import Image
 
+from helpers.hashing import sha256_of
 from helpers.merge.apply import apply_merge
-from helpers.merge.hashing import sha256_of
 from helpers.merge.plan import plan_merge
 
 MONDAY, TUESDAY, WEDNESDAY = pd.date_range("2026-11-02", periods=3, tz="UTC")

@@ -20,9 +20,9 @@ from projects import (
     tree,
 )
 
+from helpers.hashing import sha256_of
 from helpers.labels import read_export
 from helpers.merge.apply import apply_merge
-from helpers.merge.hashing import sha256_of
 from helpers.merge.lineage import read_lineage
 from helpers.merge.plan import plan_merge
 from helpers.problems import Problem

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from projects import MONDAY, TUESDAY, WEDNESDAY, Project, labelled, make_project, tree
 
-from helpers.merge.hashing import sha256_of
+from helpers.hashing import sha256_of
 from helpers.merge.lineage import read_lineage
 from helpers.problems import Problem
 

@@ -14,7 +14,7 @@ from projects import (
     tree,
 )
 
-from helpers.merge.hashing import sha256_of
+from helpers.hashing import sha256_of
 from helpers.merge.lineage import read_lineage
 from helpers.merge.plan import count_classes, plan_merge
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from helpers.merge import hashing
-from helpers.merge.hashing import HashCache, hash_files, sha256_of, status_of
+from helpers import hashing
+from helpers.hashing import HashCache, hash_files, sha256_of, status_of
 
 LONG_AGO, YESTERDAY = 1_600_000_000_000_000_000, 1_700_000_000_000_000_000  # nanoseconds
 
