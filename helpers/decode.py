@@ -10,6 +10,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"})
 MODES = {"rgb": "RGB", "grey": "L"}
+CHANNELS = {"rgb": 3, "grey": 1}
 
 # Pillow warns of pictures that are refused here, or are harmless. `catch_warnings` is not safe in threads.
 warnings.filterwarnings("ignore", module="PIL")

@@ -1,9 +1,8 @@
 """A progress bar that a terminal shows, JupyterLab shows, and an executed notebook keeps as one line."""
 
+import sys
 from typing import Any
 
-from IPython.core.getipython import get_ipython
-from IPython.display import display
 from tqdm import tqdm  # type: ignore[import-untyped]
 
 
@@ -13,6 +12,8 @@ class _Line:
     _shown: Any = None
 
     def write(self, text: str) -> None:
+        from IPython.display import display
+
         if line := text.strip():
             content = {"text/plain": line}
             if self._shown is None:
@@ -24,11 +25,17 @@ class _Line:
         """Writing shows it already."""
 
 
+def _in_notebook() -> bool:
+    """Whether a notebook runs this; without IPython, whose import takes half a second, none does."""
+    ipython = sys.modules.get("IPython")
+    return ipython is not None and ipython.get_ipython() is not None
+
+
 def progress_bar(total: int, description: str, unit: str = "images") -> tqdm:
     """Make a bar to be used with ``with`` and `update`; it appears after a second.
 
     The widget of tqdm stays in an executed notebook as it was when it first appeared, and its plain bar leaves a line
     per update there.
     """
-    options: dict[str, Any] = {"file": _Line(), "ascii": False, "ncols": 100} if get_ipython() else {"disable": None}
+    options: dict[str, Any] = {"file": _Line(), "ascii": False, "ncols": 100} if _in_notebook() else {"disable": None}
     return tqdm(total=total, desc=description, unit=f" {unit}", delay=1, **options)

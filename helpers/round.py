@@ -3,28 +3,34 @@
 import hashlib
 import os
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import yaml
 
-from helpers.comparison.decision import failed_rules
 from helpers.comparison.scores import Comparison, score_images
+from helpers.hashing import sha256_of
 from helpers.labels.consensus import ON_DISAGREEMENT
 from helpers.merge.apply import apply_merge
-from helpers.merge.hashing import sha256_of
 from helpers.merge.lineage import extend_lineage, format_lineage, read_lineage
 from helpers.merge.plan import ON_PROBLEM
 from helpers.merge.rules import CHANGES
 from helpers.pipeline.model import load_classifier
 from helpers.pipeline.params import DecideParams, PrepareParams, TrainParams, read_params
-from helpers.pipeline.paths import HISTORY, INDEX, MODEL, NEAR_DUPLICATES, PARAMS, PIXELS, RAW, read_table
-from helpers.pipeline.train import train
+from helpers.pipeline.paths import HISTORY, INDEX, MODEL, NEAR_DUPLICATES, PARAMS, RAW, read_table
+from helpers.pipeline.pixels import read_pictures
 from helpers.problems import EndOfRun, Problem, check_all, require_choice
-from helpers.publishing import decline_round, publish_round, remember_workspace, require_branch, tell_state
+from helpers.publishing import (
+    decline_round,
+    failed_rules,
+    publish_round,
+    remember_workspace,
+    require_branch,
+    tell_state,
+)
 from helpers.verdict import find_baseline
 from helpers.workspace import LINEAGE, Workspace
 
@@ -92,11 +98,10 @@ def compare_models(workspace: Workspace, baseline: str = "HEAD") -> Comparison:
     commit = find_baseline(workspace, baseline, new.version)
     old_model, old_index = workspace.read_at(commit, MODEL), workspace.read_at(commit, INDEX)
     old = load_classifier(old_model, f"{MODEL} of {baseline}") if old_model else None
-    files = list(held_out["file"])
     scores = score_images(
         held_out,
-        new.predict(workspace.raw, files),
-        old.predict(workspace.raw, files) if old else None,
+        new.predict(workspace.root, workspace.raw, held_out),
+        old.predict(workspace.root, workspace.raw, held_out) if old else None,
         read_table(old_index) if old_index else None,
     )
     lineage = read_lineage(workspace.lineage)
@@ -112,20 +117,30 @@ def measure_seed_noise(workspace: Workspace, comparison: Comparison, seeds: int)
     commit, scored = comparison.baseline, comparison.scored
     if not (seeds and comparison.old) or scored.empty:
         return []
-    model, index, pixels = (workspace.read_at(commit, path) for path in (MODEL, INDEX, PIXELS))
-    if model is None or index is None or pixels is None:
+    from helpers.pipeline.train import train  # PyTorch takes two seconds, and only this needs it here
+
+    # The old data, its settings and its images, which may have other names and labels by now.
+    model, old_index = workspace.read_at(commit, MODEL), workspace.read_at(commit, INDEX)
+    if model is None or old_index is None:
         return []
     now = read_params(TrainParams, workspace.root / PARAMS).model_dump()
     then = yaml.safe_load(workspace.git("show", f"{commit}:{PARAMS}"))["train"]
     settings = {name: then.get(name, value) for name, value in now.items()}  # the baseline may lack newer settings
+    today = read_table((workspace.root / INDEX).read_bytes()).drop_duplicates("sha256").set_index("sha256")["file"]
+    index = read_table(old_index)
+    index["file"] = index["sha256"].map(today)
+    if index["file"].isna().any():
+        return []
+    about = load_classifier(model).description
+    images = read_pictures(workspace.root, workspace.raw, index, about.image_size, about.colour)
+
     old_accuracy = (scored["old_predicted"] == scored["actual"]).mean()
-    description, table, images = load_classifier(model).description, read_table(index), np.load(BytesIO(pixels))
     changes = []
     for number in range(1, seeds + 1):
         params = TrainParams(**(settings | {"seed": settings["seed"] + number}))
         print(f"Old data, seed {params.seed} ({number} of {seeds}):")
-        classifier, _ = train(images, table, description, params)
-        guesses = classifier.predict(workspace.raw, list(scored["file"])).idxmax(axis=1)
+        classifier, _ = train(images, index, about, params)
+        guesses = classifier.predict(workspace.root, workspace.raw, scored).idxmax(axis=1)
         changes.append(float((guesses.to_numpy() == scored["actual"].to_numpy()).mean() - old_accuracy))
     return changes
 
@@ -141,12 +156,19 @@ def read_near_duplicates(workspace: Workspace) -> pd.DataFrame:
     return read_table((workspace.root / NEAR_DUPLICATES).read_bytes())
 
 
-def draw_plots(workspace: Workspace, comparison: Comparison, anew: bool) -> str:
-    """Let ``dvc plots diff`` write its page if it is missing or `anew` is set; return the relative path to it."""
+def draw_plots(workspace: Workspace, comparison: Comparison, anew: bool) -> Future[str]:
+    """Let ``dvc plots diff`` write its page, beside other work, if it is missing or `anew` is set.
+
+    The result is the relative path to the page.
+    """
     page = workspace.root / "dvc_plots/index.html"
-    if anew or not page.exists():
-        workspace.dvc("plots", "diff", comparison.baseline, quiet=True)
-    return Path(os.path.relpath(page)).as_posix()
+
+    def draw() -> str:
+        if anew or not page.exists():
+            workspace.dvc("plots", "diff", comparison.baseline, quiet=True)
+        return Path(os.path.relpath(page)).as_posix()
+
+    return ThreadPoolExecutor(max_workers=1).submit(draw)
 
 
 def end_round(

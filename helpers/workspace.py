@@ -13,12 +13,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from helpers.pipeline.paths import RAW
+from helpers.pipeline.paths import HASHES, RAW
 from helpers.problems import Problem
 
 # The files of the pipeline are in `helpers.pipeline.paths`; these are the round's.
 EXTRA, LINEAGE, DECISION = "extra-data", "data/labels.csv", "evaluation/decision.json"
-HASHES = ".dvc/tmp/hashes.json"  # of images' contents, kept from run to run
 
 
 @dataclass(frozen=True)

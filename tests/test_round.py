@@ -43,6 +43,10 @@ def version_at(workspace: Workspace, revision: str) -> str:
     return load_classifier(workspace.read_at(revision, MODEL) or b"").version
 
 
+def version(workspace: Workspace) -> str:
+    return load_classifier((workspace.root / MODEL).read_bytes()).version
+
+
 def test_everything_that_will_fail_later_is_said_at_the_start(tiny):
     (tiny.root / "params.yaml").write_text("prepare: {}\ntrain: {}\n")
     tiny.git("checkout", "--quiet", "--detach")
@@ -106,6 +110,28 @@ def test_a_model_that_head_refuses_cannot_be_published_against_an_older_one(samp
     again = decide(sample)
     assert again["replaces_commit"] == again["baseline_commit"] == sample.git("rev-parse", "HEAD~1").strip()
     assert not again["accepted"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("baseline_is_other", [False, True])
+def test_models_of_other_networks_sizes_and_colours_are_compared(tiny, baseline_is_other):
+    """Each model answers with its own graph, whatever `build_network` is by now."""
+    network, params = tiny.root / "helpers/pipeline/network.py", tiny.root / "params.yaml"
+    usual = network.read_text(), params.read_text()
+    other = "    return nn.Sequential(nn.Flatten(), nn.Linear(channels * size * size, classes))\n"
+    network.write_text(usual[0].replace("    sizes = [", other + "    sizes = [", 1))
+    params.write_text(usual[1].replace("colour: rgb", "colour: grey").replace("image_size: 32", "image_size: 24"))
+    assert tiny.reproduce() == "trained"
+    if baseline_is_other:
+        tiny.git("commit", "--quiet", "--all", "--message", "Another network")
+        network.write_text(usual[0])
+        params.write_text(usual[1].replace("  seed: 42", "  seed: 43").replace("seed: 43", "seed: 42", 1))
+        assert tiny.reproduce() == "trained"
+    compared = compare_models(tiny)
+    assert len(compared.scored) > 0
+    assert {compared.old, compared.new} == {version_at(tiny, "HEAD"), version(tiny)}
+    decision = decide(tiny)
+    assert any("network.py" in note for note in decision["notes"])
 
 
 @pytest.mark.slow

@@ -1,19 +1,19 @@
 """Choose the images that people label first: those that the model is least certain of, with random ones among them."""
 
-import hashlib
 import logging
 from collections.abc import Collection
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from helpers.decode import SUFFIXES, UNREADABLE, read_upright
+from helpers.decode import SUFFIXES
+from helpers.hashing import HashCache, examine_image, hash_files, status_of
 from helpers.merge.files import list_files
-from helpers.merge.hashing import LARGEST_FILE, map_files, size_of
 from helpers.pipeline.model import Classifier
-from helpers.pipeline.near_duplicates import near_duplicates, perceptual_hash
+from helpers.pipeline.near_duplicates import near_duplicates
+from helpers.pipeline.paths import HASHES
+from helpers.pipeline.pixels import PixelCache
 from helpers.problems import Problem
 
 REASONS = ("least certain", "random", "near-duplicate")
@@ -21,27 +21,29 @@ REASONS = ("least certain", "random", "near-duplicate")
 logger = logging.getLogger(__name__)
 
 
-def read_images(folder: Path, size: int) -> pd.DataFrame:
-    """Read the images below a folder, to be looked at with `size` pixels. Broken files are logged and left out.
+def read_images(root: Path, folder: Path, size: int, colour: str) -> pd.DataFrame:
+    """Read the images below a folder, to be looked at with these settings. Broken files are logged and left out.
 
-    Each content has one row, by its ``sha256``: the first ``file`` that has it, relative to `folder`, and its ``hash``
-    from `helpers.pipeline.near_duplicates.perceptual_hash`.
+    Hashes and pixels go through the caches of the workspace at `root`. Each content has one row, by its ``sha256``: the
+    first ``file`` that has it, relative to `folder`, and its perceptual ``hash``, uint8 [32].
     """
-
-    def read(file: str, length: int) -> tuple[str, str, np.ndarray] | None:
-        try:
-            if not 0 <= length <= LARGEST_FILE:
-                raise ValueError(f"it is no file, or larger than {LARGEST_FILE:,} bytes")
-            content = Path(folder, file).read_bytes()
-            return hashlib.sha256(content).hexdigest(), file, perceptual_hash(read_upright(BytesIO(content), size))
-        except UNREADABLE as error:
-            logger.warning("%s/%s is no picture: %s", folder, file, error)
-            return None
-
+    # Hash, and look whether the files are pictures.
     files = [file for file in list_files(folder) if Path(file).suffix.lower() in SUFFIXES]
-    found = map_files(read, [(file, size_of(f"{folder}/{file}")) for file in files], "Reading images")
-    images = pd.DataFrame(list(filter(None, found)), columns=["sha256", "file", "hash"], dtype=object)
-    return images.drop_duplicates("sha256").set_index("sha256")
+    hashes = HashCache(root / HASHES)
+    status = {f"{folder}/{file}": status_of(f"{folder}/{file}") for file in files}
+    examined = hash_files(status, examine_image, hashes, "Reading images")
+    hashes.save()
+    images = pd.DataFrame(list(examined.values()), columns=["sha256", "problem"], dtype=object).assign(file=files)
+    problems = images.loc[images["problem"] != "", "problem"].tolist()
+
+    # Decode those that are.
+    images = images[images["problem"] == ""].drop_duplicates("sha256").set_index("sha256")[["file"]]
+    cache = PixelCache(root, size, colour)
+    broken = cache.fill(folder, dict(zip(images.index, images["file"], strict=True)))
+    for problem in (*problems, *(f"{folder}/{file} is no picture: {reason}" for file, reason in broken.items())):
+        logger.warning("%s", problem)
+    images = images[~images["file"].isin(list(broken))]
+    return images.assign(hash=list(cache.read(images.index).hashes))
 
 
 def find_near_duplicates(images: pd.DataFrame, labelled: pd.DataFrame) -> list[str]:
@@ -55,14 +57,20 @@ def find_near_duplicates(images: pd.DataFrame, labelled: pd.DataFrame) -> list[s
 
 
 def plan_queue(
-    model: Classifier, folder: Path, images: pd.DataFrame, labelled: pd.DataFrame, random_share: float
+    model: Classifier,
+    root: Path,
+    folder: Path,
+    images: pd.DataFrame,
+    labelled: pd.DataFrame,
+    random_share: float,
 ) -> pd.DataFrame:
     """Ask the model about the images of a folder, and put them in the order in which people should label them.
 
-    Both tables are from `read_images`. Returns the columns of `order_queue` and, for each image, its ``file``, the
-    ``label`` that the model gives it (str) and how sure it is of that: ``confidence`` (float), 0 to 1.
+    Both tables are from `read_images` in the workspace at `root`. Returns the columns of `order_queue` and, for each
+    image, its ``file``, the ``label`` that the model gives it (str) and how sure it is of that: ``confidence`` (float),
+    0 to 1.
     """
-    opinions = model.predict(folder, list(images["file"])).set_axis(images.index)
+    opinions = model.predict(root, folder, images.reset_index()).set_axis(images.index)
     confidence = opinions.max(axis=1).astype(float)
     queue = order_queue(confidence, find_near_duplicates(images, labelled), random_share)
     opinion = pd.DataFrame({"file": images["file"], "label": opinions.idxmax(axis=1), "confidence": confidence})

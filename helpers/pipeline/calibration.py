@@ -7,6 +7,12 @@ import numpy as np
 SMALLEST = float(np.finfo(np.float32).tiny)  # a probability that was rounded to 0 has a finite logarithm
 
 
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Return class probabilities [N, classes] of logits [N, classes]."""
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)
+
+
 def score(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     """Return the cross-entropy in nats and the accuracy of probabilities [N, classes] against class numbers [N]."""
     of_label = np.take_along_axis(probabilities, labels[:, None], axis=1).astype(np.float64)

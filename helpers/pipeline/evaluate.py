@@ -8,7 +8,7 @@ import pandas as pd
 
 from helpers.pipeline.calibration import cross_fit, score
 from helpers.pipeline.model import load_classifier
-from helpers.pipeline.paths import INDEX, METRICS, MODEL, PIXELS, PREDICTIONS, read_table
+from helpers.pipeline.paths import INDEX, METRICS, MODEL, PREDICTIONS, RAW, read_table
 from helpers.problems import exit_on_problem
 
 
@@ -39,7 +39,7 @@ def main() -> None:
 
     # Cross-fitted, since the model's own temperature was fitted on these images.
     labels = np.searchsorted(classes, held_out["label"])
-    probabilities = classifier.probabilities(np.load(PIXELS, mmap_mode="r")[held_out.index])
+    probabilities = classifier.predict(Path(), Path(RAW), held_out).to_numpy()
     probabilities = cross_fit(probabilities, labels, held_out["sha256"])
     predictions = pd.DataFrame(
         {

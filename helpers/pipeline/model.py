@@ -1,137 +1,130 @@
 """The classifier, its predictions and its file."""
 
-import atexit
 import hashlib
 import io
 import json
-import os
-import re
-import shutil
 import tarfile
-import tempfile
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
-from functools import cache
-from importlib import import_module
+from functools import cached_property
 from pathlib import Path
-from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-import torch
-from safetensors.torch import load as load_tensors
-from safetensors.torch import save as save_tensors
-from torch import nn
+import yaml
 
-from helpers.decode import MODES, read_pixels
-from helpers.pipeline.network import build_network, to_tensor
+from helpers.decode import CHANNELS
+from helpers.pipeline.calibration import softmax
+from helpers.pipeline.pixels import Pixels, read_pictures
 from helpers.problems import Problem
 
-WEIGHTS, DESCRIPTION, INFO = "weights.safetensors", "classifier.json", "model.yaml"
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession  # type: ignore[import-untyped]
+
+GRAPH, DESCRIPTION, INFO = "model.onnx", "classifier.json", "model.yaml"
+DOMAINS = {"", "ai.onnx", "ai.onnx.ml"}  # of the operators in the ONNX standard
 LARGEST_MEMBER = 2**30  # bytes; a compressed archive can hold far more than its own size
-BATCH = 256  # images decoded and predicted at once
+BATCH = 2**23  # bytes of pixels that are predicted at once
 
 
 @dataclass(frozen=True)
 class Description:
-    """A classifier apart from its weights."""
+    """A classifier apart from its network."""
 
     classes: tuple[str, ...]  # the labels, in the order of the network's outputs
     image_size: int  # width and height of its input in pixels
     colour: str  # rgb or grey: three input channels or one
-    width: int  # channels of its first convolution
+    mean: float = 0.0  # the network sees (pixel - mean) / scale
+    scale: float = 255.0
+    temperature: float = 1.0  # its logits are divided by it
     trained_on: Mapping[str, int | str] = field(default_factory=dict)  # images: their number; sha256: of their index
 
     def __post_init__(self) -> None:
-        sizes = all(isinstance(n, int) and 0 < n <= 4096 for n in (self.image_size, self.width))
+        size = isinstance(self.image_size, int) and 0 < self.image_size <= 4096
         labels = all(isinstance(label, str) for label in self.classes) and len(set(self.classes)) == len(self.classes)
-        if not (sizes and labels and self.classes and self.colour in MODES):
+        numbers = np.isfinite([self.mean, self.scale, self.temperature]).all() and min(self.scale, self.temperature) > 0
+        if not (size and labels and self.classes and numbers and self.colour in CHANNELS):
             raise ValueError(f"not the description of a classifier: {self}")
+
+    def to_input(self, pixels: np.ndarray) -> np.ndarray:
+        """Turn uint8 [N, H, W, C] into the network's input, float32 [N, C, H, W]."""
+        images = (pixels.astype(np.float32) - np.float32(self.mean)) / np.float32(self.scale)
+        return np.ascontiguousarray(images.transpose(0, 3, 1, 2))
 
 
 @dataclass(frozen=True)
 class Classifier:
-    """A trained network with everything that it needs to predict pictures."""
+    """A trained network with everything that it needs to predict pictures; PyTorch is not needed any more."""
 
-    network: nn.Sequential  # maps the output of `to_tensor` to logits
+    graph: bytes  # ONNX, from pictures [N, C, H, W] to logits [N, classes]
     description: Description
 
-    @property
+    @cached_property
     def files(self) -> dict[str, bytes]:
         """The files in its ``.bentomodel``, except for BentoML's own."""
         text = json.dumps(asdict(self.description), indent=2, ensure_ascii=False) + "\n"
-        return {WEIGHTS: save_tensors(self.network.state_dict()), DESCRIPTION: text.encode()}
+        return {GRAPH: self.graph, DESCRIPTION: text.encode()}
 
-    @property
+    @cached_property
     def version(self) -> str:
-        """Twelve hexadecimal digits that change if, and only if, weights or description change."""
+        """Twelve hexadecimal digits that change if, and only if, network or description change."""
         return hashlib.sha256(b"".join(self.files.values())).hexdigest()[:12]
 
-    @torch.inference_mode()
-    def probabilities(self, pixels: np.ndarray) -> np.ndarray:
+    @cached_property
+    def _session(self) -> "InferenceSession":
+        import onnxruntime  # takes 0.2 s, and only predicting needs it
+
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3  # errors, which are raised as well
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        return onnxruntime.InferenceSession(self.graph, options, providers=["CPUExecutionProvider"])
+
+    def probabilities(self, pixels: np.ndarray | Pixels) -> np.ndarray:
         """Return float32 [N, classes] for pictures uint8 [N, image_size, image_size, channels]."""
-        self.network.eval()
-        device = next(self.network.parameters()).device
-        rows = [np.empty((0, len(self.description.classes)), np.float32)]
-        for start in range(0, len(pixels), BATCH):
-            logits = self.network(to_tensor(pixels[start : start + BATCH]).to(device))
-            rows.append(logits.softmax(dim=1).cpu().numpy())
+        about = self.description
+        name = self._session.get_inputs()[0].name
+        step = max(1, BATCH // (about.image_size**2 * CHANNELS[about.colour]))
+        rows = [np.empty((0, len(about.classes)), np.float32)]
+        for start in range(0, len(pixels), step):
+            logits = self._session.run(None, {name: about.to_input(pixels[start : start + step])})[0]
+            rows.append(softmax(logits / about.temperature))
         return np.concatenate(rows)
 
-    def predict(self, folder: Path, files: Sequence[str]) -> pd.DataFrame:
-        """Return the class probabilities of picture files below `folder`: float32, index `file`, one column per class.
+    def predict(self, root: Path, folder: Path, images: pd.DataFrame) -> pd.DataFrame:
+        """Return the class probabilities of pictures below a folder: float32, index `file`, one column per class.
 
-        Files are decoded like the training images. One that cannot be decoded raises one of
-        `helpers.decode.UNREADABLE`.
+        They are decoded like the training images, through the cache of the workspace at `root`; see `read_pictures`.
         """
-        about = self.description
-
-        def decode(file: str) -> np.ndarray:
-            return read_pixels(folder / file, about.image_size, about.colour)
-
-        rows = [np.empty((0, len(about.classes)), np.float32)]
-        with ThreadPoolExecutor() as pool:
-            for start in range(0, len(files), BATCH):
-                pixels = np.stack(list(pool.map(decode, files[start : start + BATCH])))
-                rows.append(self.probabilities(pixels))
-        return pd.DataFrame(np.concatenate(rows), index=pd.Index(files, name="file"), columns=list(about.classes))
+        pixels = read_pictures(root, folder, images, self.description.image_size, self.description.colour)
+        index = pd.Index(images["file"], name="file")
+        return pd.DataFrame(self.probabilities(pixels), index=index, columns=list(self.description.classes))
 
 
 def save_classifier(classifier: Classifier, path: Path) -> None:
-    """Write a ``.bentomodel``: the same classifier gives the same bytes, whenever and wherever it is saved."""
-    bentoml, tag = _import_bentoml(), f"classifier:{classifier.version}"
-    with bentoml.models.create(tag) as model:
-        for name, data in classifier.files.items():
-            Path(model.path_of(name)).write_bytes(data)
-    with tempfile.TemporaryDirectory() as folder:
-        exported = bentoml.models.export_model(tag, str(Path(folder) / path.name))
-        bentoml.models.delete(tag)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _strip_times(Path(exported), path)
+    """Write a ``.bentomodel``: the same classifier gives the same bytes, whenever and wherever it is saved.
 
-
-@cache
-def _import_bentoml() -> ModuleType:
-    """Import BentoML with a store of its own: by default it fills the home folder and reports usage."""
-    home = tempfile.mkdtemp(prefix="bentoml-")
-    atexit.register(shutil.rmtree, home, ignore_errors=True)
-    os.environ.update(BENTOML_HOME=home, BENTOML_DO_NOT_TRACK="True")
-    return import_module("bentoml")
-
-
-def _strip_times(exported: Path, path: Path) -> None:
-    """Copy an archive with its files sorted by name, without times and owners."""
-    with tarfile.open(exported) as source, tarfile.open(path, "w:xz") as target:
-        for member in sorted(source, key=lambda member: member.name):
-            if not member.isfile():
-                continue
-            data = source.extractfile(member).read()  # type: ignore[union-attr]
-            if member.name.endswith(INFO):
-                data = re.sub(rb"(?m)^creation_time: .*$", b"creation_time: '1980-01-01T00:00:00+00:00'", data)
-            clean = tarfile.TarInfo(member.name)
-            clean.size = len(data)
-            target.addfile(clean, io.BytesIO(data))
+    BentoML's own export would note the time, its version and Python's.
+    """
+    info = {
+        "name": "classifier",
+        "version": classifier.version,
+        "module": "",
+        "labels": {},
+        "options": {},
+        "metadata": {},
+        "context": {"framework_name": "", "framework_versions": {}, "bentoml_version": "", "python_version": ""},
+        "signatures": {},
+        "api_version": "v1",
+        "creation_time": "1980-01-01T00:00:00+00:00",
+    }
+    files = classifier.files | {INFO: yaml.safe_dump(info).encode()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(path, "w:xz", preset=1) as archive:
+        for name, content in files.items():
+            member = tarfile.TarInfo(f"./{name}")
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
 
 
 def load_classifier(file: bytes, name: str = "the model") -> Classifier:
@@ -143,16 +136,19 @@ def load_classifier(file: bytes, name: str = "the model") -> Classifier:
         `save_classifier` did not write these bytes. The message calls the file by `name`.
     """
     try:
-        with tarfile.open(fileobj=io.BytesIO(file)) as archive:
+        with tarfile.open(fileobj=io.BytesIO(file), mode="r:xz") as archive:
             about = json.loads(_read_member(archive, DESCRIPTION))
-            weights = load_tensors(_read_member(archive, WEIGHTS))
+            graph = _read_member(archive, GRAPH)
+        check_graph(graph)
         description = Description(**{**about, "classes": tuple(about["classes"])})
-        channels = 3 if description.colour == "rgb" else 1
-        network = build_network(channels, len(description.classes), description.width)
-        network.load_state_dict(weights)
+        classifier = Classifier(graph, description)
+        # Whether it fits its description shows best in use.
+        blank = np.zeros((1, description.image_size, description.image_size, CHANNELS[description.colour]), np.uint8)
+        if classifier.probabilities(blank).shape != (1, len(description.classes)):
+            raise ValueError(f"the network has other outputs than {len(description.classes)} classes")
     except Exception as error:  # a hostile file can make each parser above fail in its own way
         raise Problem(f"{name} is not a classifier that this project wrote.", [repr(error)]) from None
-    return Classifier(network, description)
+    return classifier
 
 
 def _read_member(archive: tarfile.TarFile, name: str) -> bytes:
@@ -160,3 +156,26 @@ def _read_member(archive: tarfile.TarFile, name: str) -> bytes:
     if not member.isfile() or member.size > LARGEST_MEMBER:
         raise ValueError(f"{name} is no file or larger than {LARGEST_MEMBER} bytes")
     return archive.extractfile(member).read()  # type: ignore[union-attr]
+
+
+def check_graph(graph: bytes) -> None:
+    """See that an ONNX graph consists of standard operators and is complete; a ValueError tells what else it has.
+
+    onnxruntime itself would read tensors from files that a graph names, and has operators of its own.
+    """
+    import onnx  # takes 0.1 s
+
+    for message in _parts(onnx.load_model_from_string(graph)):
+        if isinstance(message, onnx.NodeProto) and message.domain not in DOMAINS:
+            raise ValueError(f"an operator outside the ONNX standard: {message.domain}.{message.op_type}")
+        if isinstance(message, onnx.TensorProto) and message.data_location == onnx.TensorProto.EXTERNAL:
+            raise ValueError("data in another file")
+
+
+def _parts(message: Any) -> Iterator[Any]:
+    """A protobuf message and all messages inside it."""
+    yield message
+    for field_, value in message.ListFields():
+        if field_.message_type:
+            for part in value if field_.is_repeated else [value]:
+                yield from _parts(part)

@@ -1,26 +1,45 @@
-"""The network and its input: to use another network, replace `build_network`."""
+"""The network: to use another one, replace `build_network`."""
 
+import io
+import warnings
 from itertools import pairwise
 
-import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
+
+INPUT = "pixels"
 
 
-def build_network(channels: int, classes: int, width: int) -> nn.Sequential:
-    """Build three strided convolutions and a linear layer.
+def build_network(channels: int, size: int, classes: int, width: int) -> nn.Module:
+    """Build three strided convolutions, the mean of each quarter of the picture, and a linear layer.
 
-    From [N, channels, H, W] in 0..1 they make logits [N, classes], for any H and W. The first layer scales images to
-    zero mean and unit variance with statistics of its own training set; the last is linear, for calibration scales it.
+    From pictures [N, channels, size, size] in 0..1 they make logits [N, classes]. The first layer scales pictures to
+    zero mean and unit variance with statistics of its own training set.
     """
     sizes = [channels, width, 2 * width, 4 * width]
     layers: list[nn.Module] = [nn.BatchNorm2d(channels, affine=False)]
     for before, after in pairwise(sizes):
         layers += [nn.Conv2d(before, after, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(after), nn.ReLU()]
-    layers += [nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(4 * sizes[-1], classes)]
+        size = (size + 1) // 2
+    half = (size + 1) // 2  # of an odd size, the quarters share a row and a column
+    layers += [nn.AvgPool2d(half, stride=size - half), nn.Flatten(), nn.Linear(4 * sizes[-1], classes)]
     return nn.Sequential(*layers)
 
 
-def to_tensor(pixels: np.ndarray) -> Tensor:
-    """Convert uint8 [N, H, W, C] to float32 [N, C, H, W] in 0..1."""
-    return torch.from_numpy(np.ascontiguousarray(pixels)).permute(0, 3, 1, 2).float().div(255)
+def export_network(network: nn.Module, channels: int, size: int) -> bytes:
+    """Write a network on the CPU as an ONNX graph from pictures [N, channels, size, size] to logits [N, classes]."""
+    file = io.BytesIO()
+    batch = {INPUT: {0: "N"}, "logits": {0: "N"}}
+    with warnings.catch_warnings():
+        # PyTorch recommends the dynamo exporter, which takes ten times as long and needs one more package.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        torch.onnx.export(
+            network.eval(),
+            (torch.zeros(1, channels, size, size),),
+            file,  # type: ignore[arg-type]  # the older exporter, which this is, takes files
+            input_names=[INPUT],
+            output_names=["logits"],
+            dynamic_axes=batch,
+            dynamo=False,
+        )
+    return file.getvalue()

@@ -29,6 +29,7 @@ class TrainParams(Params):
     """Section ``train``: the network, its schedule and its augmentation."""
 
     launcher: str
+    device: Literal["auto", "cpu", "cuda", "mps"]
     threads: int = Field(ge=1)
     seed: int
     width: int = Field(ge=1)

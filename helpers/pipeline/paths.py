@@ -6,8 +6,8 @@ import pandas as pd
 
 PARAMS = "params.yaml"
 RAW = "data/raw"
-INDEX, PIXELS = "data/prepared/index.csv", "data/prepared/images.npy"
-NEAR_DUPLICATES = "data/prepared/near_duplicates.csv"
+INDEX, NEAR_DUPLICATES = "data/prepared/index.csv", "data/prepared/near_duplicates.csv"
+HASHES, PIXELS = ".dvc/tmp/hashes.json", ".dvc/tmp/pixels"  # caches
 MODEL = "model/classifier.bentomodel"
 HISTORY, METRICS = "evaluation/history.csv", "evaluation/metrics.json"
 PREDICTIONS = "evaluation/predictions.csv"

@@ -6,20 +6,22 @@ Runs alone (``python -m``) or as several processes that share each batch (``torc
 import hashlib
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, distributed, nn
-from torch.nn.parallel import DistributedDataParallel
 
+from helpers.decode import CHANNELS
 from helpers.pipeline.calibration import fit_temperature, score
 from helpers.pipeline.model import Classifier, Description, save_classifier
-from helpers.pipeline.network import build_network, to_tensor
+from helpers.pipeline.network import build_network, export_network
 from helpers.pipeline.params import PrepareParams, TrainParams, read_params
-from helpers.pipeline.paths import HISTORY, INDEX, MODEL, PIXELS, read_table
-from helpers.problems import exit_on_problem
+from helpers.pipeline.paths import HISTORY, INDEX, MODEL, RAW, read_table
+from helpers.pipeline.pixels import Pixels, read_pictures
+from helpers.problems import Problem, exit_on_problem
 
 
 def augment(images: Tensor, params: TrainParams) -> Tensor:
@@ -39,16 +41,16 @@ def augment(images: Tensor, params: TrainParams) -> Tensor:
 
 
 def train(
-    images: np.ndarray, index: pd.DataFrame, description: Description, params: TrainParams
+    images: Pixels | np.ndarray, index: pd.DataFrame, description: Description, params: TrainParams
 ) -> tuple[Classifier, pd.DataFrame]:
     """Train a network with AdamW and a one-cycle schedule, and measure it on the held-out images after each epoch.
 
     These measurements change no prediction: the schedule is fixed, and the last epoch's weights are the result. Only
-    its confidence is fitted on the held-out images (`calibrate`).
+    its confidence is fitted on the held-out images.
 
     Parameters
     ----------
-    images : ndarray of uint8, shape (N, H, W, C)
+    images : Pixels or ndarray of uint8, shape (N, H, W, C)
     index : DataFrame
         N rows, columns `label` and `split` ('train' or 'held-out').
 
@@ -62,10 +64,10 @@ def train(
     torch.set_num_threads(params.threads)
     torch.manual_seed(params.seed)
     torch.use_deterministic_algorithms(True, warn_only=True)
+    device = choose_device(params.device)
 
-    # Processes that torchrun started share each batch, each on a GPU of its own if there are any.
+    # Processes that torchrun started share each batch.
     rank, workers = (distributed.get_rank(), distributed.get_world_size()) if distributed.is_initialized() else (0, 1)
-    device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0))) if torch.cuda.is_available() else "cpu"
 
     # Images and their class numbers, the network and its schedule.
     labels = index["label"].map(description.classes.index).to_numpy(dtype=np.int64)
@@ -73,11 +75,14 @@ def train(
     held_out = np.flatnonzero(index["split"] == "held-out")
     steps = max(1, round(len(training) / params.batch_size))
 
-    network = build_network(images.shape[3], len(description.classes), description.width).to(device)
-    shared = DistributedDataParallel(network) if workers > 1 else network
+    channels, size = CHANNELS[description.colour], description.image_size
+    network = build_network(channels, size, len(description.classes), params.width).to(device)
+    shared = nn.parallel.DistributedDataParallel(network) if workers > 1 else network
     optimizer = torch.optim.AdamW(network.parameters(), params.learning_rate, weight_decay=params.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, params.learning_rate, total_steps=params.epochs * steps)
-    classifier = Classifier(network, description)
+
+    def to_tensor(rows: np.ndarray) -> Tensor:
+        return torch.from_numpy(description.to_input(images[rows])).to(device)
 
     history = []
     for epoch in range(1, params.epochs + 1):
@@ -87,7 +92,7 @@ def train(
         for batch in np.array_split(training[torch.randperm(len(training)).numpy()], steps):
             mine = batch[rank::workers]
             target = torch.from_numpy(labels[mine]).to(device)
-            logits = shared(augment(to_tensor(images[mine]).to(device), params))
+            logits = shared(augment(to_tensor(mine), params))
             loss = nn.functional.cross_entropy(logits, target)
             optimizer.zero_grad()
             loss.backward()
@@ -96,8 +101,12 @@ def train(
             answers.append(logits.detach().softmax(dim=1).cpu().numpy())
             targets.append(labels[mine])
 
+        network.eval()
+        with torch.inference_mode():
+            parts = np.array_split(held_out, max(1, len(held_out) // params.batch_size))
+            probabilities = torch.cat([network(to_tensor(part)).softmax(dim=1) for part in parts]).cpu().numpy()
         learnt = score(np.concatenate(answers), np.concatenate(targets))
-        watched = score(classifier.probabilities(images[held_out]), labels[held_out])
+        watched = score(probabilities, labels[held_out])
         history.append({"epoch": epoch, **learnt, **{f"held_out_{name}": value for name, value in watched.items()}})
         if rank == 0:
             print(
@@ -105,37 +114,45 @@ def train(
                 f"held-out accuracy {watched['accuracy']:.1%}  {time.perf_counter() - started:.1f} s"
             )
 
-    network.cpu()
-    calibrate(classifier, images[held_out], labels[held_out])
-    return classifier, pd.DataFrame(history)
+    graph = export_network(network.cpu(), channels, size)
+    temperature = fit_temperature(probabilities, labels[held_out])
+    return Classifier(graph, replace(description, temperature=temperature)), pd.DataFrame(history)
 
 
-def calibrate(classifier: Classifier, images: np.ndarray, labels: np.ndarray) -> None:
-    """Divide the last layer, in place, by the temperature fitted on held-out images; no prediction changes."""
-    temperature = fit_temperature(classifier.probabilities(images), labels)
-    with torch.no_grad():
-        for parameter in classifier.network[-1].parameters():
-            parameter.div_(temperature)
+def choose_device(device: str) -> torch.device:
+    """Return the device that a setting means; each process of torchrun on this host has a GPU of its own."""
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if device == "auto":
+        device = next(name for name, available in there.items() if available)
+    if not there[device]:
+        raise Problem(f"train.device is {device}, but PyTorch finds none here.", advice="Set it to auto or cpu.")
+    process, gpus = int(os.environ.get("LOCAL_RANK", 0)), torch.cuda.device_count()
+    if device == "cuda" and process >= gpus:
+        raise Problem(
+            f"torchrun starts more processes here than there are GPUs ({gpus}).",
+            advice="Set its --nproc-per-node in train.launcher to that number, or train.device to cpu.",
+        )
+    return torch.device(device, process if device == "cuda" else 0)
 
 
 def main() -> None:
     """Train on the output of ``prepare``; the first process writes the model and the history."""
-    if distributed.is_torchelastic_launched():
-        distributed.init_process_group()
     prepare, params = read_params(PrepareParams), read_params(TrainParams)
+    if distributed.is_torchelastic_launched():
+        distributed.init_process_group("nccl" if choose_device(params.device).type == "cuda" else "gloo")
     index = read_table(Path(INDEX).read_bytes())
     training = index[index["split"] == "train"]
     description = Description(
         classes=tuple(sorted(index["label"].unique())),
         image_size=prepare.image_size,
         colour=prepare.colour,
-        width=params.width,
         trained_on={
             "images": len(training),
             "sha256": hashlib.sha256(training.to_csv(index=False).encode()).hexdigest(),
         },
     )
-    classifier, history = train(np.load(PIXELS, mmap_mode="r"), index, description, params)
+    images = read_pictures(Path(), Path(RAW), index, prepare.image_size, prepare.colour)
+    classifier, history = train(images, index, description, params)
     if not distributed.is_initialized() or distributed.get_rank() == 0:
         Path(HISTORY).parent.mkdir(parents=True, exist_ok=True)
         history.to_csv(HISTORY, index=False, float_format="%.6f")

@@ -32,11 +32,11 @@ def train_digits(classes: Sequence[str] = CLASSES, seed: int = 0) -> Classifier:
     """A model that knows the digits, under other names if they are given, after a tenth of a second of training."""
     labels = [classes[digit] for digit in load_digits().target[:500]]
     index = pd.DataFrame({"label": labels, "split": ["held-out"] * 100 + ["train"] * 400})
-    description = Description(tuple(classes), image_size=8, colour="grey", width=8)
+    description = Description(tuple(classes), image_size=16, colour="grey")
     params = read_params(TrainParams, PROJECT / "params.yaml")
-    classifier, _ = train(
-        digits(500)[..., np.newaxis], index, description, params.model_copy(update={"epochs": 3, "seed": seed})
-    )
+    pictures = digits(500).repeat(2, axis=1).repeat(2, axis=2)[..., np.newaxis]
+    params = params.model_copy(update={"epochs": 3, "width": 8, "seed": seed})
+    classifier, _ = train(pictures, index, description, params)
     return classifier
 
 

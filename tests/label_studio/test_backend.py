@@ -11,6 +11,7 @@ from itertools import chain
 import httpx
 import pytest
 from backends import CLASSES, PROJECT, ask, choices, commit_model, config, labels, train_digits, upload
+from pictures import table_of
 from servers import ask_app
 
 from helpers.label_studio.backend import make_app
@@ -25,7 +26,8 @@ TRAFFIC = PROJECT.parent / "shared/exports/ml-backend-traffic.json"
 
 def test_every_picture_of_a_request_gets_the_models_own_prediction_in_its_place(backend, shared, names):
     results = ask(backend, [upload(name) for name in names])
-    expected = load_classifier((shared / MODEL).read_bytes()).predict(shared / "extra-data", names)
+    model, extra = load_classifier((shared / MODEL).read_bytes()), shared / "extra-data"
+    expected = model.predict(shared, extra, table_of(extra, names))
     assert labels(results) == list(expected.idxmax(axis=1))
     assert [result["score"] for result in results] == pytest.approx(list(expected.max(axis=1)), abs=1e-5)
     region = {"from_name": "digit", "to_name": "picture", "type": "choices", "value": {"choices": labels(results)[:1]}}

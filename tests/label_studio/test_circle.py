@@ -9,6 +9,7 @@ import httpx
 import pytest
 from backends import PROJECT, config, labels
 from headless import run_notebook
+from pictures import table_of
 from servers import serving, wait_until
 from sklearn.datasets import load_digits
 
@@ -120,7 +121,8 @@ def test_label_studio_connects_shows_the_predictions_and_starts_trainings(root, 
     monkeypatch.setenv("PYTHONPATH", str(PROJECT))
     for name in names[8:]:
         (root / "extra-data" / name).unlink()
-    expected = load_classifier((root / MODEL).read_bytes()).predict(root / "extra-data", names[:8]).idxmax(axis=1)
+    model, extra = load_classifier((root / MODEL).read_bytes()), root / "extra-data"
+    expected = model.predict(root, extra, table_of(extra, names[:8])).idxmax(axis=1)
     header, password = {"Authorization": f"Token {label_studio.key}"}, "s3cret"
     with httpx.Client(base_url=label_studio.url, headers=header, timeout=100) as user:
 

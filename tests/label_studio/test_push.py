@@ -47,7 +47,7 @@ def folder(tmp_path):
 def push(server: Server, title: str, folder: Path, version: str = "one", label: str = CLASSES[0]) -> str:
     """Send what is new, as the notebook does; model "one" is the more certain the larger a picture's number is."""
     project = tasks.find_project(server, 0, title, CLASSES)
-    pictures = read_images(folder, 16)
+    pictures = read_images(folder, folder, 16, "rgb")
     present = tasks.read_tasks(server, project, version)
     states = tasks.tell_states(pictures, present, pictures[:0])
     waiting = pictures[states.isin(tasks.WAITING)]
@@ -270,7 +270,7 @@ def test_pictures_have_states(server, title, folder):
     with Image.open(folder / "picture 0.png") as image:
         image.rotate(90).save(folder / "picture 9.png")
 
-    pictures = read_images(folder, 16).sort_values("file")
+    pictures = read_images(folder, folder, 16, "rgb").sort_values("file")
     project = tasks.find_project(server, 0, title, CLASSES)
     trained = pictures[pictures["file"] == "picture 6.png"]
     states = tasks.tell_states(pictures, tasks.read_tasks(server, project, "one"), trained)

@@ -11,7 +11,7 @@ from sklearn.datasets import load_digits
 from helpers.pipeline.calibration import fit_temperature, score, temper
 from helpers.pipeline.model import Classifier, Description, load_classifier, save_classifier
 from helpers.pipeline.params import TrainParams, read_params
-from helpers.pipeline.train import calibrate, train
+from helpers.pipeline.train import train
 
 PARAMS = Path(__file__).parents[2] / "params.yaml"
 
@@ -20,7 +20,8 @@ PARAMS = Path(__file__).parents[2] / "params.yaml"
 def digits() -> tuple[np.ndarray, np.ndarray]:
     """Pictures of 600 digits, and their labels; the last 300 are held out."""
     images, labels = load_digits(return_X_y=True)
-    return (images[:600] * 15).astype(np.uint8).reshape(-1, 8, 8, 1), labels[:600]
+    pictures = (images[:600] * 15).astype(np.uint8).reshape(-1, 8, 8, 1)
+    return pictures.repeat(2, axis=1).repeat(2, axis=2), labels[:600]
 
 
 @pytest.fixture(scope="module")
@@ -28,8 +29,8 @@ def model(digits, tmp_path_factory) -> Path:
     """A model file of a network that errs now and then."""
     images, labels = digits
     index = pd.DataFrame({"label": labels.astype(str), "split": ["train"] * 300 + ["held-out"] * 300})
-    description = Description(tuple("0123456789"), image_size=8, colour="grey", width=8)
-    params = read_params(TrainParams, PARAMS).model_copy(update={"epochs": 4})
+    description = Description(tuple("0123456789"), image_size=16, colour="grey")
+    params = read_params(TrainParams, PARAMS).model_copy(update={"epochs": 4, "width": 8})
     classifier, _ = train(images, index, description, params)
     path = tmp_path_factory.mktemp("model") / "classifier.bentomodel"
     save_classifier(classifier, path)
@@ -52,12 +53,8 @@ def test_loss_and_accuracy_of_known_probabilities():
 @pytest.mark.parametrize("exaggeration", [0.2, 5.0])
 def test_calibration_mends_a_confidence_that_is_too_low_or_too_high(digits, classifier, exaggeration):
     images, labels = digits[0][300:], digits[1][300:]
-    with torch.no_grad():
-        for parameter in classifier.network[-1].parameters():
-            parameter.mul_(exaggeration)
-    before = classifier.probabilities(images)
-    calibrate(classifier, images, labels)
-    after = classifier.probabilities(images)
+    before = temper(classifier.probabilities(images), 1 / exaggeration)
+    after = temper(before, fit_temperature(before, labels))
 
     def overconfidence(probabilities: np.ndarray) -> float:
         return float(probabilities.max(axis=1).mean() - (probabilities.argmax(axis=1) == labels).mean())
@@ -67,10 +64,15 @@ def test_calibration_mends_a_confidence_that_is_too_low_or_too_high(digits, clas
     assert abs(overconfidence(after)) < abs(overconfidence(before))
 
 
-def test_calibration_does_not_make_a_network_sure_that_was_never_seen_to_err(digits, classifier):
-    images = digits[0][:20]
-    calibrate(classifier, images, classifier.probabilities(images).argmax(axis=1))
-    assert classifier.probabilities(images).max(axis=1).mean() < 1 - 1 / 100
+def test_a_trained_model_has_the_temperature_that_its_held_out_images_ask_for(digits, classifier):
+    images, labels = digits[0][300:], digits[1][300:]
+    assert classifier.description.temperature != 1
+    assert fit_temperature(classifier.probabilities(images), labels) == pytest.approx(1, rel=1e-3)
+
+
+def test_calibration_does_not_make_a_model_sure_that_was_never_seen_to_err(digits, classifier):
+    said = classifier.probabilities(digits[0][:20])
+    assert temper(said, fit_temperature(said, said.argmax(axis=1))).max(axis=1).mean() < 1 - 1 / 100
 
 
 @pytest.mark.parametrize("before", [0.2, 1.0, 3.0])

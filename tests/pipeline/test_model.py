@@ -1,58 +1,92 @@
-"""The model file: the same bytes for the same classifier, nothing executable inside, nothing left elsewhere."""
+"""The model file: the same bytes for the same classifier, nothing executable inside, no other file needed."""
 
 import io
 import json
 import pickle
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnx
+import pandas as pd
 import pytest
 import torch
+from pictures import table_of
 from PIL import Image
-from safetensors.torch import save as save_tensors
+from sklearn.datasets import load_digits
+from torch import nn
 
-from helpers.decode import read_pixels
+from helpers.decode import read_pixels, to_pixels
 from helpers.pipeline.model import Classifier, Description, load_classifier, save_classifier
-from helpers.pipeline.network import build_network
+from helpers.pipeline.network import build_network, export_network
 from helpers.problems import Problem
+
+
+def small_network(size: int = 16) -> nn.Module:
+    torch.manual_seed(0)
+    return build_network(channels=3, size=size, classes=3, width=4).eval()
 
 
 @pytest.fixture
 def classifier() -> Classifier:
-    torch.manual_seed(0)
-    description = Description(("Earth", "Möön", "a/b"), image_size=16, colour="rgb", width=4, trained_on={"images": 7})
-    return Classifier(build_network(channels=3, classes=3, width=4).eval(), description)
+    description = Description(("Earth", "Möön", "a/b"), image_size=16, colour="rgb", trained_on={"images": 7})
+    return Classifier(export_network(small_network(), 3, 16), description)
 
 
 @pytest.fixture
-def pictures(tmp_path) -> list[str]:
-    chance = np.random.default_rng(0)
-    for name in ("a.png", "sub/b.png", "c.png"):
+def pictures(tmp_path) -> pd.DataFrame:
+    """Three files in a folder and their contents."""
+    chance, files = np.random.default_rng(0), ["a.png", "sub/b.png", "c.png"]
+    for name in files:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         Image.fromarray(chance.integers(0, 255, (20, 30, 3), dtype=np.uint8)).save(tmp_path / name)
-    return ["a.png", "sub/b.png", "c.png"]
+    return table_of(tmp_path, files)
 
 
 def test_a_loaded_model_predicts_like_the_saved_one(classifier, pictures, tmp_path):
     save_classifier(classifier, tmp_path / "new" / "classifier.bentomodel")
     loaded = load_classifier((tmp_path / "new" / "classifier.bentomodel").read_bytes())
-    expected = classifier.predict(tmp_path, pictures)
+    expected = classifier.predict(tmp_path, tmp_path, pictures)
     assert loaded.description == classifier.description
     assert loaded.version == classifier.version
-    assert loaded.predict(tmp_path, pictures).equals(expected)
-    assert list(expected.index) == pictures
+    assert loaded.predict(tmp_path, tmp_path, pictures).equals(expected)
+    assert list(expected.index) == list(pictures["file"])
     assert list(expected.columns) == ["Earth", "Möön", "a/b"]
     assert np.allclose(expected.sum(axis=1), 1)
 
 
+@pytest.mark.parametrize("size", [16, 19, 40, 64])
+def test_the_graph_answers_like_the_network_on_real_pictures(size):
+    digits = [Image.fromarray((digit * 15).astype(np.uint8)) for digit in load_digits().images[:100]]
+    pixels = np.stack([to_pixels(digit, size, "rgb") for digit in digits])
+    network, about = small_network(size), Description(("a", "b", "c"), image_size=size, colour="rgb")
+    with torch.no_grad():
+        images = torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255
+        expected = network(images).softmax(dim=1).numpy()
+    assert np.abs(Classifier(export_network(network, 3, size), about).probabilities(pixels) - expected).max() < 1e-5
+
+
+def test_a_model_answers_whatever_the_code_of_the_network_has_become(pictures, tmp_path):
+    """Its own graph, size and colours suffice: this network is none that `build_network` makes."""
+    network = nn.Sequential(nn.Flatten(), nn.Linear(24 * 24, 2))
+    about = Description(("x", "y"), image_size=24, colour="grey", mean=127.0, scale=128.0, temperature=2.0)
+    save_classifier(Classifier(export_network(network, 1, 24), about), tmp_path / "old.bentomodel")
+    answers = load_classifier((tmp_path / "old.bentomodel").read_bytes()).predict(tmp_path, tmp_path, pictures)
+
+    pixels = np.stack([read_pixels(tmp_path / file, 24, "grey") for file in pictures["file"]])
+    with torch.no_grad():
+        logits = network((torch.from_numpy(pixels).permute(0, 3, 1, 2).float() - 127) / 128)
+    assert np.allclose(answers, (logits / 2).softmax(dim=1), atol=1e-5)
+
+
 def test_files_and_arrays_are_seen_alike(classifier, pictures, tmp_path):
-    pixels = np.stack([read_pixels(tmp_path / file, 16, "rgb") for file in pictures])
-    assert np.array_equal(classifier.probabilities(pixels), classifier.predict(tmp_path, pictures))
+    pixels = np.stack([read_pixels(tmp_path / file, 16, "rgb") for file in pictures["file"]])
+    assert np.array_equal(classifier.probabilities(pixels), classifier.predict(tmp_path, tmp_path, pictures))
 
 
-def test_no_pictures_give_an_empty_table(classifier, tmp_path):
-    assert classifier.predict(tmp_path, []).shape == (0, 3)
+def test_no_pictures_give_an_empty_table(classifier, pictures, tmp_path):
+    assert classifier.predict(tmp_path, tmp_path, pictures[:0]).shape == (0, 3)
 
 
 def test_saving_again_gives_the_same_bytes(classifier, tmp_path):
@@ -62,11 +96,10 @@ def test_saving_again_gives_the_same_bytes(classifier, tmp_path):
     assert one == two
 
 
-def test_the_version_changes_with_the_weights(classifier):
-    before = classifier.version
-    with torch.no_grad():
-        next(classifier.network.parameters()).add_(1e-3)
-    assert classifier.version != before
+def test_the_version_changes_with_the_network_and_with_its_description(classifier):
+    other = Classifier(export_network(build_network(3, 16, 3, width=5), 3, 16), classifier.description)
+    surer = replace(classifier, description=replace(classifier.description, temperature=0.5))
+    assert len({classifier.version, other.version, surer.version}) == 3
 
 
 def test_bentoml_itself_takes_the_file(classifier, tmp_path, monkeypatch, run):
@@ -75,7 +108,7 @@ def test_bentoml_itself_takes_the_file(classifier, tmp_path, monkeypatch, run):
     monkeypatch.setenv("BENTOML_DO_NOT_TRACK", "True")
     result = run("bentoml", "models", "import", tmp_path / "classifier.bentomodel", cwd=tmp_path)
     assert classifier.version in result.stdout + result.stderr
-    assert list((tmp_path / "store" / "models" / "classifier").glob(f"{classifier.version}/weights.safetensors"))
+    assert list((tmp_path / "store" / "models" / "classifier").glob(f"{classifier.version}/model.onnx"))
 
 
 def test_saving_leaves_nothing_in_the_home_folder(classifier, tmp_path, plain_home):
@@ -99,26 +132,71 @@ class Bomb:
         return Path.touch, (Path("exploded"),)  # type: ignore[return-value]
 
 
-ABOUT = {"classes": ["a", "b"], "image_size": 16, "colour": "rgb", "width": 4, "trained_on": {}}
-WEIGHTS = save_tensors({"weight": torch.zeros(3)})
+ABOUT = {"classes": ["a", "b", "c"], "image_size": 16, "colour": "rgb", "trained_on": {}}
+GRAPH = export_network(small_network(), 3, 16)
+
+
+def changed(change) -> bytes:
+    """The graph with something else in it."""
+    model = onnx.load_model_from_string(GRAPH)
+    change(model)
+    return bytes(model.SerializeToString())
+
+
+def keep_data_elsewhere(model: onnx.ModelProto) -> None:
+    tensor = model.graph.initializer[0]
+    onnx.external_data_helper.set_external_data(tensor, "secret", 0, len(tensor.raw_data))
+    tensor.ClearField("raw_data")
+
+
+def hide_data_in_a_branch(model: onnx.ModelProto) -> None:
+    tensor = onnx.TensorProto(name="hidden", data_type=onnx.TensorProto.FLOAT, dims=[1])
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value="secret")
+    branch = onnx.helper.make_graph([], "branch", [], [], [tensor])
+    model.graph.node.append(onnx.helper.make_node("If", ["x"], ["y"], then_branch=branch, else_branch=branch))
+
+
+def use_a_foreign_operator(model: onnx.ModelProto) -> None:
+    model.opset_import.add(domain="com.microsoft", version=1)
+    last = model.graph.node[-1].output[0]
+    model.graph.node[-1].output[0] = "before"
+    model.graph.node.append(onnx.helper.make_node("Gelu", ["before"], [last], domain="com.microsoft"))
 
 
 @pytest.mark.parametrize(
-    "file",
+    ("about", "graph"),
     [
-        b"",
-        b"not an archive",
-        archive(),
-        archive(**{"classifier.json": b"{}", "weights.safetensors": WEIGHTS}),
-        archive(**{"classifier.json": json.dumps(ABOUT).encode(), "weights.safetensors": WEIGHTS}),
-        archive(**{"classifier.json": json.dumps(ABOUT).encode(), "weights.safetensors": pickle.dumps(Bomb())}),
-        archive(**{"classifier.json": pickle.dumps(Bomb()), "weights.safetensors": WEIGHTS}),
-        archive(**{"classifier.json": json.dumps(ABOUT | {"width": 10**9}).encode(), "weights.safetensors": WEIGHTS}),
-        archive(**{"classifier.json": json.dumps(ABOUT | {"extra": 1}).encode(), "weights.safetensors": WEIGHTS}),
+        ({}, GRAPH),
+        (ABOUT, b""),
+        (ABOUT, GRAPH[:-100]),
+        (ABOUT, pickle.dumps(Bomb())),
+        (pickle.dumps(Bomb()), GRAPH),
+        (ABOUT | {"classes": ["a", "b"]}, GRAPH),
+        (ABOUT | {"colour": "grey"}, GRAPH),
+        (ABOUT | {"image_size": 10**9}, GRAPH),
+        (ABOUT | {"scale": 0.0}, GRAPH),
+        (ABOUT | {"temperature": "warm"}, GRAPH),
+        (ABOUT | {"extra": 1}, GRAPH),
+        (ABOUT, changed(keep_data_elsewhere)),
+        (ABOUT, changed(hide_data_in_a_branch)),
+        (ABOUT, changed(use_a_foreign_operator)),
     ],
 )
-def test_a_hostile_file_is_refused_and_runs_nothing(file, tmp_path, monkeypatch):
+def test_a_hostile_file_is_refused_and_runs_nothing(about, graph, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "secret").write_bytes(bytes(10_000))
+    text = about if isinstance(about, bytes) else json.dumps(about).encode()
+    with pytest.raises(Problem, match="the old model"):
+        load_classifier(archive(**{"classifier.json": text, "model.onnx": graph}), "the old model")
+    assert not (tmp_path / "exploded").exists()
+
+
+@pytest.mark.parametrize("file", [b"", b"not an archive", archive(), archive(**{"model.onnx": GRAPH})])
+def test_a_file_that_lacks_something_is_refused(file):
     with pytest.raises(Problem, match="the old model"):
         load_classifier(file, "the old model")
-    assert not (tmp_path / "exploded").exists()
+
+
+def test_the_file_that_the_others_are_made_from_is_taken():
+    load_classifier(archive(**{"classifier.json": json.dumps(ABOUT).encode(), "model.onnx": GRAPH}))

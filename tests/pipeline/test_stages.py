@@ -7,10 +7,12 @@ import shutil
 import subprocess
 import sys
 from contextlib import chdir
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 import torch
 import yaml
@@ -74,16 +76,14 @@ def index_of(folder: Path) -> pd.DataFrame:
 # prepare
 
 
-def test_the_array_and_its_index_belong_together(trained):
+def test_the_index_tells_of_each_image_its_label_and_content(trained):
     index = index_of(trained).reset_index()
-    images = np.load(trained / PIXELS, mmap_mode="r")
-    assert images.shape == (60, 16, 16, 3)
-    assert images.dtype == np.uint8
-    for number, row in index.iterrows():
-        path = trained / RAW / row["file"]
-        assert row["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
-        assert row["label"] == path.parent.name
-        assert (images[number].mean() > 128) == (row["label"] == "bright")
+    assert len(index) == 60
+    for row in index.itertuples():
+        path = trained / RAW / row.file
+        assert row.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+        assert row.label == path.parent.name
+    assert not list((trained / "data/prepared").glob("*.npy"))  # pixels are a cache, not data
 
 
 def test_an_image_stays_on_its_side_when_data_grows_is_renamed_or_is_relabelled(folder):
@@ -161,9 +161,9 @@ def test_scores_are_those_of_scikit_learn_and_of_the_history(trained):
     assert metrics["per_class"]["dark"]["recall"] == pytest.approx(report["dark"]["recall"])
 
     classifier = load_classifier((trained / MODEL).read_bytes())
-    images = np.load(trained / PIXELS)[(index["split"] == "held-out").to_numpy()]
+    probabilities = classifier.predict(trained, trained / RAW, held_out.reset_index())
     labels = held_out["label"].map(classifier.description.classes.index).to_numpy()
-    calibrated = score(classifier.probabilities(images), labels)
+    calibrated = score(probabilities.to_numpy(), labels)
     assert calibrated["loss"] < history["held_out_loss"].iloc[-1]  # after the last epoch
 
 
@@ -183,10 +183,8 @@ def test_a_model_that_is_made_too_sure_is_judged_as_if_it_was_not(folder):
     """The model's temperature is fitted on the held-out images, so it must not show in their figures."""
     metrics, predictions = json.loads((folder / METRICS).read_text()), pd.read_csv(folder / PREDICTIONS)
     classifier = load_classifier((folder / MODEL).read_bytes())
-    with torch.no_grad():
-        for parameter in classifier.network[-1].parameters():
-            parameter.mul_(3)
-    save_classifier(classifier, folder / MODEL)
+    about = classifier.description
+    save_classifier(replace(classifier, description=replace(about, temperature=about.temperature / 3)), folder / MODEL)
     evaluate.main()
     assert json.loads((folder / METRICS).read_text())["loss"] == pytest.approx(metrics["loss"], abs=1e-3)
     pd.testing.assert_frame_equal(pd.read_csv(folder / PREDICTIONS), predictions, atol=1e-3)
@@ -209,10 +207,34 @@ def test_drawings_on_a_transparent_ground_are_learnt(tmp_path, monkeypatch):
     prepare.main()
     train.main()
     index = index_of(tmp_path)
-    held_out = index[index["split"] == "held-out"]
+    held_out = index[index["split"] == "held-out"].reset_index()
     model = load_classifier((tmp_path / MODEL).read_bytes())
-    predicted = model.predict(tmp_path / RAW, list(held_out["file"])).idxmax(axis=1)
+    predicted = model.predict(tmp_path, tmp_path / RAW, held_out).idxmax(axis=1)
     assert (predicted.to_numpy() == held_out["label"].to_numpy()).mean() >= 0.95
+
+
+def test_stages_need_no_cache_of_pixels_and_give_the_same_without_it(folder):
+    metrics, model = (folder / METRICS).read_bytes(), (folder / MODEL).read_bytes()
+    shutil.rmtree(folder / PIXELS)
+    train.main()
+    shutil.rmtree(folder / PIXELS)
+    evaluate.main()
+    assert (folder / MODEL).read_bytes() == model
+    assert (folder / METRICS).read_bytes() == metrics
+
+
+def test_predicting_does_without_pytorch(folder):
+    code = "import sys, helpers.pipeline.evaluate as e; e.main(); sys.exit('torch' in sys.modules)"
+    assert run_stage(folder, sys.executable, "-c", code).returncode == 0
+
+
+def test_a_device_that_is_not_there_is_a_problem_before_anything_is_trained(folder):
+    params = folder / "params.yaml"
+    params.write_text(params.read_text().replace("device: auto", "device: mps"))
+    before = (folder / MODEL).read_bytes()
+    with pytest.raises(Problem, match="mps"):
+        train.main()
+    assert (folder / MODEL).read_bytes() == before
 
 
 @pytest.mark.slow
@@ -221,6 +243,27 @@ def test_several_processes_train_one_model(folder):
     result = run_stage(folder, "torchrun", "--standalone", "--nproc-per-node=2", "-m", "helpers.pipeline.train")
     assert result.returncode == 0, result.stderr
     assert result.stdout.count("epoch  2/2") == 1
+    assert load_classifier((folder / MODEL).read_bytes()).description.classes == ("bright", "dark")
+
+
+@pytest.mark.slow
+def test_torchrun_starts_again_when_a_process_is_killed(folder):
+    (folder / MODEL).unlink()
+    params = folder / "params.yaml"
+    params.write_text(params.read_text().replace("epochs: 2", "epochs: 40"))
+    command = ["torchrun", "--standalone", "--nproc-per-node=2", "--max-restarts=1", "-m", "helpers.pipeline.train"]
+    environment = os.environ | {"PYTHONPATH": str(PROJECT), "PYTHONUNBUFFERED": "1"}
+    epochs = []
+    with subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True) as launcher:
+        assert launcher.stdout
+        for line in launcher.stdout:
+            if line.startswith("epoch"):
+                epochs.append(int(line.split()[1].split("/")[0]))
+            if epochs == [1, 2, 3] and line.startswith("epoch"):
+                psutil.Process(launcher.pid).children()[-1].kill()
+    assert launcher.returncode == 0
+    assert epochs.count(1) == 2  # torchrun begins anew: nothing of a training is kept
+    assert epochs[-1] == 40
     assert load_classifier((folder / MODEL).read_bytes()).description.classes == ("bright", "dark")
 
 
