@@ -6,7 +6,6 @@ from typing import Any
 
 import pandas as pd
 
-from helpers.comparison.decision import failed_rules
 from helpers.merge.lineage import count_changes, parse_lineage, read_lineage
 from helpers.pipeline.paths import PARAMS, RAW
 from helpers.problems import Problem
@@ -81,6 +80,11 @@ def tell_state(workspace: Workspace) -> str:
         if not int(workspace.git("rev-list", "--count", "@{upstream}..HEAD", "--", *FILES)):
             return f"The round is published: `{name}`."
     return f"The round is committed, `{name}`, but not pushed: `publish` pushes it."
+
+
+def failed_rules(decision: dict[str, Any]) -> list[str]:
+    """Return the reasons why the model is not accepted: the explanations of the rules that it failed."""
+    return [rule["explanation"] for rule in decision["rules"] if not rule["passed"]]
 
 
 def publish_round(
