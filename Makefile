@@ -49,8 +49,11 @@ notebook: $(VENV)/installed ## Run the notebook in a new sample and store its ou
 	cd demo/notebooks && ../../$(BIN)/jupyter nbconvert --log-level WARN --to notebook --execute --inplace retrain.ipynb
 	cp demo/notebooks/retrain.ipynb notebooks/retrain.ipynb
 
-bench: $(VENV)/installed ## Measure times and accuracies
-	$(BIN)/python -m benchmarks
+BENCHMARKS := reading merging backend retrain growth
+bench: $(VENV)/installed ## Measure times and accuracies, or a part: make bench growth
+	$(BIN)/python -m benchmarks $(filter $(BENCHMARKS),$(MAKECMDGOALS))
+$(BENCHMARKS): bench
+	@:
 
 $(VENV)/installed: requirements.txt
 	$(PYTHON) -m venv $(VENV)
@@ -58,4 +61,4 @@ $(VENV)/installed: requirements.txt
 	@touch $@
 
 .DEFAULT_GOAL := help
-.PHONY: help demo lab serve test slow kills circle lint format notebook bench
+.PHONY: help demo lab serve test slow kills circle lint format notebook bench $(BENCHMARKS)

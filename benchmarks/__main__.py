@@ -1,4 +1,4 @@
-"""Measure times, memory and accuracies: `make bench`, or `python -m benchmarks reading merging` for some of it."""
+"""Measure times, memory and accuracies: `make bench`, or `make bench growth` for a part of it."""
 
 import argparse
 import os
@@ -6,14 +6,17 @@ import tempfile
 from importlib import import_module
 from pathlib import Path
 
-ALL = ("reading", "merging", "backend", "retrain")
+USUAL = ("reading", "merging", "backend", "retrain")
+ALL = (*USUAL, "growth")
 
 
 def main() -> None:
     """Run the benchmarks that were asked for, each in a temporary folder of its own."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="name", help=f"which of {', '.join(ALL)} (default: all)")
-    names = parser.parse_args().names or ALL
+    parser.add_argument(
+        "names", nargs="*", metavar="name", help=f"which of {', '.join(ALL)} (default: all but the last)"
+    )
+    names = parser.parse_args().names or USUAL
     if unknown := set(names) - set(ALL):
         parser.error(f"there is no {', '.join(sorted(unknown))}")
     print(f"{os.cpu_count()} processors")
