@@ -19,7 +19,7 @@ from helpers.pipeline.calibration import fit_temperature, score
 from helpers.pipeline.model import Classifier, Description, save_classifier
 from helpers.pipeline.network import build_network, export_network
 from helpers.pipeline.params import PrepareParams, TrainParams, read_params
-from helpers.pipeline.paths import HISTORY, INDEX, MODEL, RAW, read_table
+from helpers.pipeline.paths import HISTORY, INDEX, MODEL, RAW, TRAINING_SECONDS, read_table
 from helpers.pipeline.pixels import Pixels, read_pictures
 from helpers.problems import Problem, exit_on_problem
 
@@ -84,12 +84,14 @@ def train(
     def to_tensor(rows: np.ndarray) -> Tensor:
         return torch.from_numpy(description.to_input(images[rows])).to(device)
 
+    # The probabilities of each image when it was last seen, in one array: small ones would tear the memory to pieces.
+    answers = np.zeros((len(index), len(description.classes)), np.float32)
     history = []
     for epoch in range(1, params.epochs + 1):
         started = time.perf_counter()
         network.train()
-        answers, targets = [], []
-        for batch in np.array_split(training[torch.randperm(len(training)).numpy()], steps):
+        batches = np.array_split(training[torch.randperm(len(training)).numpy()], steps)
+        for batch in batches:
             mine = batch[rank::workers]
             target = torch.from_numpy(labels[mine]).to(device)
             logits = shared(augment(to_tensor(mine), params))
@@ -98,15 +100,14 @@ def train(
             loss.backward()
             optimizer.step()
             schedule.step()
-            answers.append(logits.detach().softmax(dim=1).cpu().numpy())
-            targets.append(labels[mine])
+            answers[mine] = logits.detach().softmax(dim=1).cpu().numpy()
 
         network.eval()
         with torch.inference_mode():
-            parts = np.array_split(held_out, max(1, len(held_out) // params.batch_size))
-            probabilities = torch.cat([network(to_tensor(part)).softmax(dim=1) for part in parts]).cpu().numpy()
-        learnt = score(np.concatenate(answers), np.concatenate(targets))
-        watched = score(probabilities, labels[held_out])
+            for part in np.array_split(held_out, max(1, len(held_out) // params.batch_size)):
+                answers[part] = network(to_tensor(part)).softmax(dim=1).cpu().numpy()
+        seen = np.concatenate([batch[rank::workers] for batch in batches])
+        learnt, watched = score(answers[seen], labels[seen]), score(answers[held_out], labels[held_out])
         history.append({"epoch": epoch, **learnt, **{f"held_out_{name}": value for name, value in watched.items()}})
         if rank == 0:
             print(
@@ -115,7 +116,7 @@ def train(
             )
 
     graph = export_network(network.cpu(), channels, size)
-    temperature = fit_temperature(probabilities, labels[held_out])
+    temperature = fit_temperature(answers[held_out], labels[held_out])
     return Classifier(graph, replace(description, temperature=temperature)), pd.DataFrame(history)
 
 
@@ -152,11 +153,13 @@ def main() -> None:
         },
     )
     images = read_pictures(Path(), Path(RAW), index, prepare.image_size, prepare.colour)
+    started = time.perf_counter()
     classifier, history = train(images, index, description, params)
     if not distributed.is_initialized() or distributed.get_rank() == 0:
         Path(HISTORY).parent.mkdir(parents=True, exist_ok=True)
         history.to_csv(HISTORY, index=False, float_format="%.6f")
         save_classifier(classifier, Path(MODEL))
+        Path(TRAINING_SECONDS).write_text(f"{time.perf_counter() - started:.1f}\n")
         print(f"{MODEL}: version {classifier.version}")
     if distributed.is_initialized():
         distributed.destroy_process_group()
