@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import yaml
 
 from helpers.comparison.scores import Comparison, score_images
+from helpers.comparison.second_look import ON_SUSPECT, Noise, doubt_labels, leave_out_suspects
 from helpers.hashing import sha256_of
 from helpers.labels.consensus import ON_DISAGREEMENT
 from helpers.merge.apply import apply_merge
@@ -21,7 +21,6 @@ from helpers.merge.rules import CHANGES
 from helpers.pipeline.model import load_classifier
 from helpers.pipeline.params import DecideParams, PrepareParams, TrainParams, read_params
 from helpers.pipeline.paths import HISTORY, INDEX, MODEL, NEAR_DUPLICATES, PARAMS, RAW, read_table
-from helpers.pipeline.pixels import read_pictures
 from helpers.problems import EndOfRun, Problem, check_all, require_choice
 from helpers.publishing import (
     decline_round,
@@ -31,12 +30,19 @@ from helpers.publishing import (
     require_branch,
     tell_state,
 )
-from helpers.verdict import find_baseline
+from helpers.verdict import find_baseline, past_models
 from helpers.workspace import LINEAGE, Workspace
 
 
 def start_round(
-    workspace: Workspace, *, baseline: str, on_problem: str, on_disagreement: str, publish: bool, decline: bool
+    workspace: Workspace,
+    *,
+    baseline: str,
+    on_problem: str,
+    on_disagreement: str,
+    on_suspect: str,
+    publish: bool,
+    decline: bool,
 ) -> None:
     """Check, before any change, that the round can run to its end; if `decline` is set, decline it and end the run."""
     if decline and publish:
@@ -48,6 +54,7 @@ def start_round(
         workspace.stop_on_locks,
         lambda: require_choice("on_problem", on_problem, ON_PROBLEM),
         lambda: require_choice("on_disagreement", on_disagreement, ON_DISAGREEMENT),
+        lambda: require_choice("on_suspect", on_suspect, ON_SUSPECT),
         lambda: read_params(PrepareParams, params),
         lambda: read_params(TrainParams, params),
         lambda: read_params(DecideParams, params),
@@ -56,6 +63,36 @@ def start_round(
     if publish:
         checks.append(lambda: require_branch(workspace))
     check_all(checks)
+
+
+def look_again(
+    workspace: Workspace, plan: pd.DataFrame, on_suspect: str
+) -> tuple[pd.DataFrame, pd.DataFrame, Noise | None]:
+    """Let the old model judge the labels of a plan that it does not know, on images that it was not trained on.
+
+    Returns the plan, without suspects if `on_suspect` is ``leave out`` (see `leave_out_suspects`); all judged labels,
+    from `doubt_labels`; and the noise of the labels that the plan still has, None if the model judges none.
+    """
+    labelled = plan[plan["label"].notna() & (plan["action"] != "leave out")].drop_duplicates("sha256")
+    for commit in past_models(workspace):
+        model, index = workspace.read_at(commit, MODEL), workspace.read_at(commit, INDEX)
+        if model is None or index is None:
+            break
+        learnt = read_table(index)
+        known_label = dict(zip(learnt["sha256"], learnt["label"], strict=True))
+        new = labelled[labelled["sha256"].map(known_label) != labelled["label"]]
+        if new.empty:
+            continue  # this model is the round's own: ask the one before
+        unseen = new[~new["sha256"].isin(learnt.loc[learnt["split"] == "train", "sha256"])]
+        images = unseen.rename(columns={"file": "name", "source": "file"})
+        opinions = load_classifier(model).predict(workspace.root, workspace.root, images)
+        judged, noise = doubt_labels(unseen, opinions)
+        if on_suspect == "leave out":
+            plan = leave_out_suspects(plan, judged, read_params(PrepareParams, workspace.root / PARAMS))
+            staying = unseen["sha256"].isin(plan.loc[plan["action"] != "leave out", "sha256"]).to_numpy()
+            _, noise = doubt_labels(unseen[staying], opinions[staying])
+        return plan, judged, noise if len(judged) else None
+    return plan, *doubt_labels(labelled[:0], pd.DataFrame())
 
 
 def merge_round(workspace: Workspace, plan: pd.DataFrame, export: Path) -> None:
@@ -105,44 +142,8 @@ def compare_models(workspace: Workspace, baseline: str = "HEAD") -> Comparison:
         read_table(old_index) if old_index else None,
     )
     lineage = read_lineage(workspace.lineage)
-    return Comparison(scores, lineage, new=new.version, old=old.version if old else "", baseline=commit)
-
-
-def measure_seed_noise(workspace: Workspace, comparison: Comparison, seeds: int) -> list[float]:
-    """Train on the old data with other seeds, and return by how much each changes the accuracy of the old model.
-
-    The changes, on the scored images, show the effect of chance: initial weights and the order of images vary from
-    training to training (Bouthillier et al. 2021, arXiv 2103.03098). Nothing in the workspace changes.
-    """
-    commit, scored = comparison.baseline, comparison.scored
-    if not (seeds and comparison.old) or scored.empty:
-        return []
-    from helpers.pipeline.train import train  # PyTorch takes two seconds, and only this needs it here
-
-    # The old data, its settings and its images, which may have other names and labels by now.
-    model, old_index = workspace.read_at(commit, MODEL), workspace.read_at(commit, INDEX)
-    if model is None or old_index is None:
-        return []
-    now = read_params(TrainParams, workspace.root / PARAMS).model_dump()
-    then = yaml.safe_load(workspace.git("show", f"{commit}:{PARAMS}"))["train"]
-    settings = {name: then.get(name, value) for name, value in now.items()}  # the baseline may lack newer settings
-    today = read_table((workspace.root / INDEX).read_bytes()).drop_duplicates("sha256").set_index("sha256")["file"]
-    index = read_table(old_index)
-    index["file"] = index["sha256"].map(today)
-    if index["file"].isna().any():
-        return []
-    about = load_classifier(model).description
-    images = read_pictures(workspace.root, workspace.raw, index, about.image_size, about.colour)
-
-    old_accuracy = (scored["old_predicted"] == scored["actual"]).mean()
-    changes = []
-    for number in range(1, seeds + 1):
-        params = TrainParams(**(settings | {"seed": settings["seed"] + number}))
-        print(f"Old data, seed {params.seed} ({number} of {seeds}):")
-        classifier, _ = train(images, index, about, params)
-        guesses = classifier.predict(workspace.root, workspace.raw, scored).idxmax(axis=1)
-        changes.append(float((guesses.to_numpy() == scored["actual"].to_numpy()).mean() - old_accuracy))
-    return changes
+    trained_on = int(new.description.trained_on.get("images", 0))
+    return Comparison(scores, lineage, new.version, old.version if old else "", commit, trained_on)
 
 
 def read_histories(workspace: Workspace, comparison: Comparison) -> tuple[pd.DataFrame, pd.DataFrame | None]:

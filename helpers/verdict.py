@@ -1,6 +1,7 @@
 """Decide on a round in view of its past, and record the decision in evaluation/decision.json."""
 
 import json
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -9,12 +10,14 @@ import yaml
 
 from helpers.comparison.decision import decide
 from helpers.comparison.scores import Comparison
+from helpers.comparison.second_look import Noise
 from helpers.hashing import sha256_of
+from helpers.merge.lineage import count_changes, parse_lineage, read_lineage
 from helpers.pipeline.model import load_classifier
 from helpers.pipeline.params import DecideParams, PrepareParams, read_params
 from helpers.pipeline.paths import MODEL, PARAMS, RAW
 from helpers.problems import Problem
-from helpers.workspace import DECISION, Workspace
+from helpers.workspace import DECISION, LINEAGE, Workspace
 
 
 def find_baseline(workspace: Workspace, baseline: str, model: str) -> str:
@@ -34,7 +37,22 @@ def find_baseline(workspace: Workspace, baseline: str, model: str) -> str:
     return commit
 
 
-def decide_round(workspace: Workspace, comparison: Comparison, export: Path) -> dict[str, Any]:
+def past_models(workspace: Workspace) -> list[str]:
+    """Return the commit of the last model and, if its decision names it, that of the model which it has replaced."""
+    commits = [workspace.commit_of("HEAD")]
+    with suppress(Problem, KeyError):
+        decision = json.loads(workspace.git("show", f"{commits[0]}:{DECISION}"))
+        commits.append(workspace.commit_of(decision["replaces_commit"]))
+    return commits
+
+
+def decide_round(
+    workspace: Workspace,
+    comparison: Comparison,
+    export: Path,
+    noise: Noise | None = None,
+    seed_noise: Sequence[float] | None = None,
+) -> dict[str, Any]:
     """Decide by the policy of params.yaml whether the new model may replace the old one: evaluation/decision.json.
 
     `export` holds the labels of this round. The result is that of `decide`, with both models in its sentence, and: the
@@ -52,15 +70,21 @@ def decide_round(workspace: Workspace, comparison: Comparison, export: Path) -> 
         to_replace = _name_model(workspace, replaced, version)
         if version != comparison.old:
             other_baseline = f"The comparison is with {old}, but the new model would replace {to_replace}."
+    committed = parse_lineage(workspace.read_at(commit, LINEAGE))
+    added, corrected = count_changes(committed, read_lineage(workspace.lineage))
     # Decide, and note how often these held-out images have judged models.
     policy = read_params(DecideParams, workspace.root / PARAMS)
-    decision = decide(comparison, policy, _changes_since(workspace, commit), other_baseline)
+    decision = decide(comparison, policy, _changes_since(workspace, commit), other_baseline, noise, seed_noise)
     seed = read_params(PrepareParams, workspace.root / PARAMS).seed
     judged = _remember_judgement(workspace, comparison.new, seed)
     decision["sentence"] += f" New: model {comparison.new}. Old: {old}."
     decision["notes"].append(_describe_wear(len(judged)))
     decision |= {
         "policy": policy.model_dump(),
+        "label_noise": noise._asdict() if noise else None,
+        "seed_noise": seed_noise,
+        "changes": {"added": added, "corrected": corrected},
+        "trained_on": comparison.trained_on,
         "model": comparison.new,
         "baseline": old,
         "baseline_commit": commit,

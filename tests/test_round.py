@@ -1,26 +1,31 @@
 """A round in a real workspace: it fails at its start or not at all, and its decision names the compared models."""
 
 import json
+from collections.abc import Collection
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 from PIL import Image
 
+from helpers.labels import read_export
 from helpers.merge.lineage import read_lineage
 from helpers.merge.plan import plan_merge
 from helpers.pipeline.model import load_classifier
-from helpers.pipeline.paths import MODEL, RAW
+from helpers.pipeline.paths import MODEL, RAW, TRAINING_SECONDS
 from helpers.problems import EndOfRun, Problem
 from helpers.publishing import decline_round, publish_round, remember_workspace
-from helpers.round import compare_models, merge_round, start_round
+from helpers.round import compare_models, look_again, merge_round, start_round
+from helpers.seed_noise import measure_seed_noise
 from helpers.verdict import decide_round
-from helpers.workspace import LINEAGE, Workspace
+from helpers.workspace import DECISION, LINEAGE, Workspace
 
 PARAMETERS: dict[str, Any] = {
     "baseline": "HEAD",
     "on_problem": "stop",
     "on_disagreement": "leave out",
+    "on_suspect": "keep",
     "publish": False,
     "decline": False,
 }
@@ -51,10 +56,16 @@ def test_everything_that_will_fail_later_is_said_at_the_start(tiny):
     (tiny.root / "params.yaml").write_text("prepare: {}\ntrain: {}\n")
     tiny.git("checkout", "--quiet", "--detach")
     before = tiny.git("status", "--porcelain")
-    wrong = {"baseline": "nowhere", "on_problem": "stp", "on_disagreement": "ask", "publish": True}
+    wrong = {
+        "baseline": "nowhere",
+        "on_problem": "stp",
+        "on_disagreement": "ask",
+        "on_suspect": "burn",
+        "publish": True,
+    }
     with pytest.raises(Problem) as problem:
         start_round(tiny, **PARAMETERS | wrong)
-    for named in ("`nowhere`", "'stp'", "'ask'", "no branch", "prepare.seed", "train.epochs", "decide"):
+    for named in ("`nowhere`", "'stp'", "'ask'", "'burn'", "no branch", "prepare.seed", "train.epochs", "decide"):
         assert named in str(problem.value)
     assert tiny.git("status", "--porcelain") == before
 
@@ -201,3 +212,76 @@ def test_a_round_that_states_nothing_new_touches_nothing(tiny):
     before = (tiny.root / LINEAGE).stat().st_mtime_ns
     merge_round(tiny, plan_label(tiny, "dark", 5), export)
     assert (tiny.root / LINEAGE).stat().st_mtime_ns == before
+
+
+def plan_sample(sample: Workspace, wrong: Collection[str] = ()) -> pd.DataFrame:
+    """The plan for the labels of the sample, of which those of the named tasks are made wrong."""
+    export = sample.root / "extra-data/annotations.json"
+    rows = json.loads(export.read_text())
+    for row in rows:
+        if row["image"] in wrong:
+            row["choice"] = str((int(row["choice"]) + 3) % 10)
+    export.write_text(json.dumps(rows))
+    labels = read_export(export)
+    return plan_merge(labels, sample.root / "extra-data", sample.raw, lineage=sample.lineage, on_problem="skip")
+
+
+@pytest.mark.slow
+def test_the_old_model_finds_wrong_labels_before_and_after_they_are_published(sample):
+    usable = plan_sample(sample).query("action == 'add'")
+    wrong = set(usable["image"].iloc[::20])
+    plan, judged, noise = look_again(sample, plan_sample(sample, wrong), "keep")
+    assert noise
+    least = judged.head(len(wrong))
+    assert least["image"].isin(wrong).mean() >= 0.85
+    assert noise.low <= len(wrong) / len(judged) <= noise.high
+
+    # The merged images are no longer new, but to the model that this round replaces they are.
+    export = sample.root / "extra-data/annotations.json"
+    merge_round(sample, plan, export)
+    sample.reproduce()
+    decision = decide_round(sample, compare_models(sample), export, noise, None)
+    publish_round(sample, plan, decision, anyway="a test")
+    _, again, noise_again = look_again(sample, plan_sample(sample), "keep")
+    assert noise_again == noise
+    assert again["sha256"].tolist() == judged["sha256"].tolist()
+
+
+@pytest.mark.slow
+def test_suspects_are_left_out_of_the_training_images_alone(sample):
+    plan = plan_sample(sample)
+    wrong = set(plan.query("action == 'add'")["image"].iloc[::4])
+    kept, _, noise = look_again(sample, plan_sample(sample, wrong), "keep")
+    left, _, less = look_again(sample, plan_sample(sample), "leave out")
+    assert less
+    assert noise
+    assert less.share < noise.share / 2
+    changed = kept["action"] != left["action"]
+    assert changed.sum() > len(wrong) / 2
+    assert left.loc[changed, "reason"].str.contains("confirm or correct").all()
+    merge_round(sample, left, sample.root / "extra-data/annotations.json")
+    merged = {path.stem for path in sample.raw.rglob("*.png")}
+    assert not {Path(file).stem for file in left.loc[changed, "source"]} & merged
+
+
+@pytest.mark.slow
+def test_the_effect_of_other_seeds_is_measured_once(sample, monkeypatch):
+    merge_round(sample, plan_sample(sample), sample.root / "extra-data/annotations.json")
+    sample.reproduce()
+    compared = compare_models(sample)
+    assert measure_seed_noise(sample, compared, 0) is None
+    changes = measure_seed_noise(sample, compared, -1)
+    assert changes
+    assert len(changes) == 3
+    assert any(changes)
+    decision = decide_round(sample, compared, sample.root / "extra-data/annotations.json", None, changes)
+    assert decision["seed_noise"] == changes
+    assert any("Other seeds alone" in note for note in decision["notes"])
+    monkeypatch.setattr("helpers.seed_noise.ProcessPoolExecutor", None)
+    assert measure_seed_noise(sample, compared, -1) == changes
+    (sample.root / DECISION).unlink()
+    (sample.root / TRAINING_SECONDS).write_text("21.0")
+    assert measure_seed_noise(sample, compared, -1) is None
+    note = decide_round(sample, compared, sample.root / "extra-data/annotations.json")["notes"][0]
+    assert "not measured" in note
+    assert "control_seeds" in note

@@ -167,7 +167,7 @@ def per_class_change(per_class: pd.DataFrame) -> Figure | None:
 
 
 @styled
-def difference(summary: pd.DataFrame, margin: float, control: Sequence[float] = ()) -> Figure | None:
+def difference(summary: pd.DataFrame, margin: float, control: Sequence[float] | None = None) -> Figure | None:
     """Show the change of accuracy in each population, with its 95 % interval and the margin (a share of images).
 
     `control` is the same change for models trained on the old data with other seeds: the effect of chance alone.
@@ -182,7 +182,7 @@ def difference(summary: pd.DataFrame, margin: float, control: Sequence[float] = 
     moved = f"{'rose' if last > 0 else 'fell'} by {abs(last):.1f} points" if last else "did not change"
     title = f"Accuracy {moved} (95 % interval {signed(low.iloc[-1], 1)} to {signed(high.iloc[-1], 1)})"
     names = [f"{name}\n{count_of(images, 'image')}" for name, images in accuracy["images"].items()]
-    if len(control):
+    if control:
         names.append("old data,\nother seeds")
 
     figure, (axes,) = _panels(1, 1.3 + 0.4 * len(names), title)
@@ -191,7 +191,8 @@ def difference(summary: pd.DataFrame, margin: float, control: Sequence[float] = 
     axes.axvline(0, color=QUIET, lw=1)
     axes.hlines(rows, low, high, color=INK, lw=2)
     axes.scatter(change, rows, 45, color=INK, zorder=3)
-    axes.scatter(100 * np.asarray(control), [len(change)] * len(control), 30, facecolor="none", edgecolor=INK)
+    rings = 100 * np.asarray(control or [])
+    axes.scatter(rings, [len(change)] * len(rings), 30, facecolor="none", edgecolor=INK)
     for row, value in enumerate(change):
         axes.text(value, row - 0.15, signed(value, 1), ha="center", size=8)
     axes.text(0, -0.67, f"margin ±{100 * margin:g}", ha="center", size=8, color=QUIET)

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from helpers.comparison.scores import Comparison
+from helpers.comparison.second_look import Noise
 from helpers.comparison.statistics import wilson
 from helpers.comparison.words import listed, percent, points
 from helpers.pipeline.params import DecideParams
@@ -23,7 +24,12 @@ class Rule(NamedTuple):
 
 
 def decide(
-    comparison: Comparison, policy: DecideParams, changed: Sequence[str] = (), other_baseline: str = ""
+    comparison: Comparison,
+    policy: DecideParams,
+    changed: Sequence[str] = (),
+    other_baseline: str = "",
+    noise: Noise | None = None,
+    seed_noise: Sequence[float] | None = None,
 ) -> dict[str, Any]:
     """Decide whether the new model may replace the old one, with reasons.
 
@@ -33,7 +39,8 @@ def decide(
     3 % fixed and 1 % broken, it does so in a third of cases.
 
     `changed` names further changes since the baseline: parameters, code. If the old model is not the one that the new
-    model would replace, `other_baseline` is a sentence that names both.
+    model would replace, `other_baseline` is a sentence that names both. `noise` is that of the round's new labels, and
+    `seed_noise` has the changes of accuracy by other seeds alone; None if they are not known.
 
     Returns
     -------
@@ -75,15 +82,14 @@ def decide(
         ]
     if other_baseline:
         rules.append(Rule("baseline", False, other_baseline))
-    if n >= FEWEST_IMAGES:
-        accuracy = summary["new"]["together", "accuracy"]
-        rules.append(_labels_rule(comparison.slices, accuracy, policy.max_label_doubt))
+    if noise:
+        rules.append(_labels_rule(noise, policy.max_label_noise))
     return {
         "verdict": verdict,
         "accepted": all(rule.passed for rule in rules),
         "sentence": sentence,
         "rules": [rule._asdict() for rule in rules],
-        "notes": _notes(comparison.scores, changed),
+        "notes": [*_describe_chance(comparison, seed_noise), *_notes(comparison.scores, changed)],
         "images": _records(counts),
         "figures": _records(summary),
     }
@@ -127,18 +133,23 @@ def _classes_rule(classes: pd.DataFrame, least: int, drop: float) -> Rule:
     return Rule("classes", not names, text)
 
 
-def _labels_rule(slices: pd.DataFrame, overall: float, most: float) -> Rule:
+def _labels_rule(noise: Noise, most: float) -> Rule:
     """Wrong labels spoil training and held-out images alike, so no comparison on these labels can reveal them."""
-    doubted = slices[slices["suspect"] & (slices["new"] < overall - most)].reset_index()
-    doubts = [
-        f"{row['by']} {row['value']} ({percent(row['new'])} of {row['images']} images)"
-        for row in doubted.to_dict("records")
-    ]
     text = (
-        f"Labels with which the new model agrees over {100 * most:g} points less than overall ({percent(overall)}), "
-        f"more than chance explains: {listed(doubts)}."
+        f"About {percent(noise.share)} of the new labels are wrong (95 % interval {percent(noise.low)} to "
+        f"{percent(noise.high)}); the interval may begin at {100 * most:g} % at most."
     )
-    return Rule("labels", not doubts, text)
+    return Rule("labels", noise.low <= most, text)
+
+
+def _describe_chance(comparison: Comparison, seed_noise: Sequence[float] | None) -> list[str]:
+    """Say how far chance alone goes: each model was trained once, and another seed would have made another one."""
+    if not comparison.old:
+        return []
+    if not seed_noise:
+        return ["The effect of chance is not measured: `control_seeds=3` trains on the old data with three more seeds."]
+    changes = listed([points(change) for change in seed_noise])
+    return [f"Other seeds alone change the accuracy of the old model by {changes} points."]
 
 
 def _notes(scores: pd.DataFrame, changed: Sequence[str]) -> list[str]:

@@ -12,8 +12,9 @@ from matplotlib.figure import Figure
 
 from helpers.comparison.galleries import read_thumbnail
 from helpers.comparison.scores import Comparison
+from helpers.comparison.second_look import Noise, describe_noise, suspects
 from helpers.comparison.tables import models_in
-from helpers.comparison.words import count_of, left_out, signed
+from helpers.comparison.words import count_of, left_out, percent, signed
 
 THUMBNAIL = 80  # pixels
 
@@ -40,9 +41,41 @@ def review_table(plan: pd.DataFrame, most: int = 50) -> HTML | None:
                 "reason": _escape(image["reason"]),
             }
         )
+    return _picture_table(f"For a person: {count_of(len(review), 'image')}{left_out(review, most)}", rows)
+
+
+def second_look_table(judged: pd.DataFrame, noise: Noise | None, project: str, most: int = 24) -> HTML:
+    """Show the new labels that the old model believes least, with links to their tasks in a `project` of a server.
+
+    `judged` is from `doubt_labels`; `project` is the address of the project, or anything else if it is not known.
+    """
+    shown = judged.head(max(1, min(most, len(suspects(judged)))))
+    rows = []
+    for _, image in shown.iterrows():
+        rows.append(
+            {
+                "picture": _picture_tag(image["source"]),
+                "file": _escape(image["file"]),
+                "tasks": ", ".join(_task_link(project, task) for task in image["tasks"]),
+                "label": _escape(image["label"]),
+                "the old model says": _escape(image["opinion"]),
+                "it believes the label": percent(image["believed"]),
+                "wrong": percent(image["doubt"]),
+            }
+        )
+    return _picture_table(_escape(describe_noise(judged, noise)), rows)
+
+
+def _task_link(project: str, task: object) -> str:
+    if not (project.startswith("http") and str(task).isdecimal()):
+        return _escape(str(task))
+    return f'<a href="{_escape(project.rstrip("/"))}/data?task={task}">{task}</a>'
+
+
+def _picture_table(heading: str, rows: list[dict[str, str]]) -> HTML:
     with pd.option_context("display.max_colwidth", None):
-        table = pd.DataFrame(rows).to_html(index=False, escape=False, border=0, justify="left")
-    return HTML(f"<p>For a person: {count_of(len(review), 'image')}{left_out(review, most)}</p>{table}")
+        table = pd.DataFrame(rows).to_html(index=False, escape=False, border=0, justify="left") if rows else ""
+    return HTML(f"<p>{heading}</p>{table}")
 
 
 def _escape(text: str) -> str:

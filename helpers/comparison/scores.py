@@ -25,6 +25,7 @@ class Comparison:
     new: str  # version of the new model
     old: str  # version of the old one, empty if there is none
     baseline: str  # the commit of the old one
+    trained_on: int = 0  # images of the new one
 
     @cached_property
     def scored(self) -> pd.DataFrame:

@@ -48,7 +48,7 @@ class DecideParams(Params):
     max_negative_flips: float = Field(ge=0, le=1)
     min_class_support: int = Field(ge=1)
     max_class_drop: float = Field(ge=0, le=1)
-    max_label_doubt: float = Field(ge=0, le=1)
+    max_label_noise: float = Field(ge=0, le=1)
 
 
 Section = TypeVar("Section", bound=Params)

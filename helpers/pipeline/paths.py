@@ -8,6 +8,7 @@ PARAMS = "params.yaml"
 RAW = "data/raw"
 INDEX, NEAR_DUPLICATES = "data/prepared/index.csv", "data/prepared/near_duplicates.csv"
 HASHES, PIXELS = ".dvc/tmp/hashes.json", ".dvc/tmp/pixels"  # caches
+TRAINING_SECONDS = ".dvc/tmp/training_seconds"  # of the last training
 MODEL = "model/classifier.bentomodel"
 HISTORY, METRICS = "evaluation/history.csv", "evaluation/metrics.json"
 PREDICTIONS = "evaluation/predictions.csv"

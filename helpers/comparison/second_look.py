@@ -1,0 +1,138 @@
+"""Look a second time at labels before they teach anything: a model that never saw their images has an opinion."""
+
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from helpers.comparison.words import count_of, listed, percent
+from helpers.pipeline.calibration import SMALLEST, temper
+from helpers.pipeline.params import PrepareParams
+from helpers.pipeline.prepare import is_held_out
+
+ON_SUSPECT = ("keep", "leave out")
+SHARES = np.linspace(0, 0.95, 381)
+TEMPERATURES = np.geomspace(0.5, 5, 24)
+
+
+class Noise(NamedTuple):
+    """The estimated share of wrong labels, with its 95 % interval."""
+
+    share: float
+    low: float
+    high: float
+    temperature: float = 1.0  # by which the model is too sure of these images
+
+
+def estimate_noise(probabilities: np.ndarray, labels: np.ndarray) -> Noise:
+    """Estimate the share of wrong labels from a model's opinion of images that it was not trained on.
+
+    An image's true class is drawn from the model's probabilities, tempered, since it may be too sure of images that are
+    harder than its own; a label is that class or, for the wrong share, any other. Share and temperature have the
+    maximum likelihood, so that images which are hard for the model count as hard and not as mislabelled: on digits
+    of which the model gets 74 % right, with correct labels, this finds 0.5 % wrong ones, and confident learning
+    (Northcutt et al. 2021, arXiv 1911.00068), which asks for a confidence above the average of the class, 20 %.
+
+    `probabilities` are [N, classes], and `labels` class numbers [N]. The interval is that of the profile likelihood.
+    Without images the share is unknown: 0, between 0 and 1.
+    """
+    if not len(labels):
+        return Noise(0.0, 0.0, 1.0)
+    likelihoods = []
+    for temperature in TEMPERATURES:
+        right, wrong = _label_probabilities(probabilities, labels, temperature)
+        mixed = (1 - SHARES[:, None]) * right + SHARES[:, None] * wrong
+        likelihoods.append(np.log(mixed.clip(SMALLEST)).sum(axis=1))
+    table = np.array(likelihoods)  # [temperatures, shares]
+    temperature, share = np.unravel_index(table.argmax(), table.shape)
+    inside = SHARES[table.max(axis=0) > table.max() - 1.92]  # half of the 95 % quantile of chi-squared
+    return Noise(float(SHARES[share]), float(inside[0]), float(inside[-1]), float(TEMPERATURES[temperature]))
+
+
+def _label_probabilities(
+    probabilities: np.ndarray, labels: np.ndarray, temperature: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the probability of each label if it is the true class, and if it is any other."""
+    tempered = temper(probabilities.astype(np.float64).clip(SMALLEST), temperature)
+    right = np.take_along_axis(tempered, labels[:, None], axis=1)[:, 0]
+    return right, (1 - right) / (probabilities.shape[1] - 1)
+
+
+def doubt_labels(plan: pd.DataFrame, opinions: pd.DataFrame) -> tuple[pd.DataFrame, Noise]:
+    """Judge the labels of a plan by the opinion of a model, least believed first, and estimate the share of wrong ones.
+
+    Parameters
+    ----------
+    plan : DataFrame
+        Images with a label, from `helpers.merge.plan.plan_merge`.
+    opinions : DataFrame of float
+        The model's class probabilities for each of these images in the same order, a column per class that it knows.
+        A label of a class that it does not know gets no opinion.
+
+    Returns
+    -------
+    DataFrame
+        The rows that have an opinion, with three columns more: `opinion`, the class that the model expects;
+        `believed`, the probability that it gives the label; `doubt`, the probability that the label is wrong.
+    """
+    known = plan["label"].isin(opinions.columns).to_numpy()
+    if not known.any():
+        return plan[known].assign(opinion="", believed=0.0, doubt=0.0), estimate_noise(
+            np.empty((0, 2)), np.empty(0, int)
+        )
+    probabilities = opinions[known].to_numpy()
+    labels = opinions.columns.get_indexer(pd.Index(plan.loc[known, "label"]))
+    noise = estimate_noise(probabilities, labels)
+    right, wrong = _label_probabilities(probabilities, labels, noise.temperature)
+    doubt = noise.share * wrong / ((1 - noise.share) * right + noise.share * wrong).clip(SMALLEST)
+    judged = plan[known].assign(
+        opinion=opinions.columns[probabilities.argmax(axis=1)],
+        believed=np.take_along_axis(probabilities, labels[:, None], axis=1)[:, 0],
+        doubt=doubt,
+    )
+    return judged.sort_values("believed", kind="stable"), noise
+
+
+def suspects(judged: pd.DataFrame) -> pd.DataFrame:
+    """Pick the labels that are wrong more probably than not."""
+    return judged[judged["doubt"] > 0.5]
+
+
+def leave_out_suspects(plan: pd.DataFrame, judged: pd.DataFrame, prepare: PrepareParams) -> pd.DataFrame:
+    """Take the suspects out of a plan, except for those that will be held out.
+
+    Suspects are hard images as well as wrong labels. A held-out set without its hard images would flatter every model;
+    images that are missing from the training set alone leave accuracy and comparison unbiased.
+    """
+    training = [
+        sha256
+        for sha256 in suspects(judged)["sha256"]
+        if not is_held_out(sha256, prepare.seed, prepare.validation_fraction)
+    ]
+    changing = plan.loc[plan["action"].isin(["add", "move"]) & plan["sha256"].isin(training), "sha256"]
+    out, plan = plan["sha256"].isin(changing), plan.copy()
+    plan.loc[out, ["action", "destination", "previous"]] = ["leave out", "", ""]
+    plan.loc[out, "reason"] = "its label looks wrong to the old model: confirm or correct it"
+    return plan
+
+
+def doubts_by_annotator(judged: pd.DataFrame) -> pd.DataFrame:
+    """Return for each annotator the labels with an opinion, the suspects among them, and the share that is wrong."""
+    rows = judged.assign(suspect=judged["doubt"] > 0.5).explode("annotators").groupby("annotators")
+    table = rows.agg(labels=("doubt", "size"), suspects=("suspect", "sum"), wrong=("doubt", "mean"))
+    return table.rename_axis("annotator").sort_values("wrong", ascending=False)
+
+
+def describe_noise(judged: pd.DataFrame, noise: Noise | None) -> str:
+    """Put the second look into a sentence; `noise` is that of the labels which are merged."""
+    if noise is None:
+        return "The old model has no opinion on the labels of this round."
+    annotators = [
+        f"{name} ({row['suspects']:.0f} of {row['labels']:.0f}, about {percent(row['wrong'])})"
+        for name, row in doubts_by_annotator(judged).iterrows()
+    ]
+    return (
+        f"{len(suspects(judged)):,} of {count_of(len(judged), 'new label')} look wrong to the old model. About "
+        f"{percent(noise.share)} are, 95 % interval {percent(noise.low)} to {percent(noise.high)}. "
+        f"By annotator: {listed(annotators)}."
+    )
