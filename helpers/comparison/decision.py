@@ -89,7 +89,7 @@ def decide(
         "accepted": all(rule.passed for rule in rules),
         "sentence": sentence,
         "rules": [rule._asdict() for rule in rules],
-        "notes": [*_describe_chance(comparison, seed_noise), *_notes(comparison.scores, changed)],
+        "notes": [*_notes(comparison.scores, changed), *_describe_chance(comparison, seed_noise)],
         "images": _records(counts),
         "figures": _records(summary),
     }

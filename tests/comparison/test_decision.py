@@ -5,10 +5,12 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from scores import compared, decided, images, noisy, outcome, says
+from scores import POLICY, compared, comparison_of, decided, images, noisy, outcome, says
 from statsmodels.stats.proportion import proportion_confint
 
+from helpers.comparison.decision import decide
 from helpers.comparison.scores import score_images
+from helpers.comparison.second_look import Noise
 from helpers.comparison.tables import flips, per_class, slices, tally
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -118,17 +120,15 @@ class TestDecide:
         held_out = images(["cat"] * 10 + ["fox"] * 3 + ["cat"] * 2)
         old, new = says(held_out, ["cat"] * 15, ["cat", "dog"]), says(held_out, ["cat"] * 15)
         index = held_out.assign(split=["held-out"] * 13 + ["train"] * 2)
-        notes = decided(score_images(held_out, new.assign(dog=0.0), old, index), changed=["train.epochs 8 → 12"])[
-            "notes"
-        ]
-        assert notes == [
+        decision = decided(score_images(held_out, new.assign(dog=0.0), old, index), changed=["train.epochs 8 → 12"])
+        assert decision["notes"][:-1] == [
             "Not only the data changed (train.epochs 8 → 12): the difference is not the data's alone.",
             "Not scored, because the old model trained on them, or nobody can tell: 2 of 15 images.",
             "Not scored, because only the new model knows their class (fox): 3 of 15 images.",
         ]
 
-    def test_a_plain_comparison_has_no_notes(self):
-        assert decided(outcome(both=50))["notes"] == []
+    def test_a_plain_comparison_has_no_note_but_that_on_chance(self):
+        assert len(decided(outcome(both=50))["notes"]) == 1
 
 
 def one_class_of_one_image():
@@ -177,3 +177,18 @@ def test_any_set_of_images_gives_a_report(scores):
     assert per_class(scores)["support"].sum() == (scores["population"] != "leaked").sum()
     decision = decided(scores, changed=["train.epochs 8 → 12"])
     assert json.loads(json.dumps(decision, allow_nan=False)) == decision
+
+
+@pytest.mark.parametrize(("noise", "passed"), [(Noise(0.08, 0.04, 0.13), True), (Noise(0.08, 0.06, 0.1), False)])
+def test_a_round_with_surely_too_many_wrong_labels_is_not_accepted(noise, passed):
+    comparison = comparison_of(outcome(both=400, fixed=0, broken=0, neither=0))
+    record = decide(comparison, POLICY, noise=noise)
+    assert record["accepted"] is passed
+    assert [rule["passed"] for rule in record["rules"] if rule["rule"] == "labels"] == [passed]
+    assert "labels" not in [rule["rule"] for rule in decide(comparison, POLICY)["rules"]]
+
+
+def test_the_effect_of_chance_is_told_or_said_to_be_unmeasured():
+    comparison = comparison_of(outcome(both=400, fixed=0, broken=0, neither=0))
+    assert "+1.2, −0.5 points" in decide(comparison, POLICY, seed_noise=[0.012, -0.005])["notes"][-1]
+    assert "control_seeds=3" in decide(comparison, POLICY)["notes"][-1]

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.stats import bootstrap
-from scores import NO_LINEAGE, compared, decided, images, noisy, outcome, says
+from scores import NO_LINEAGE, compared, images, noisy, outcome, says
 from sklearn.datasets import load_digits
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.metrics import accuracy_score, f1_score, log_loss, precision_recall_fscore_support
@@ -192,15 +192,6 @@ class TestSlices:
 
     def test_careful_annotators_are_left_alone(self, rounds):
         assert not slices(*rounds["careful"])["suspect"].any()
-
-    @pytest.mark.parametrize(("name", "accepted"), [("careful", True), ("shuffled", False)])
-    def test_a_model_taught_by_doubtful_labels_is_not_accepted_and_they_are_named(self, rounds, name, accepted):
-        # The other rules keep still.
-        record = decided(*rounds[name], margin=0.5, max_negative_flips=1.0, max_class_drop=1.0)
-        rule = next(rule for rule in record["rules"] if rule["rule"] == "labels")
-        assert rule["passed"] is accepted
-        assert record["accepted"] is accepted
-        assert ("annotator ben" in rule["explanation"]) is not accepted
 
     def test_an_image_counts_for_each_of_its_annotators_and_once_for_the_round(self, rounds):
         table = rounds["table"]
