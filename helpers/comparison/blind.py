@@ -38,9 +38,9 @@ def describe_blind(rows: pd.DataFrame) -> str:
     if set(rows.index) != {"seen", "blind"}:
         return ""
     seen, blind = rows.loc["seen"], rows.loc["blind"]
-    low, high = newcombe(seen, blind)
+    difference, low, high = map(points, (seen["share"] - blind["share"], *newcombe(seen, blind)))
     return (
-        f"People agreed with the model on {percent(seen['share'])} of {count_of(int(seen['images']), 'image')} where they "
-        f"saw its opinion and on {percent(blind['share'])} of {blind['images']:,.0f} where they did not: a "
-        f"difference of {points(seen['share'] - blind['share'])} points (95 % interval {points(low)} to {points(high)})."
+        f"People agreed with the model on {percent(seen['share'])} of {count_of(int(seen['images']), 'image')} where "
+        f"they saw its opinion and on {percent(blind['share'])} of {blind['images']:,.0f} where they did not: a "
+        f"difference of {difference} points (95 % interval {low} to {high})."
     )

@@ -28,9 +28,12 @@ class Annotation(NamedTuple):
     updated_at: datetime | None  # in UTC
     lead_time: float | None  # seconds
     by_model: bool
+    blind: bool | None  # sent without the model's opinion
 
 
-def make_annotation(image: object, task: object, entry: dict[str, Any], picks: Picks, by_model: bool) -> Annotation:
+def make_annotation(
+    image: object, task: object, entry: dict[str, Any], picks: Picks, by_model: bool, blind: bool | None
+) -> Annotation:
     """Make an annotation from its entry in JSON, empty for a task without one; a value may have any type."""
     outcome = Outcome.ANSWERED if picks else Outcome.EMPTY
     if not entry:
@@ -44,7 +47,7 @@ def make_annotation(image: object, task: object, entry: dict[str, Any], picks: P
         task = int(text) if text.isdecimal() and len(text) < 19 else text
     annotator = _name(entry.get("completed_by")) if entry else None
     updated_at, lead_time = _time(entry.get("updated_at")), _number(entry.get("lead_time"))
-    return Annotation(image, task, outcome, picks, annotator, updated_at, lead_time, by_model)
+    return Annotation(image, task, outcome, picks, annotator, updated_at, lead_time, by_model, blind)
 
 
 def picks_of(value: object) -> Picks:

@@ -15,7 +15,7 @@ from helpers.progress import progress_bar
 
 ON_DISAGREEMENT = ("leave out", "majority", "latest")
 TYPES = {"updated_at": "datetime64[us, UTC]", "lead_time": "float64", "by_model": "bool"}
-COLUMNS = ["image", "file", "label", "status", "reason", "tasks", "annotators", "labels", *TYPES]
+COLUMNS = ["image", "file", "label", "status", "reason", "tasks", "annotators", "labels", *TYPES, "blind"]
 
 
 def read_export(
@@ -55,6 +55,8 @@ def read_export(
         - ``lead_time`` (float): seconds that these annotations took together.
         - ``by_model`` (bool): the label was accepted in bulk from predictions. Only JSON records this; in the other
           formats, an answer without a lead time counts as accepted in bulk.
+        - ``blind`` (bool or None): the image was sent without the model's opinion (True) or with it (False), as the
+          field ``blind`` of the tasks' data says; None if that says nothing, or not the same of all annotations.
     """
     require_choice("on_disagreement", on_disagreement, ON_DISAGREEMENT)
     by_image: dict[str, list[Annotation]] = {}
@@ -72,7 +74,7 @@ def _settle(image: str, annotations: list[Annotation], on_disagreement: str) -> 
     """Reduce all annotations of an image to its row in the table."""
     outcome = max((annotation.outcome for annotation in annotations), key=list(Outcome).index)
     counting = [annotation for annotation in annotations if annotation.outcome == outcome]
-    _, tasks, _, picks, annotators, times, seconds, _ = zip(*counting, strict=True)
+    _, tasks, _, picks, annotators, times, seconds, *_ = zip(*counting, strict=True)
     labels = tuple(map(", ".join, picks)) if outcome == Outcome.ANSWERED else ()
 
     # An image has a label if all deciding annotations give the same answer, of one class.
@@ -88,6 +90,7 @@ def _settle(image: str, annotations: list[Annotation], on_disagreement: str) -> 
         status, reason = "several labels", f"several classes on one image: {', '.join(deciding[0].picks)}"
     else:
         label, status, reason = deciding[0].picks[0], "labelled", None
+    told = {annotation.blind for annotation in deciding}
     known_seconds = [number for number in seconds if number is not None]
     return {
         "image": image,
@@ -101,6 +104,7 @@ def _settle(image: str, annotations: list[Annotation], on_disagreement: str) -> 
         "updated_at": max(filter(None, times), default=None),
         "lead_time": sum(known_seconds) if known_seconds else None,
         "by_model": label is not None and all(annotation.by_model for annotation in deciding),
+        "blind": told.pop() if len(told) == 1 else None,
     }
 
 

@@ -1,7 +1,7 @@
 """The fields of an export: which of them holds the image, which the label, and which file an image stands for."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import unquote
 
@@ -18,6 +18,8 @@ IMAGE_REFERENCES = (
 UNDEFINED = "$undefined$"
 # A JSON-MIN row is the task's data, its id, the controls, and these. A CSV has the same columns, sorted.
 TAIL = ("annotator", "annotation_id", "created_at", "updated_at", "lead_time")
+# `helpers.label_studio.tasks` adds these to the data of the tasks that it makes. A CSV has their values as text.
+QUEUE, BLIND = "queue", "blind"
 # The nameless column is the index that pandas writes into a CSV.
 NOT_DATA = {"", "id", "agreement", "history", *TAIL}
 
@@ -57,6 +59,12 @@ def choose(parameter: str, named: str, candidates: list[str], known: Iterable[st
             f"Set {parameter} to the one that is meant.",
         )
     return candidates[0] if candidates else ""
+
+
+def blind_of(data: Mapping[str, object]) -> bool | None:
+    """Tell whether a task was sent without the model's opinion; None if its data do not say that."""
+    told = data.get(BLIND)
+    return {"true": True, "false": False}.get(str(told).lower()) if isinstance(told, bool | str) else None
 
 
 def file_of(image: str) -> str:

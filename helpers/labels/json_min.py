@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from helpers.labels.annotations import Annotation, make_annotation, picks_of
-from helpers.labels.fields import NOT_DATA, TAIL, UNDEFINED, choose, find_image_key, frequent
+from helpers.labels.fields import BLIND, NOT_DATA, QUEUE, TAIL, UNDEFINED, blind_of, choose, find_image_key, frequent
 from helpers.problems import Problem
 
 Row = dict[str, Any]
@@ -21,6 +21,9 @@ def read_rows(rows: list[Row], image_key: str, label_control: str) -> Iterator[A
     key = find_image_key(rows, names, image_key)
     # In a CSV, data of a control's name has the prefix _data_.
     fields = names - NOT_DATA - {key, UNDEFINED} - {f"_data_{name}" for name in names}
+    # With both, these are data of tasks that this project made: a CSV has them as text, like the answers of a control.
+    if {QUEUE, BLIND} <= names:
+        fields -= {QUEUE, BLIND} - {label_control}
     control = _find_control(rows, fields, label_control)
     repeated = []
     for row in rows:
@@ -33,7 +36,8 @@ def read_rows(rows: list[Row], image_key: str, label_control: str) -> Iterator[A
             # Only regions, listed flat here, can give the same choice twice.
             if isinstance(answer, list) and 0 < len(picks) < len(answer):
                 repeated.append(f"task {number}: {answer}")
-        yield make_annotation(row.get(key) or row.get(UNDEFINED), number, entry, picks, by_model=seconds is None)
+        image, by_model = row.get(key) or row.get(UNDEFINED), seconds is None
+        yield make_annotation(image, number, entry, picks, by_model, blind_of(row))
     if repeated:
         raise Problem(
             f"In {len(repeated)} annotations {control} holds a choice several times, as only regions can, such as:",

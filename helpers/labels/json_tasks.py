@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from helpers.labels.annotations import Annotation, make_annotation, picks_of
-from helpers.labels.fields import UNDEFINED, choose, find_image_key
+from helpers.labels.fields import UNDEFINED, blind_of, choose, find_image_key
 from helpers.problems import Problem
 
 
@@ -21,7 +21,7 @@ def read_tasks(tasks: list[dict[str, Any]], image_key: str, label_control: str) 
             choices = [choice for choice in _choices(entry) if choice["from_name"] == control]
             picks = picks_of([choice["value"] for choice in choices if not _in_region(choice)])
             by_model = entry.get("lead_time") is None and entry.get("parent_prediction") is not None
-            yield make_annotation(image, number, entry, picks, by_model)
+            yield make_annotation(image, number, entry, picks, by_model, blind_of(task["data"]))
 
 
 def _find_control(tasks: list[dict[str, Any]], label_control: str) -> str:

@@ -18,9 +18,7 @@ def labelled(seen: int, seen_agreed: int, blind: int, blind_agreed: int) -> pd.D
 def test_the_sentence_says_both_shares_and_what_lies_between():
     table = labelled(180, 175, 20, 18)
 
-    low, high = (
-        100 * bound for bound in confint_proportions_2indep(175, 180, 18, 20, method="newcomb", compare="diff")
-    )
+    low, high = confint_proportions_2indep(175, 180, 18, 20, method="newcomb", compare="diff")
     assert describe_blind(compare_blind(table)) == (
         "People agreed with the model on 97.2 % of 180 images where they saw its opinion and on 90.0 % of 20 where "
         f"they did not: a difference of +7.2 points (95 % interval −{-100 * low:.1f} to +{100 * high:.1f})."

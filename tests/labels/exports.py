@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, settings
 from helpers.labels import read_export
 
 COLUMNS = ["image", "file", "label", "status", "reason", "tasks", "annotators", "labels"]
-COLUMNS += ["updated_at", "lead_time", "by_model"]
+COLUMNS += ["updated_at", "lead_time", "by_model", "blind"]
 FORMATS = ("JSON", "JSON-MIN", "CSV", "TSV")
 in_all_formats = pytest.mark.parametrize("form", FORMATS)
 in_one_folder = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])  # for all examples
@@ -99,9 +99,16 @@ VOTES = [
 ]
 MIXED = [
     *VOTES,
-    task(UPLOAD.format("a"), annotation("Mars"), annotation("Moon", was_cancelled=True), camera="left"),
+    task(
+        UPLOAD.format("a"),
+        annotation("Mars"),
+        annotation("Moon", was_cancelled=True),
+        camera="left",
+        blind=True,
+        queue=0.5,
+    ),
     task("s3://bucket/b.jpg", annotation("Mars, Moon"), annotation("Mars", "Moon")),
     task("s3://bucket/b.jpg", annotation("Mars, Moon", by="ann@example.org")),
     task(None, annotation("7")),
-    task(UPLOAD.format("c")),
+    task(UPLOAD.format("c"), blind="false"),
 ]

@@ -157,6 +157,31 @@ def test_labels_that_the_model_made_in_bulk_are_marked(tmp_path, form):
     assert table["by_model"].tolist() == [True, False, False, False, False]
 
 
+@in_all_formats
+def test_it_is_known_which_images_people_labelled_without_the_opinion_of_the_model(tmp_path, form):
+    table = read(
+        tmp_path,
+        task(UPLOAD.format("blind"), annotation("Mars"), blind=True, queue=0.25),
+        task(UPLOAD.format("seen"), annotation("Mars"), blind=False, queue=0.75),
+        task(UPLOAD.format("by-hand"), annotation("Mars")),
+        task(UPLOAD.format("both"), annotation("Mars"), blind=True, queue=0.5),
+        task(UPLOAD.format("both"), annotation("Mars"), blind=False, queue=0.5),
+        form=form,
+    )
+    assert table["blind"].tolist() == [True, False, None, None]
+    assert table["label"].tolist() == ["Mars"] * 4
+
+
+@in_all_formats
+@pytest.mark.parametrize(
+    ("value", "blind"),
+    [("true", True), ("FALSE", False), (1, None), ("", None), ([True], None), ({"blind": True}, None), (None, None)],
+)
+def test_a_field_blind_that_tells_something_else_tells_nothing(tmp_path, form, value, blind):
+    table = read(tmp_path, task(UPLOAD.format("a"), annotation("Mars"), blind=value), form=form, label_control="choice")
+    assert table["blind"].tolist() == [blind]
+
+
 def test_annotators_of_a_snapshot_are_people_with_addresses(tmp_path):
     ann, bob = {"id": 4, "email": "ann@example.org"}, {"id": 5, "first_name": "Bob"}
     table = read(tmp_path, task(UPLOAD.format("a"), annotation("Mars", by=ann), annotation("Mars", by=bob)))
