@@ -22,7 +22,7 @@ def compare_blind(table: pd.DataFrame) -> pd.DataFrame:
     return rows.assign(share=rows["agreed"] / rows["images"], low=low, high=high).sort_index(ascending=False)
 
 
-def newcombe(one: pd.Series, other: pd.Series) -> tuple[float, float]:
+def newcombe(one: dict, other: dict) -> tuple[float, float]:
     """Return the 95 % interval of the difference of two independent shares, from each ``share``, ``low`` and ``high``.
 
     It is the hybrid score interval (Newcombe 1998, Statistics in Medicine 17:873, method 10).
@@ -35,12 +35,12 @@ def newcombe(one: pd.Series, other: pd.Series) -> tuple[float, float]:
 
 def describe_blind(rows: pd.DataFrame) -> str:
     """Say in a sentence how much seeing the opinion changes; empty unless both kinds of images are there."""
-    if set(rows.index) != {"seen", "blind"}:
+    if len(rows) < 2:
         return ""
-    seen, blind = rows.loc["seen"], rows.loc["blind"]
+    seen, blind = rows.to_dict("records")
     difference, low, high = map(points, (seen["share"] - blind["share"], *newcombe(seen, blind)))
     return (
-        f"People agreed with the model on {percent(seen['share'])} of {count_of(int(seen['images']), 'image')} where "
-        f"they saw its opinion and on {percent(blind['share'])} of {blind['images']:,.0f} where they did not: a "
+        f"People agreed with the model on {percent(seen['share'])} of {count_of(seen['images'], 'image')} where "
+        f"they saw its opinion and on {percent(blind['share'])} of {blind['images']:,} where they did not: a "
         f"difference of {difference} points (95 % interval {low} to {high})."
     )

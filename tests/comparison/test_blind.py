@@ -32,11 +32,13 @@ def test_intervals_are_those_of_an_independent_implementation(counts):
     rows = compare_blind(labelled(*counts))
 
     expected = confint_proportions_2indep(seen_agreed, seen, blind_agreed, blind, method="newcomb", compare="diff")
-    assert newcombe(rows.loc["seen"], rows.loc["blind"]) == pytest.approx(expected)
-    for kind, (images, agreed) in {"seen": (seen, seen_agreed), "blind": (blind, blind_agreed)}.items():
-        assert rows.loc[kind, ["images", "agreed"]].tolist() == [images, agreed]
-        interval = proportion_confint(agreed, images, method="wilson")
-        assert rows.loc[kind, ["low", "high"]].tolist() == pytest.approx(interval)
+    assert newcombe(*rows.to_dict("records")) == pytest.approx(expected)
+    assert rows.index.tolist() == ["seen", "blind"]
+    assert rows["images"].tolist() == [seen, blind]
+    assert rows["agreed"].tolist() == [seen_agreed, blind_agreed]
+    low, high = proportion_confint(rows["agreed"], rows["images"], method="wilson")
+    assert rows["low"].tolist() == pytest.approx(low.tolist())
+    assert rows["high"].tolist() == pytest.approx(high.tolist())
 
 
 def test_images_of_which_something_is_not_known_do_not_count():
