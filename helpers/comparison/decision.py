@@ -137,9 +137,9 @@ def _labels_rule(noise: Noise, most: float) -> Rule:
     """Wrong labels spoil training and held-out images alike, so no comparison on these labels can reveal them."""
     text = (
         f"About {percent(noise.share)} of the new labels are wrong (95 % interval {percent(noise.low)} to "
-        f"{percent(noise.high)}); the interval may begin at {100 * most:g} % at most."
+        f"{percent(noise.high)}); at most {100 * most:g} % may be, unless the interval begins at 0."
     )
-    return Rule("labels", noise.low <= most, text)
+    return Rule("labels", noise.share <= most or noise.low == 0, text)
 
 
 def _describe_chance(comparison: Comparison, seed_noise: Sequence[float] | None) -> list[str]:
