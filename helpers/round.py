@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from helpers.comparison.scores import Comparison, score_images
-from helpers.comparison.second_look import ON_SUSPECT, Noise, doubt_labels, leave_out_suspects
+from helpers.comparison.second_look import ON_SUSPECT, SecondLook, doubt_labels, leave_out_suspects
 from helpers.hashing import sha256_of
 from helpers.labels.consensus import ON_DISAGREEMENT
 from helpers.merge.apply import apply_merge
@@ -65,13 +65,10 @@ def start_round(
     check_all(checks)
 
 
-def look_again(
-    workspace: Workspace, plan: pd.DataFrame, on_suspect: str
-) -> tuple[pd.DataFrame, pd.DataFrame, Noise | None]:
+def look_again(workspace: Workspace, plan: pd.DataFrame, on_suspect: str) -> tuple[pd.DataFrame, SecondLook]:
     """Let the old model judge the labels of a plan that it does not know, on images that it was not trained on.
 
-    Returns the plan, without suspects if `on_suspect` is ``leave out`` (see `leave_out_suspects`); all judged labels,
-    from `doubt_labels`; and the noise of the labels that the plan still has, None if the model judges none.
+    The plan comes back, without suspects if `on_suspect` is ``leave out``; see `leave_out_suspects`.
     """
     labelled = plan[plan["label"].notna() & (plan["action"] != "leave out")].drop_duplicates("sha256")
     for commit in past_models(workspace):
@@ -91,8 +88,8 @@ def look_again(
             plan = leave_out_suspects(plan, judged, read_params(PrepareParams, workspace.root / PARAMS))
             staying = unseen["sha256"].isin(plan.loc[plan["action"] != "leave out", "sha256"]).to_numpy()
             _, noise = doubt_labels(unseen[staying], opinions[staying])
-        return plan, judged, noise if len(judged) else None
-    return plan, *doubt_labels(labelled[:0], pd.DataFrame())
+        return plan, SecondLook(judged, noise if len(judged) else None)
+    return plan, SecondLook(doubt_labels(labelled[:0], pd.DataFrame())[0], None)
 
 
 def merge_round(workspace: Workspace, plan: pd.DataFrame, export: Path) -> None:

@@ -8,9 +8,10 @@ from typing import Any
 
 import yaml
 
+from helpers.comparison.blind import compare_blind, describe_blind
 from helpers.comparison.decision import decide
 from helpers.comparison.scores import Comparison
-from helpers.comparison.second_look import Noise
+from helpers.comparison.second_look import SecondLook
 from helpers.hashing import sha256_of
 from helpers.merge.lineage import count_changes, parse_lineage, read_lineage
 from helpers.pipeline.model import load_classifier
@@ -50,7 +51,7 @@ def decide_round(
     workspace: Workspace,
     comparison: Comparison,
     export: Path,
-    noise: Noise | None = None,
+    look: SecondLook | None = None,
     seed_noise: Sequence[float] | None = None,
 ) -> dict[str, Any]:
     """Decide by the policy of params.yaml whether the new model may replace the old one: evaluation/decision.json.
@@ -74,14 +75,18 @@ def decide_round(
     added, corrected = count_changes(committed, read_lineage(workspace.lineage))
     # Decide, and note how often these held-out images have judged models.
     policy = read_params(DecideParams, workspace.root / PARAMS)
-    decision = decide(comparison, policy, _changes_since(workspace, commit), other_baseline, noise, seed_noise)
+    decision = decide(
+        comparison, policy, _changes_since(workspace, commit), other_baseline, look and look.noise, seed_noise
+    )
     seed = read_params(PrepareParams, workspace.root / PARAMS).seed
     judged = _remember_judgement(workspace, comparison.new, seed)
     decision["sentence"] += f" New: model {comparison.new}. Old: {old}."
     decision["notes"].append(_describe_wear(len(judged)))
+    if look and (sentence := describe_blind(compare_blind(look.judged[~look.judged["by_model"].astype(bool)]))):
+        decision["notes"].append(sentence)
     decision |= {
         "policy": policy.model_dump(),
-        "label_noise": noise._asdict() if noise else None,
+        "label_noise": look.noise._asdict() if look and look.noise else None,
         "seed_noise": seed_noise,
         "changes": {"added": added, "corrected": corrected},
         "trained_on": comparison.trained_on,

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from helpers.comparison.second_look import SecondLook
 from helpers.labels import read_export
 from helpers.merge.lineage import read_lineage
 from helpers.merge.plan import plan_merge
@@ -230,7 +231,7 @@ def plan_sample(sample: Workspace, wrong: Collection[str] = ()) -> pd.DataFrame:
 def test_the_old_model_finds_wrong_labels_before_and_after_they_are_published(sample):
     usable = plan_sample(sample).query("action == 'add'")
     wrong = set(usable["image"].iloc[::20])
-    plan, judged, noise = look_again(sample, plan_sample(sample, wrong), "keep")
+    plan, (judged, noise) = look_again(sample, plan_sample(sample, wrong), "keep")
     assert noise
     least = judged.head(len(wrong))
     assert least["image"].isin(wrong).mean() >= 0.85
@@ -240,9 +241,9 @@ def test_the_old_model_finds_wrong_labels_before_and_after_they_are_published(sa
     export = sample.root / "extra-data/annotations.json"
     merge_round(sample, plan, export)
     sample.reproduce()
-    decision = decide_round(sample, compare_models(sample), export, noise, None)
+    decision = decide_round(sample, compare_models(sample), export, SecondLook(judged, noise))
     publish_round(sample, plan, decision, anyway="a test")
-    _, again, noise_again = look_again(sample, plan_sample(sample), "keep")
+    _, (again, noise_again) = look_again(sample, plan_sample(sample), "keep")
     assert noise_again == noise
     assert again["sha256"].tolist() == judged["sha256"].tolist()
 
@@ -251,8 +252,8 @@ def test_the_old_model_finds_wrong_labels_before_and_after_they_are_published(sa
 def test_suspects_are_left_out_of_the_training_images_alone(sample):
     plan = plan_sample(sample)
     wrong = set(plan.query("action == 'add'")["image"].iloc[::4])
-    kept, _, noise = look_again(sample, plan_sample(sample, wrong), "keep")
-    left, _, less = look_again(sample, plan_sample(sample), "leave out")
+    kept, (_, noise) = look_again(sample, plan_sample(sample, wrong), "keep")
+    left, (_, less) = look_again(sample, plan_sample(sample), "leave out")
     assert less
     assert noise
     assert less.share < noise.share / 2

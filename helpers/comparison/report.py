@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from helpers.comparison.galleries import read_thumbnail
 from helpers.comparison.scores import Comparison
-from helpers.comparison.second_look import Noise, describe_noise, suspects
+from helpers.comparison.second_look import SecondLook, describe_look, suspects
 from helpers.comparison.tables import models_in
 from helpers.comparison.words import count_of, left_out, percent, signed
 
@@ -44,12 +44,12 @@ def review_table(plan: pd.DataFrame, most: int = 50) -> HTML | None:
     return _picture_table(f"For a person: {count_of(len(review), 'image')}{left_out(review, most)}", rows)
 
 
-def second_look_table(judged: pd.DataFrame, noise: Noise | None, project: str, most: int = 24) -> HTML:
-    """Show the new labels that the old model believes least, with links to their tasks in a `project` of a server.
+def second_look_table(look: SecondLook, project: str, most: int = 24) -> HTML:
+    """Show the new labels that the old model believes least, with links to their tasks.
 
-    `judged` is from `doubt_labels`; `project` is the address of the project, or anything else if it is not known.
+    `project` is the address of the project in Label Studio, or anything else if it is not known.
     """
-    shown = judged.head(max(1, min(most, len(suspects(judged)))))
+    shown = look.judged.head(max(1, min(most, len(suspects(look.judged)))))
     rows = []
     for _, image in shown.iterrows():
         rows.append(
@@ -63,7 +63,7 @@ def second_look_table(judged: pd.DataFrame, noise: Noise | None, project: str, m
                 "wrong": percent(image["doubt"]),
             }
         )
-    return _picture_table(_escape(describe_noise(judged, noise)), rows)
+    return _picture_table(_escape(describe_look(look)), rows)
 
 
 def _task_link(project: str, task: object) -> str:

@@ -24,6 +24,13 @@ class Noise(NamedTuple):
     temperature: float = 1.0  # by which the model is too sure of these images
 
 
+class SecondLook(NamedTuple):
+    """The opinion of the old model on the labels of a round."""
+
+    judged: pd.DataFrame  # from doubt_labels
+    noise: Noise | None  # of the labels that are merged; None if the model judges none
+
+
 def estimate_noise(probabilities: np.ndarray, labels: np.ndarray) -> Noise:
     """Estimate the share of wrong labels from a model's opinion of images that it was not trained on.
 
@@ -123,8 +130,9 @@ def doubts_by_annotator(judged: pd.DataFrame) -> pd.DataFrame:
     return table.rename_axis("annotator").sort_values("wrong", ascending=False)
 
 
-def describe_noise(judged: pd.DataFrame, noise: Noise | None) -> str:
-    """Put the second look into a sentence; `noise` is that of the labels which are merged."""
+def describe_look(look: SecondLook) -> str:
+    """Put the second look into sentences."""
+    judged, noise = look
     if noise is None:
         return "The old model has no opinion on the labels of this round."
     annotators = [

@@ -10,7 +10,8 @@ from sklearn.linear_model import LogisticRegression
 from helpers.comparison.decision import decide
 from helpers.comparison.report import second_look_table
 from helpers.comparison.second_look import (
-    describe_noise,
+    SecondLook,
+    describe_look,
     doubt_labels,
     doubts_by_annotator,
     estimate_noise,
@@ -101,17 +102,17 @@ def test_annotators_are_told_apart(judged):
 
 def test_the_table_shows_the_suspects_and_links_their_tasks(judged):
     noise = estimate_noise(np.array([[0.98, 0.01, 0.01]] * 9 + [[0.01, 0.98, 0.01]]), np.zeros(10, int))
-    html = second_look_table(judged, noise, "http://labels.example/projects/3").data
+    html = second_look_table(SecondLook(judged, noise), "http://labels.example/projects/3").data
     assert html.count("/projects/3/data?task=") == 4
     assert "4 of 99 new labels look wrong" in html
     hostile = judged.assign(label="<script>", tasks=[("<script>",)] * len(judged))
-    assert "<script>" not in second_look_table(hostile, noise, 'http://x"<script>').data
-    assert "href" not in second_look_table(judged, noise, "annotations.json").data
+    assert "<script>" not in second_look_table(SecondLook(hostile, noise), 'http://x"<script>').data
+    assert "href" not in second_look_table(SecondLook(judged, noise), "annotations.json").data
 
 
 def test_without_an_opinion_there_is_a_sentence():
     judged, _ = doubt_labels(plan_of([], []), pd.DataFrame())
-    assert "no opinion" in describe_noise(judged, None)
+    assert "no opinion" in describe_look(SecondLook(judged, None))
 
 
 def test_suspects_leave_the_training_set_and_stay_held_out():
