@@ -56,11 +56,12 @@ def decide_round(
 ) -> dict[str, Any]:
     """Decide by the policy of params.yaml whether the new model may replace the old one: evaluation/decision.json.
 
-    `export` holds the labels of this round. The result is that of `decide`, with both models in its sentence, and: the
-    `policy`; the new `model` (its version); the old one, the `baseline` (its version and commit) at `baseline_commit`;
-    the one that publishing `replaces`, at `replaces_commit`; `export_sha256`; and `judged`, the versions of all models
-    that were judged on the held-out images of this `seed`. Held-out sets wear out (Renggli et al. 2019, arXiv
-    1903.00278).
+    `export` holds the labels of this round, `look` the old model's opinion on them. The result is that of `decide`,
+    with both models in its sentence, and: the `policy`; `label_noise`; `seed_noise`; the numbers of images `added` and
+    `corrected`, below `changes`, and `trained_on`; the new `model` (its version); the old one, the `baseline` (its
+    version and commit) at `baseline_commit`; the one that publishing `replaces`, at `replaces_commit`; `export_sha256`;
+    and `judged`, the versions of all models that were judged on the held-out images of this `seed`. Held-out sets wear
+    out (Renggli et al. 2019, arXiv 1903.00278).
     """
     commit, replaced = comparison.baseline, find_baseline(workspace, "HEAD", comparison.new)
     old = to_replace = _name_model(workspace, commit, comparison.old)
@@ -75,9 +76,8 @@ def decide_round(
     added, corrected = count_changes(committed, read_lineage(workspace.lineage))
     # Decide, and note how often these held-out images have judged models.
     policy = read_params(DecideParams, workspace.root / PARAMS)
-    decision = decide(
-        comparison, policy, _changes_since(workspace, commit), other_baseline, look and look.noise, seed_noise
-    )
+    noise = look.noise if look else None
+    decision = decide(comparison, policy, _changes_since(workspace, commit), other_baseline, noise, seed_noise)
     seed = read_params(PrepareParams, workspace.root / PARAMS).seed
     judged = _remember_judgement(workspace, comparison.new, seed)
     decision["sentence"] += f" New: model {comparison.new}. Old: {old}."
@@ -86,7 +86,7 @@ def decide_round(
         decision["notes"].append(sentence)
     decision |= {
         "policy": policy.model_dump(),
-        "label_noise": look.noise._asdict() if look and look.noise else None,
+        "label_noise": noise._asdict() if noise else None,
         "seed_noise": seed_noise,
         "changes": {"added": added, "corrected": corrected},
         "trained_on": comparison.trained_on,
