@@ -16,6 +16,8 @@ from helpers.pipeline.paths import HASHES
 from helpers.pipeline.pixels import PixelCache
 from helpers.problems import Problem
 
+# Two draws that have nothing to do with each other.
+RANDOM, BLIND = slice(0, 12), slice(12, 24)
 REASONS = ("least certain", "random", "near-duplicate")
 
 logger = logging.getLogger(__name__)
@@ -63,18 +65,20 @@ def plan_queue(
     images: pd.DataFrame,
     labelled: pd.DataFrame,
     random_share: float,
+    blind_share: float,
 ) -> pd.DataFrame:
     """Ask the model about the images of a folder, and put them in the order in which people should label them.
 
     Both tables are from `read_images` in the workspace at `root`. Returns the columns of `order_queue` and, for each
-    image, its ``file``, the ``label`` that the model gives it (str) and how sure it is of that: ``confidence`` (float),
-    0 to 1.
+    image, its ``file``, the ``label`` that the model gives it (str), how sure it is of that: ``confidence`` (float),
+    0 to 1, and whether people label it ``blind`` (bool), without seeing this opinion: who sees one tends to agree.
     """
+    blind = draw(images.index, BLIND, "blind_share", blind_share)
     opinions = model.predict(root, folder, images.reset_index()).set_axis(images.index)
     confidence = opinions.max(axis=1).astype(float)
     queue = order_queue(confidence, find_near_duplicates(images, labelled), random_share)
-    opinion = pd.DataFrame({"file": images["file"], "label": opinions.idxmax(axis=1), "confidence": confidence})
-    return queue.join(opinion)
+    label = opinions.idxmax(axis=1)
+    return queue.join(images[["file"]].assign(label=label, confidence=confidence, blind=blind))
 
 
 def order_queue(confidence: pd.Series, near: Collection[str], random_share: float) -> pd.DataFrame:
@@ -88,17 +92,21 @@ def order_queue(confidence: pd.Series, near: Collection[str], random_share: floa
     order, its ``reason``, one of `REASONS`, and its place in the ``queue``: 0 to 1 within its kind, and 1 more for
     near-duplicates. So images that are pushed later find their place between those that are there.
     """
-    if not 0 <= random_share <= 1:
-        raise Problem(f"random_share is {random_share}.", advice="Give a share between 0 and 1.")
-    # The digits of a hash are as good as random numbers, and stay the same.
-    chance = np.array([int(sha256[:12], 16) / 16**12 for sha256 in confidence.index])
-    kinds = np.select([confidence.index.isin(list(near)), chance < random_share], [2, 1], 0)
+    picked = draw(confidence.index, RANDOM, "random_share", random_share)
+    kinds = np.select([confidence.index.isin(list(near)), picked], [2, 1], 0)
 
-    # Each kind is ranked in itself, and its places are spread evenly over 0 to 1.
-    table = pd.DataFrame({"kind": kinds, "rank": np.where(kinds == 1, chance, confidence)}, confidence.index)
+    # Each kind is ranked in itself, the random one by content, and its places are spread evenly over 0 to 1.
+    table = pd.DataFrame({"kind": kinds, "rank": np.where(kinds == 1, 0, confidence)}, confidence.index)
     table = table.rename_axis("sha256").sort_values(["rank", "sha256"])
     by_kind = table.groupby("kind")["kind"]
     place = (by_kind.cumcount() + 0.5) / by_kind.transform("size")
     table["queue"] = (place + (table["kind"] == 2)).round(6)
     table["reason"] = np.array(REASONS, dtype=object)[table["kind"]]
     return table.sort_values(["queue", "kind", "sha256"])[["queue", "reason"]]
+
+
+def draw(contents: pd.Index, digits: slice, name: str, share: float) -> np.ndarray:
+    """Draw a share of all images: a mask. These digits of their SHA-256 are as good as random numbers, and stay."""
+    if not 0 <= share <= 1:
+        raise Problem(f"{name} is {share}.", advice="Give a share between 0 and 1.")
+    return np.array([int(sha256[digits], 16) < share * 16**12 for sha256 in contents], dtype=bool)

@@ -11,6 +11,7 @@ import numpy as np
 
 from helpers.label_studio.label_config import find_control
 from helpers.label_studio.task_images import TaskImages
+from helpers.labels.fields import blind_of
 from helpers.pipeline.model import BATCH, Classifier, load_classifier
 from helpers.pipeline.paths import MODEL
 from helpers.problems import Problem
@@ -67,7 +68,8 @@ def predict(
 ) -> list[dict[str, Any]]:
     """Make a prediction of Label Studio for each task's image; `tasks` are their data.
 
-    It is empty where the image cannot be read and where the labelling configuration lacks the predicted class.
+    It is empty where people shall not see the model's opinion, where the image cannot be read and where the labelling
+    configuration lacks the predicted class.
     """
     about, deadline = model.description, time.monotonic() + PATIENCE
     # Without a score, Label Studio sorts a task behind all others; 0 would put it before the least certain ones.
@@ -76,10 +78,12 @@ def predict(
     if not control:
         logger.warning("No <Choices> of the project has a class of the model: %s", ", ".join(about.classes))
         return predictions
-    for start in range(0, len(tasks), BATCH):
-        images = [task.get(control.image_key) for task in tasks[start : start + BATCH]]
+    asked = [number for number, task in enumerate(tasks) if not blind_of(task)]
+    for start in range(0, len(asked), BATCH):
+        numbers = asked[start : start + BATCH]
+        images = [tasks[number].get(control.image_key) for number in numbers]
         pixels = task_images.read(images, about.image_size, about.colour, deadline)
-        readable = {start + n: one for n, one in enumerate(pixels) if one is not None}
+        readable = {number: one for number, one in zip(numbers, pixels, strict=True) if one is not None}
         if not readable:
             continue
         rows = model.probabilities(np.stack(list(readable.values())))

@@ -19,6 +19,7 @@ import pandas as pd
 from helpers.hashing import size_of
 from helpers.label_studio.client import NotFound, Server, list_projects, map_answers
 from helpers.label_studio.label_config import Control, find_control, make_config
+from helpers.labels.fields import BLIND, QUEUE, blind_of
 from helpers.problems import Problem
 from helpers.progress import progress_bar
 
@@ -138,7 +139,8 @@ def push(server: Server, project: Project, queue: pd.DataFrame, tasks: pd.DataFr
     be repeated: it sends the missing ones, and each image gets the place that it would have had.
 
     `queue` has all images that wait, from `helpers.label_studio.queue.plan_queue`, with files below `folder`; those
-    that this model has queued stay where they are. Returns the address of the tab that shows the queue.
+    that this model has queued stay where they are. A task that was sent without a prediction never gets one. Returns
+    the address of the tab that shows the queue.
     """
     if not project.number:
         wanted = {"title": project.title, "label_config": project.config}
@@ -152,12 +154,17 @@ def push(server: Server, project: Project, queue: pd.DataFrame, tasks: pd.DataFr
             _create_tasks(server, project, batch, folder, version)
             bar.update(len(batch))
     _show_predictions(server, project, version)
-    return f"{server.url}/projects/{project.number}/data?tab={_find_tab(server, project)}"
+    field = f"tasks:data.{QUEUE}"
+    sorting = {"ordering": [field], "columnsDisplayType": {field: "Number"}}
+    tabs = find_tabs(server, project.number, TAB) or [make_tab(server, project.number, TAB, sorting)]
+    return f"{server.url}/projects/{project.number}/data?tab={tabs[0]}"
 
 
 def _requeue(server: Server, project: Project, queue: pd.DataFrame, tasks: pd.DataFrame, version: str) -> None:
     """Give tasks that are there a prediction and a new place in the queue, and note the content of their images."""
     waiting = tasks[~tasks["annotated"] & ~tasks["queued"]].join(queue, on="sha256", how="inner")
+    # Who got a prediction with the task has seen it: the first draw of the blind ones holds.
+    waiting["blind"] = [blind_of(data) is True for data in waiting["data"]]
     predictions = [
         {"task": row.Index, **prediction}
         for row in waiting[~waiting["predicted"]].itertuples()
@@ -175,7 +182,7 @@ def _requeue(server: Server, project: Project, queue: pd.DataFrame, tasks: pd.Da
             changes[task] = {"meta": {**row["meta"], "sha256": row["sha256"]}}
     for task, row in waiting.iterrows():
         meta = {**row["meta"], "sha256": row["sha256"], "queued_by": version}
-        changes[task] = {"meta": meta, "data": {**row["data"], "queue": row["queue"]}}
+        changes[task] = {"meta": meta, "data": {**row["data"], QUEUE: row["queue"], BLIND: row["blind"]}}
     with progress_bar(len(changes), "Updating tasks", "tasks") as bar:
         for task, change in changes.items():
             server.ask("PATCH", f"/api/tasks/{task}/", json=change)
@@ -196,7 +203,7 @@ def _create_tasks(server: Server, project: Project, batch: pd.DataFrame, folder:
     stored = {upload["id"]: f"{prefix}/data/{quote(upload['file'])}" for upload in uploads}
     new = [
         {
-            "data": {project.control.image_key: stored[number], "queue": row.queue},
+            "data": {project.control.image_key: stored[number], QUEUE: row.queue, BLIND: row.blind},
             "meta": {"sha256": row.Index, "queued_by": version},
             "file_upload_id": number,
             "predictions": _predictions(project.control, row, version),
@@ -215,22 +222,26 @@ def _show_predictions(server: Server, project: Project, version: str) -> None:
 
 
 def _predictions(control: Control, row: Any, version: str) -> list[dict[str, Any]]:
-    """The model's prediction, or none if the labelling configuration has no such class: nobody could choose it."""
-    if row.label not in control.classes:
+    """The model's prediction, or none if people shall not see it, or could not choose its class."""
+    if row.blind or row.label not in control.classes:
         return []
     return [{"result": control.result(row.label, row.confidence), "score": row.confidence, "model_version": version}]
 
 
-def _find_tab(server: Server, project: Project) -> int:
-    """The tab of the Data Manager that is sorted by the queue; created if there is none."""
-    for tab in server.ask("GET", "/api/dm/views/", params={"project": project.number}):
-        if tab["data"].get("title") == TAB:
-            return tab["id"]
-    columns = server.ask("GET", "/api/dm/columns", params={"project": project.number})["columns"]
-    hidden = {  # as in a tab that somebody opens by hand
-        place: [f"tasks:{name['id']}" for name in columns if not name.get("visibility_defaults", {}).get(place, True)]
-        for place in ("explore", "labeling")
-    }
-    field = "tasks:data.queue"
-    data = {"title": TAB, "ordering": [field], "columnsDisplayType": {field: "Number"}, "hiddenColumns": hidden}
-    return server.ask("POST", "/api/dm/views/", json={"project": project.number, "data": data})["id"]
+def find_tabs(server: Server, project: int, title: str) -> list[int]:
+    """The numbers of the tabs of the Data Manager that have a title."""
+    tabs = server.ask("GET", "/api/dm/views/", params={"project": project})
+    return [tab["id"] for tab in tabs if tab["data"].get("title") == title]
+
+
+def make_tab(server: Server, project: int, title: str, about: dict[str, Any]) -> int:
+    """Make a tab with the columns of one that somebody opens by hand; returns its number."""
+    columns = server.ask("GET", "/api/dm/columns", params={"project": project})["columns"]
+    hidden: dict[str, list[str]] = {"explore": [], "labeling": []}
+    for column in columns:
+        name = f"tasks:{'data.' if column.get('parent') else ''}{column['id']}"
+        for place, names in hidden.items():
+            if not column.get("visibility_defaults", {}).get(place, True):
+                names.append(name)
+    data = {"title": title, "hiddenColumns": hidden, **about}
+    return server.ask("POST", "/api/dm/views/", json={"project": project, "data": data})["id"]

@@ -49,7 +49,8 @@ def test_sends_the_pictures_when_it_is_told_to(sample, server, label_studio):
     (number,) = (number for number, title in list_projects(server).items() if title == "Digits to label")
     assert f"Label at {label_studio.url}/projects/{number}/data?tab=" in said(sample)
     about = server.ask("GET", f"/api/projects/{number}/")
-    assert (about["task_number"], about["total_predictions_number"]) == (40, 40)
+    assert about["task_number"] == 40
+    assert 30 <= about["total_predictions_number"] < 40  # a tenth is labelled blind
     assert label_studio.personal_access_token not in (sample.root / "out.ipynb").read_text()
 
 

@@ -17,6 +17,7 @@ from helpers.label_studio.client import NotFound, Server, connect
 from helpers.label_studio.label_config import make_config
 from helpers.label_studio.queue import order_queue, read_images
 from helpers.label_studio.settings import Settings
+from helpers.labels import read_export
 from helpers.problems import Problem
 
 CLASSES = ["ham & eggs", '"<b>"', "7"]
@@ -44,7 +45,9 @@ def folder(tmp_path):
     return tmp_path
 
 
-def push(server: Server, title: str, folder: Path, version: str = "one", label: str = CLASSES[0]) -> str:
+def push(
+    server: Server, title: str, folder: Path, version: str = "one", label: str = CLASSES[0], blind: str = ""
+) -> str:
     """Send what is new, as the notebook does; model "one" is the more certain the larger a picture's number is."""
     project = tasks.find_project(server, 0, title, CLASSES)
     pictures = read_images(folder, folder, 16, "rgb")
@@ -55,6 +58,7 @@ def push(server: Server, title: str, folder: Path, version: str = "one", label: 
     confidence = certain if version == "one" else 1 - certain
     queue = order_queue(confidence, [], random_share=0).join(waiting["file"])
     queue["label"], queue["confidence"] = label, confidence
+    queue["blind"] = queue["file"].isin([f"picture {number}.png" for number in blind])
     return tasks.push(server, project, queue, present, folder, version)
 
 
@@ -131,6 +135,32 @@ def test_the_project_that_is_made_offers_the_classes_of_the_model(server, title,
     about = server.ask("GET", f"/api/projects/{number}/")
     assert about["parsed_label_config"]["label"]["labels"] == CLASSES
     assert about["model_version"] == "one"  # whose predictions people see
+
+
+@pytest.mark.label_studio
+def test_who_labels_blind_never_sees_a_prediction(server, title, folder):
+    push(server, title, folder, blind="25")
+    push(server, title, folder, version="two", blind="36")
+
+    for task in all_tasks(server, title):
+        assert task["data"]["blind"] is (pictured(task) in "25")
+        assert len(task["predictions"]) == (0 if task["data"]["blind"] else 2)
+
+
+@pytest.mark.label_studio
+@pytest.mark.parametrize("form", ["JSON", "JSON_MIN", "CSV", "TSV"])
+def test_every_export_tells_who_labelled_blind(server, title, folder, tmp_path, form):
+    push(server, title, folder, blind="25")
+    for task in all_tasks(server, title):
+        annotate(server, task["id"])
+    number = tasks.find_project(server, 0, title, CLASSES).number
+    content = server.download(f"/api/projects/{number}/export", params={"exportType": form})
+    (tmp_path / "export").write_bytes(content)
+
+    table = read_export(tmp_path / "export")
+
+    assert dict(zip(table["file"].str[-5], table["blind"], strict=True)) == {n: n in "25" for n in "0123456"}
+    assert set(table["label"]) == {CLASSES[0]}
 
 
 @pytest.mark.label_studio
@@ -212,6 +242,7 @@ def test_what_was_uploaded_by_hand_is_recognised_by_content(server, title, folde
     found = all_tasks(server, title)
     assert sorted(map(pictured, found)) == list("0123456")
     assert all(len(task["predictions"]) == 1 and task["meta"]["sha256"] for task in found)
+    assert all(task["data"]["blind"] is False for task in found)
 
 
 @pytest.mark.label_studio

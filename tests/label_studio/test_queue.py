@@ -8,8 +8,13 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from helpers.label_studio.queue import find_near_duplicates, order_queue, read_images
+from helpers.label_studio.queue import BLIND, draw, find_near_duplicates, order_queue, plan_queue, read_images
+from helpers.pipeline.model import load_classifier
+from helpers.pipeline.paths import MODEL
 from helpers.problems import Problem
+from helpers.workspace import EXTRA
+
+pytest_plugins = ["served"]  # its fixtures
 
 
 @pytest.fixture
@@ -70,6 +75,28 @@ def test_near_duplicates_of_labelled_pictures_come_last():
 
     assert list(queue.index[-3:]) == near
     assert set(queue["reason"][-3:]) == {"near-duplicate"}
+
+
+def test_of_random_and_of_uncertain_images_the_same_share_is_labelled_blind():
+    queue = order_queue(confidences(5000), [], random_share=0.2)
+
+    blind = pd.Series(draw(queue.index, BLIND, "blind_share", 0.1), queue.index)
+
+    assert blind.groupby(queue["reason"]).mean().tolist() == pytest.approx([0.1, 0.1], abs=0.02)
+
+
+def test_the_same_images_are_labelled_blind_again_and_among_others(shared):
+    model, folder = load_classifier((shared / MODEL).read_bytes()), shared / EXTRA
+    images = read_images(shared, folder, model.description.image_size, model.description.colour)
+
+    queue = plan_queue(model, shared, folder, images, images[:0], 0.2, 0.3)
+    fewer = plan_queue(model, shared, folder, images[:50], images[:0], 0, 0.3)
+
+    assert 0.2 < queue["blind"].mean() < 0.4
+    assert fewer["blind"].equals(queue["blind"].reindex(fewer.index))
+    assert not plan_queue(model, shared, folder, images, images[:0], 0.2, 0)["blind"].any()
+    with pytest.raises(Problem, match="blind_share is 2"):
+        plan_queue(model, shared, folder, images, images[:0], 0.2, 2)
 
 
 def test_an_empty_queue_is_one():

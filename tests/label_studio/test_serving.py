@@ -46,6 +46,16 @@ def test_a_model_is_served_from_its_commit_on_and_no_other_before(serve, root, n
         assert labels(results) == expected[results[0]["model_version"]]
 
 
+def test_who_labels_blind_cannot_fetch_the_opinion(backend, names):
+    images, flags = [upload(name) for name in names[:5]], [True, "True", False, None, ["true"]]
+    tasks = [{"data": {"photo": image, "blind": flag}} for image, flag in zip(images, flags, strict=True)]
+
+    answer = backend.post("/predict", json={"tasks": tasks, "label_config": config()})
+
+    assert labels(answer.json()["results"]) == [None, None, *labels(ask(backend, images))[2:]]
+    assert None not in labels(ask(backend, images))
+
+
 def test_without_a_committed_model_it_says_what_to_do_and_serves_the_first_one(serve, root, names):
     workspace = Workspace(root)
     first = workspace.commit_of("HEAD")

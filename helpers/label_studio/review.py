@@ -1,0 +1,31 @@
+"""The second look in Label Studio: a tab with the tasks whose labels look wrong."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from helpers.label_studio.client import connect, parse_project_url
+from helpers.label_studio.settings import read_settings
+from helpers.label_studio.tasks import find_tabs, make_tab
+
+TAB = "Second look"
+
+
+def show_second_look(address: str, root: Path, tasks: Sequence[int]) -> str:
+    """Make the tab *Second look* of a project hold these tasks alone; without tasks there is no such tab.
+
+    `address` is that of the project, as a browser shows it. Returns the address to open.
+    """
+    url, project = parse_project_url(address)
+    server = connect(read_settings(root), url)
+    for tab in find_tabs(server, project, TAB):
+        server.ask("DELETE", f"/api/dm/views/{tab}/")
+    page = f"{server.url}/projects/{project}/data"
+    if not tasks:
+        return page
+    # The server takes a list of numbers as a filter, but its page fails on that. So a pattern looks at them as text.
+    pattern = f"^({'|'.join(re.escape(str(task)) for task in tasks)})$"
+    chosen = {"filter": "filter:tasks:id", "operator": "regex", "type": "String", "value": pattern}
+    filters = {"conjunction": "and", "items": [chosen]}
+    about = {"filters": filters, "columnsDisplayType": {"tasks:id": "String"}}
+    return f"{page}?tab={make_tab(server, project, TAB, about)}"
