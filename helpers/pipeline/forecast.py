@@ -1,0 +1,109 @@
+"""Forecast the accuracy that more labels bring: train on parts of today's images, and extend the trend."""
+
+import hashlib
+from contextlib import redirect_stdout
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from helpers.pipeline.model import load_classifier
+from helpers.pipeline.params import TrainParams, read_params
+from helpers.pipeline.paths import INDEX, MODEL, PARAMS, RAW, read_table
+from helpers.pipeline.pixels import read_pictures
+from helpers.progress import progress_bar
+
+PARTS = 8, 4, 2, 1  # an eighth of the training images, a quarter, a half, all
+RATIOS = 2 ** np.linspace(-3, 2, 41)  # an eighth of today's number of training images to four times as many
+RESAMPLES = 300
+
+
+def nest(index: pd.DataFrame, part: int) -> pd.Series:
+    """Return the split with one of `part` training images, the others ``left out``; a smaller part is in a larger one.
+
+    Their content decides, hashed again: by its first digits the pictures to label at random are chosen.
+    """
+    training = index.loc[index["split"] == "train", "sha256"]
+    order = training.map(lambda sha256: hashlib.sha256(f"{sha256}:forecast".encode()).hexdigest()).sort_values().index
+    return index["split"].mask(index.index.isin(order[max(1, len(order) // part) :]), "left out")
+
+
+def learn_from_parts(root: Path) -> pd.DataFrame:
+    """Train on `PARTS` of the workspace's training images with its own settings, and predict the held-out images.
+
+    A row per held-out image: its label, `actual`, and in a column for each number of training images the prediction,
+    the last by the workspace's own model. Models that have learnt too little for a trend are left out.
+    """
+    from helpers.pipeline.train import train  # PyTorch takes two seconds, and only this needs it here
+
+    index, params = read_table((root / INDEX).read_bytes()), read_params(TrainParams, root / PARAMS)
+    classifier = load_classifier((root / MODEL).read_bytes(), MODEL)
+    about, held_out = classifier.description, index[index["split"] == "held-out"]
+    images = read_pictures(root, root / RAW, index, about.image_size, about.colour)
+    answers = held_out.set_index("file")[["label"]].set_axis(["actual"], axis=1)
+    with progress_bar(len(PARTS), "Training on fewer images", unit="models") as bar:
+        for part in PARTS:
+            split, model = nest(index, part), classifier
+            if part > 1:
+                with redirect_stdout(None):  # without the lines of each epoch
+                    model, _ = train(images, index.assign(split=split), about, params)
+            answers[int(split.eq("train").sum())] = model.predict(root, root / RAW, held_out).idxmax(axis=1)
+            bar.update()
+    return drop_guessers(answers)
+
+
+def drop_guessers(answers: pd.DataFrame) -> pd.DataFrame:
+    """Drop the models before the law begins: those whose error is over half of that of guessing the commonest label."""
+    guessing = answers["actual"].value_counts(normalize=True).max()
+    right = answers.drop(columns="actual").eq(answers["actual"], axis=0).mean()
+    poor = right[1 - right > (1 - guessing) / 2].index
+    return answers.drop(columns=[images for images in right.index if len(poor) and images <= poor[-1]])
+
+
+def fit_law(
+    ratios: np.ndarray, errors: np.ndarray, spread: np.ndarray, offset: bool = True
+) -> tuple[float, float, float]:
+    """Fit ``error = a * ratio ** -b + c`` by weighted least squares, through the last error, and return a, b and c.
+
+    The error falls so with more training images (Hestness et al. 2017, arXiv 1712.00409): of today's, `a` vanishes in
+    the end and `c` stays, none without `offset`. `ratios`, shape (N,), are numbers of training images divided by the
+    last, today's; `errors` are shares of the held-out images, and `spread` their standard errors.
+    """
+    from scipy.optimize import least_squares  # takes a third of a second
+
+    def misfit(law: np.ndarray) -> np.ndarray:
+        vanishing, b = law
+        return (errors[-1] * (vanishing * ratios**-b + 1 - vanishing) - errors) / spread
+
+    least = 0.0 if offset else 1 - 1e-9  # the share of today's error that vanishes
+    vanishing, b = least_squares(misfit, ((least + 1) / 2, 0.5), bounds=((least, 0), (1, 2))).x
+    return errors[-1] * vanishing, b, errors[-1] * (1 - vanishing)
+
+
+def extrapolate(answers: pd.DataFrame) -> pd.DataFrame | None:
+    """Extend the trend in the table of `learn_from_parts` to four times as many training images.
+
+    A row for each of `RATIOS` (the index) from the first model on: the `gain` in accuracy over today's, and its 95 %
+    interval, `low` to `high`, from resampling the held-out images, the same ones for all models. Chance in training is
+    not in it. None without a trend: there are fewer than two models, or today's makes no mistake.
+    """
+    wrong = answers.drop(columns="actual").ne(answers["actual"], axis=0)
+    if len(wrong.columns) < 2 or not wrong.iloc[:, -1].any():
+        return None
+    ratios = wrong.columns.to_numpy(dtype=float) / wrong.columns[-1]
+    table, images, chance = wrong.to_numpy(), len(wrong), np.random.default_rng(0)
+    smoothed = (table.sum(axis=0) + 1) / (images + 2)  # a model without mistakes has a spread, too
+    spread = np.sqrt(smoothed * (1 - smoothed) / images)
+
+    # Few models hardly tell an offset from a steeper fall, and two not at all: fit with and without it. In simulations
+    # the interval then covers the true gain in nine of ten cases, and in four of five if every fit has an offset.
+    offsets = (True, False) if len(ratios) > 2 else (False,)
+    samples = [table, *(table[chance.integers(images, size=images)] for _ in range(RESAMPLES))]
+    errors = [sample.mean(axis=0) for sample in samples]
+    laws = np.array([[fit_law(ratios, one, spread, offset) for offset in offsets] for one in errors])
+
+    a, b = laws[..., 0, np.newaxis], laws[..., 1, np.newaxis]
+    shown = RATIOS[ratios[0] <= RATIOS]
+    gains = a * (1 - shown**-b)  # [resamples, with an offset and without, ratios]; first the images as they are
+    low, high = np.quantile(gains[1:], [0.025, 0.975], axis=(0, 1))
+    return pd.DataFrame({"gain": gains[0].mean(axis=0), "low": low, "high": high}, index=shown)
