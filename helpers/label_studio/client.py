@@ -166,8 +166,7 @@ def parse_project_url(address: str) -> tuple[str, int]:
     """Return the server and the number in the address of a project, as a browser shows it."""
     match = PROJECT_URL.fullmatch(address)
     if not match:
-        example = "It looks like http://localhost:8080/projects/3"
-        raise Problem(f"{address!r} is not the address of a project.", advice=example)
+        raise Problem(f"{address!r} is not the address of a project, such as http://localhost:8080/projects/3.")
     return match[1], int(match[2])
 
 

@@ -16,8 +16,8 @@ from helpers.pipeline.paths import HASHES
 from helpers.pipeline.pixels import PixelCache
 from helpers.problems import Problem
 
-# Two draws that have nothing to do with each other.
-RANDOM, BLIND = slice(0, 12), slice(12, 24)
+# Each share is drawn by digits of its own, so that the draws have nothing to do with each other.
+DIGITS = {"random_share": slice(0, 12), "blind_share": slice(12, 24)}
 REASONS = ("least certain", "random", "near-duplicate")
 
 logger = logging.getLogger(__name__)
@@ -59,26 +59,18 @@ def find_near_duplicates(images: pd.DataFrame, labelled: pd.DataFrame) -> list[s
 
 
 def plan_queue(
-    model: Classifier,
-    root: Path,
-    folder: Path,
-    images: pd.DataFrame,
-    labelled: pd.DataFrame,
-    random_share: float,
-    blind_share: float,
+    model: Classifier, root: Path, folder: Path, images: pd.DataFrame, labelled: pd.DataFrame, random_share: float
 ) -> pd.DataFrame:
     """Ask the model about the images of a folder, and put them in the order in which people should label them.
 
     Both tables are from `read_images` in the workspace at `root`. Returns the columns of `order_queue` and, for each
-    image, its ``file``, the ``label`` that the model gives it (str), how sure it is of that: ``confidence`` (float),
-    0 to 1, and whether people label it ``blind`` (bool), without seeing this opinion: who sees one tends to agree.
+    image, its ``file``, the ``label`` that the model gives it (str) and how sure it is of that: ``confidence`` (float),
+    0 to 1.
     """
-    blind = draw(images.index, BLIND, "blind_share", blind_share)
     opinions = model.predict(root, folder, images.reset_index()).set_axis(images.index)
     confidence = opinions.max(axis=1).astype(float)
     queue = order_queue(confidence, find_near_duplicates(images, labelled), random_share)
-    label = opinions.idxmax(axis=1)
-    return queue.join(images[["file"]].assign(label=label, confidence=confidence, blind=blind))
+    return queue.join(images[["file"]].assign(label=opinions.idxmax(axis=1), confidence=confidence))
 
 
 def order_queue(confidence: pd.Series, near: Collection[str], random_share: float) -> pd.DataFrame:
@@ -92,7 +84,7 @@ def order_queue(confidence: pd.Series, near: Collection[str], random_share: floa
     order, its ``reason``, one of `REASONS`, and its place in the ``queue``: 0 to 1 within its kind, and 1 more for
     near-duplicates. So images that are pushed later find their place between those that are there.
     """
-    picked = draw(confidence.index, RANDOM, "random_share", random_share)
+    picked = draw(confidence.index, "random_share", random_share)
     kinds = np.select([confidence.index.isin(list(near)), picked], [2, 1], 0)
 
     # Each kind is ranked in itself, the random one by content, and its places are spread evenly over 0 to 1.
@@ -105,8 +97,8 @@ def order_queue(confidence: pd.Series, near: Collection[str], random_share: floa
     return table.sort_values(["queue", "kind", "sha256"])[["queue", "reason"]]
 
 
-def draw(contents: pd.Index, digits: slice, name: str, share: float) -> np.ndarray:
-    """Draw a share of all images: a mask. These digits of their SHA-256 are as good as random numbers, and stay."""
+def draw(contents: pd.Index, name: str, share: float) -> np.ndarray:
+    """Draw a share of images, a mask, by digits of their SHA-256: they are as good as random, and stay the same."""
     if not 0 <= share <= 1:
         raise Problem(f"{name} is {share}.", advice="Give a share between 0 and 1.")
-    return np.array([int(sha256[digits], 16) < share * 16**12 for sha256 in contents], dtype=bool)
+    return np.array([int(sha256[DIGITS[name]], 16) < share * 16**12 for sha256 in contents], dtype=bool)

@@ -26,6 +26,5 @@ def show_second_look(address: str, root: Path, tasks: Sequence[int]) -> str:
     # The server takes a list of numbers as a filter, but its page fails on that. So a pattern looks at them as text.
     pattern = f"^({'|'.join(re.escape(str(task)) for task in tasks)})$"
     chosen = {"filter": "filter:tasks:id", "operator": "regex", "type": "String", "value": pattern}
-    filters = {"conjunction": "and", "items": [chosen]}
-    about = {"filters": filters, "columnsDisplayType": {"tasks:id": "String"}}
+    about = {"filters": {"conjunction": "and", "items": [chosen]}, "columnsDisplayType": {"tasks:id": "String"}}
     return f"{page}?tab={make_tab(server, project, TAB, about)}"

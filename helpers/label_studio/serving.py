@@ -68,8 +68,7 @@ def predict(
 ) -> list[dict[str, Any]]:
     """Make a prediction of Label Studio for each task's image; `tasks` are their data.
 
-    It is empty where people shall not see the model's opinion, where the image cannot be read and where the labelling
-    configuration lacks the predicted class.
+    It is empty where people label blind, the image cannot be read or the configuration lacks the predicted class.
     """
     about, deadline = model.description, time.monotonic() + PATIENCE
     # Without a score, Label Studio sorts a task behind all others; 0 would put it before the least certain ones.

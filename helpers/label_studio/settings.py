@@ -40,6 +40,4 @@ def read_settings(root: Path) -> Settings:
         return Settings(_env_file=root / ".env")
     except ValidationError as error:
         wrong = [f"{'.'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors(include_input=False)]
-        raise Problem(
-            "These settings cannot be used.", wrong, "They are read from the environment and `.env`."
-        ) from None
+        raise Problem("These settings cannot be used.", wrong, "They are in the environment or in `.env`.") from None

@@ -139,8 +139,7 @@ def push(server: Server, project: Project, queue: pd.DataFrame, tasks: pd.DataFr
     be repeated: it sends the missing ones, and each image gets the place that it would have had.
 
     `queue` has all images that wait, from `helpers.label_studio.queue.plan_queue`, with files below `folder`; those
-    that this model has queued stay where they are. A task that was sent without a prediction never gets one. Returns
-    the address of the tab that shows the queue.
+    ``blind`` (bool) never get a prediction. What this model has queued stays. Returns the address of the tab *Queue*.
     """
     if not project.number:
         wanted = {"title": project.title, "label_config": project.config}
@@ -237,11 +236,8 @@ def find_tabs(server: Server, project: int, title: str) -> list[int]:
 def make_tab(server: Server, project: int, title: str, about: dict[str, Any]) -> int:
     """Make a tab with the columns of one that somebody opens by hand; returns its number."""
     columns = server.ask("GET", "/api/dm/columns", params={"project": project})["columns"]
-    hidden: dict[str, list[str]] = {"explore": [], "labeling": []}
-    for column in columns:
-        name = f"tasks:{'data.' if column.get('parent') else ''}{column['id']}"
-        for place, names in hidden.items():
-            if not column.get("visibility_defaults", {}).get(place, True):
-                names.append(name)
+    names = [f"tasks:{'data.' if column.get('parent') else ''}{column['id']}" for column in columns]
+    shown = pd.DataFrame([column.get("visibility_defaults", {}) for column in columns], names)
+    hidden = {place: shown.index[shown[place].eq(False)].tolist() for place in shown}
     data = {"title": title, "hiddenColumns": hidden, **about}
     return server.ask("POST", "/api/dm/views/", json={"project": project, "data": data})["id"]

@@ -174,10 +174,8 @@ def _write_record(root: Path, record: dict[str, Any]) -> None:
 
 def main() -> None:
     """Run the command of the command line, in the workspace that is the working directory."""
-    workspace = Workspace(Path.cwd())
-    lock = workspace.root / LOCK
-    with FileLock(lock, timeout=PATIENCE, on_acquired=lambda descriptor: os.set_inheritable(descriptor, True)):
-        run(workspace, sys.argv[1:])
+    with FileLock(LOCK, timeout=PATIENCE, on_acquired=lambda descriptor: os.set_inheritable(descriptor, True)):
+        run(Workspace(Path.cwd()), sys.argv[1:])
 
 
 if __name__ == "__main__":

@@ -8,13 +8,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from helpers.label_studio.queue import BLIND, draw, find_near_duplicates, order_queue, plan_queue, read_images
-from helpers.pipeline.model import load_classifier
-from helpers.pipeline.paths import MODEL
+from helpers.label_studio.queue import draw, find_near_duplicates, order_queue, read_images
 from helpers.problems import Problem
-from helpers.workspace import EXTRA
-
-pytest_plugins = ["served"]  # its fixtures
 
 
 @pytest.fixture
@@ -80,23 +75,21 @@ def test_near_duplicates_of_labelled_pictures_come_last():
 def test_of_random_and_of_uncertain_images_the_same_share_is_labelled_blind():
     queue = order_queue(confidences(5000), [], random_share=0.2)
 
-    blind = pd.Series(draw(queue.index, BLIND, "blind_share", 0.1), queue.index)
+    blind = pd.Series(draw(queue.index, "blind_share", 0.1), queue.index)
 
     assert blind.groupby(queue["reason"]).mean().tolist() == pytest.approx([0.1, 0.1], abs=0.02)
 
 
-def test_the_same_images_are_labelled_blind_again_and_among_others(shared):
-    model, folder = load_classifier((shared / MODEL).read_bytes()), shared / EXTRA
-    images = read_images(shared, folder, model.description.image_size, model.description.colour)
+def test_the_same_images_are_labelled_blind_again_and_among_others():
+    contents = confidences(1000).index
 
-    queue = plan_queue(model, shared, folder, images, images[:0], 0.2, 0.3)
-    fewer = plan_queue(model, shared, folder, images[:50], images[:0], 0, 0.3)
+    blind = draw(contents, "blind_share", 0.1)
 
-    assert 0.2 < queue["blind"].mean() < 0.4
-    assert fewer["blind"].equals(queue["blind"].reindex(fewer.index))
-    assert not plan_queue(model, shared, folder, images, images[:0], 0.2, 0)["blind"].any()
-    with pytest.raises(Problem, match="blind_share is 2"):
-        plan_queue(model, shared, folder, images, images[:0], 0.2, 2)
+    assert 0.07 < blind.mean() < 0.13
+    assert draw(contents[::-1], "blind_share", 0.1).tolist() == blind[::-1].tolist()
+    assert draw(contents[:50], "blind_share", 0.1).tolist() == blind[:50].tolist()
+    assert draw(contents, "blind_share", 0.2)[blind].all()
+    assert (draw(contents, "blind_share", 0).any(), draw(contents, "blind_share", 1).all()) == (False, True)
 
 
 def test_an_empty_queue_is_one():
@@ -107,6 +100,8 @@ def test_an_empty_queue_is_one():
 def test_a_share_lies_between_0_and_1(share):
     with pytest.raises(Problem, match="random_share"):
         order_queue(confidences(3), [], share)
+    with pytest.raises(Problem, match="blind_share"):
+        draw(confidences(3).index, "blind_share", share)
 
 
 def test_pictures_of_equal_content_are_one(folder):
