@@ -13,7 +13,7 @@ from helpers.comparison.style import INK, NEW, PALE, QUIET, label_text, styled
 from helpers.comparison.words import percent, points
 from helpers.pipeline.forecast import extrapolate
 
-FEWEST_IMAGES = 50  # of fewer, even a model without mistakes may be wrong in 7 % of cases
+FEWEST_HELD_OUT = 50  # of fewer, all may be right although the model errs in 7 % of cases
 
 
 @styled
@@ -52,8 +52,8 @@ def describe_outlook(answers: pd.DataFrame, forecast: pd.DataFrame | None, margi
     """
     images, right = len(answers), answers.iloc[:, -1].eq(answers["actual"]).mean()
     unknown = "It cannot be told whether another round is worth it"
-    if images < FEWEST_IMAGES:
-        return f"{unknown}: {images} images are held out, and {FEWEST_IMAGES} are needed."
+    if images < FEWEST_HELD_OUT:
+        return f"{unknown}: {images} images are held out, and {FEWEST_HELD_OUT} are needed."
     if right == 1:
         return f"Another round is not worth it: all {images:,} held-out images are right already."
     if forecast is None:
@@ -68,7 +68,7 @@ def describe_outlook(answers: pd.DataFrame, forecast: pd.DataFrame | None, margi
         finding = unknown
     return (
         f"{finding}: twice as many training images would raise the accuracy from {percent(right)} to about "
-        f"{percent(right + gain)} (95 % interval {points(low)} to {points(high)} points)."
+        f"{percent(right + gain)} (95 % interval {points(low)} to {points(high)} points, margin {100 * margin:g})."
     )
 
 
@@ -77,8 +77,10 @@ def outlook(answers: pd.DataFrame, margin: float) -> Figure:
     """Show the accuracy that twice and four times as many training images would bring; see `describe_outlook`."""
     forecast = extrapolate(answers)
     finding, _, reason = describe_outlook(answers, forecast, margin).partition(": ")
-    note = "Lines and band: 95 % intervals; chance in training is not in them. All models answer for the same held-out "
-    note += "images: today's, in blue, and new ones that were trained on parts of today's training images."
+    note = (
+        "Lines and band: 95 % intervals, without the effect of chance on training. Today's model, in blue, and models "
+    )
+    note += "that were trained on parts of its training images predict the same held-out images."
 
     figure, (axes,) = _panels(1, 3.8, finding, note)
     axes.set_title(reason.capitalize())
@@ -87,8 +89,8 @@ def outlook(answers: pd.DataFrame, margin: float) -> Figure:
     _mark_models(axes, models, right.mean(), *wilson(right.sum(), len(right)))
     ahead = []
     if forecast is not None:
-        images, curves = models[-1] * forecast.index, forecast + today
-        axes.plot(images, curves["gain"], color=QUIET, lw=1, zorder=1)
+        images, curves = models[-1] * forecast.index, (forecast + today).clip(upper=1)
+        axes.plot(images, curves["gain"], color=QUIET, lw=1, zorder=2)
         axes.fill_between(images, curves["low"], curves["high"], where=images >= models[-1], color=PALE, lw=0)
         ahead, gains = [2 * models[-1], 4 * models[-1]], curves["gain"].loc[[2, 4]]
         axes.scatter(ahead, gains, 70, facecolor="white", edgecolor=NEW, zorder=3)

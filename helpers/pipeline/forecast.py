@@ -21,7 +21,7 @@ RESAMPLES = 300
 def nest(index: pd.DataFrame, part: int) -> pd.Series:
     """Return the split with one of `part` training images, the others ``left out``; a smaller part is in a larger one.
 
-    Their content decides, hashed again: by its first digits the pictures to label at random are chosen.
+    Their content decides, hashed again: the first digits of its hash choose the pictures to label at random.
     """
     training = index.loc[index["split"] == "train", "sha256"]
     order = training.map(lambda sha256: hashlib.sha256(f"{sha256}:forecast".encode()).hexdigest()).sort_values().index
@@ -53,11 +53,15 @@ def learn_from_parts(root: Path) -> pd.DataFrame:
 
 
 def drop_guessers(answers: pd.DataFrame) -> pd.DataFrame:
-    """Drop the models before the law begins: those whose error is over half of that of guessing the commonest label."""
-    guessing = answers["actual"].value_counts(normalize=True).max()
-    right = answers.drop(columns="actual").eq(answers["actual"], axis=0).mean()
-    poor = right[1 - right > (1 - guessing) / 2].index
-    return answers.drop(columns=[images for images in right.index if len(poor) and images <= poor[-1]])
+    """Drop the models before the law begins, whose error is over half of that of guessing the commonest label.
+
+    Models of fewer images go with them; today's, the last, stays.
+    """
+    guessing = 1 - answers["actual"].value_counts(normalize=True).max()
+    errors = answers.drop(columns="actual").ne(answers["actual"], axis=0).mean()
+    poor = (errors > guessing / 2).to_numpy()[:-1]
+    begin = len(poor) - poor[::-1].argmax() if poor.any() else 0
+    return answers.drop(columns=errors.index[:begin])
 
 
 def fit_law(

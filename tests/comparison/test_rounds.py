@@ -80,7 +80,7 @@ def test_the_gain_of_twice_as_many_images_is_weighed_against_the_margin(outlook,
     low = f"+{low}" if outlook[1] else "0"
     assert describe_outlook(answers, outlook_of(*outlook), margin=0.01) == (
         f"{finding}: twice as many training images would raise the accuracy from 92.0 % to about "
-        f"{92 + float(gain):.1f} % (95 % interval {low} to +{high} points)."
+        f"{92 + float(gain):.1f} % (95 % interval {low} to +{high} points, margin 1)."
     )
 
 
@@ -108,6 +108,12 @@ def test_the_outlook_shows_the_models_and_twice_and_four_times_as_many_images():
     assert [label.get_text() for label in axes.get_xticklabels()] == ["100", "200", "400", "800", "1,600", "3,200"]
     places = [points.get_offsets().tolist() for points in axes.collections]
     assert [[100, 0.76], [200, 0.88], [400, 0.94], [800, 0.97]] in places
+
+
+def test_no_accuracy_above_100_percent_is_promised():
+    figure = rounds.outlook(answers_of(100, n200=40, n400=8, n800=2), margin=0.01)
+    ends = [path.vertices[:, 1].max() for marks in figure.axes[0].collections for path in marks.get_paths()]
+    assert max(ends) <= 1
 
 
 def test_an_outlook_without_a_trend_shows_the_models():

@@ -93,8 +93,12 @@ def test_a_part_of_few_images_is_not_empty():
 def test_models_hardly_better_than_guessing_are_dropped_with_all_smaller_ones():
     answers = answers_of({10: 0.2, 20: 0.3, 40: 0.2, 80: 0.1})
     assert drop_guessers(answers).columns.tolist() == ["actual", 40, 80]
+    assert drop_guessers(answers_of({10: 0.3, 20: 0.2, 40: 0.1, 80: 0.05})).columns.tolist() == ["actual", 20, 40, 80]
     assert drop_guessers(answers_of({10: 0.1, 20: 0.05})).columns.tolist() == ["actual", 10, 20]
-    assert drop_guessers(answers_of({10: 0.1, 20: 0.4})).columns.tolist() == ["actual"]
+
+
+def test_todays_model_is_never_dropped():
+    assert drop_guessers(answers_of({10: 0.3, 20: 0.4})).columns.tolist() == ["actual", 20]
 
 
 @pytest.mark.parametrize(("ratio", "expected"), [(1, 0), (2, 0.015), (4, 0.0225)])
@@ -102,6 +106,10 @@ def test_a_trend_is_extended_to_more_images(ratio, expected):
     gain, low, high = gain_of(answers_of({100: 0.24, 200: 0.12, 400: 0.06, 800: 0.03}), ratio)
     assert gain == pytest.approx(expected, abs=0.002)
     assert low <= gain <= high
+
+
+def test_two_models_promise_a_fall_that_goes_on_as_it_was():
+    assert gain_of(answers_of({400: 0.1, 800: 0.05}))[0] == pytest.approx(0.025, abs=1e-4)
 
 
 def test_an_error_that_no_longer_falls_promises_nothing():
@@ -112,6 +120,7 @@ def test_an_error_that_no_longer_falls_promises_nothing():
 def test_fewer_held_out_images_make_the_interval_wider():
     few, many = (gain_of(answers_of({200: 0.16, 400: 0.08, 800: 0.04}, images)) for images in (100, 2000))
     assert few[2] - few[1] > 2 * (many[2] - many[1])
+    assert many[2] - many[1] > 0.003
 
 
 def test_without_two_models_or_without_mistakes_there_is_no_trend():
