@@ -130,7 +130,26 @@ def describe_decision(decision: dict[str, Any]) -> str:
     return "\n".join([*lines, *(f"- {note}" for note in decision["notes"])])
 
 
-def write_report(folder: Path, decision: dict[str, Any], comparison: Comparison, difference: Figure | None) -> None:
+def rounds_table(rounds: pd.DataFrame) -> pd.DataFrame:
+    """Write the story of the rounds, from `helpers.story.read_rounds`, as text."""
+    shares = [rounds[name].map(percent, na_action="ignore") for name in ("accuracy", "low", "high")]
+    columns = {
+        "model": rounds["name"],
+        "date": rounds["date"],
+        "training images": rounds["training_images"],
+        "held out": rounds["held_out_images"],
+        "accuracy": shares[0],
+        "95 % interval": shares[1] + " to " + shares[2],
+        "verdict": rounds["verdict"],
+        "added": rounds["added"],
+        "corrected": rounds["corrected"],
+    }
+    return pd.DataFrame(columns).astype("string").fillna("").set_index("model")
+
+
+def write_report(
+    folder: Path, decision: dict[str, Any], comparison: Comparison, difference: Figure | None, rounds: pd.DataFrame
+) -> None:
     """Write the page for a pull request: ``report.md``, and ``difference.png`` if there is a figure."""
     picture = folder / "difference.png"
     parts = ["# Old beside new", describe_decision(decision)]
@@ -140,6 +159,7 @@ def write_report(folder: Path, decision: dict[str, Any], comparison: Comparison,
         parts.append("![Change of accuracy](difference.png)")
     table = figures_table(comparison).reset_index()
     parts.append(table.to_markdown(index=False, disable_numparse=True))
+    parts += ["## The story of the rounds", rounds_table(rounds).to_markdown(disable_numparse=True)]
     (folder / "report.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
 
 

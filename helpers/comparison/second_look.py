@@ -30,6 +30,11 @@ class SecondLook(NamedTuple):
     judged: pd.DataFrame  # from doubt_labels
     noise: Noise | None  # of the labels that are merged; None if the model judges none
 
+    @property
+    def suspected_tasks(self) -> list[int]:
+        """The tasks of the suspects, for a second look in Label Studio."""
+        return [task for tasks in suspects(self.judged)["tasks"] for task in tasks]
+
 
 def estimate_noise(probabilities: np.ndarray, labels: np.ndarray) -> Noise:
     """Estimate the share of wrong labels from a model's opinion of images that it was not trained on.

@@ -28,6 +28,21 @@ DECISION = {
     "notes": ["Not only the data changed."],
 }
 
+ROUNDS = pd.DataFrame(
+    {
+        "name": ["model/v1", "this round"],
+        "date": "2026-01-05",
+        "training_images": [303, None],
+        "held_out_images": [97, 318],
+        "accuracy": [0.928, None],
+        "low": [0.858, None],
+        "high": [0.965, None],
+        "verdict": ["first", "better"],
+        "added": [None, 953],
+        "corrected": [None, 0],
+    }
+).convert_dtypes()
+
 
 def test_the_verdict_comes_first_and_every_rule_says_how_it_ended():
     lines = describe_decision(DECISION).splitlines()
@@ -41,14 +56,24 @@ def test_the_verdict_comes_first_and_every_rule_says_how_it_ended():
 
 def test_the_report_holds_verdict_table_and_picture(tmp_path):
     comparison = comparison_of(outcome(both=170, fixed=20, broken=2, neither=8))
-    write_report(tmp_path, DECISION, comparison, Figure())
+    write_report(tmp_path, DECISION, comparison, Figure(), ROUNDS)
     text = (tmp_path / "report.md").read_text(encoding="utf-8")
     assert describe_decision(DECISION) in text
-    assert [line.split("|")[5].strip() for line in text.splitlines() if "| accuracy " in line] == ["0.950", "0.950"]
+    assert [line.split("|")[5].strip() for line in text.splitlines() if "| accuracy " in line][:2] == ["0.950", "0.950"]
     assert "nan" not in text
     assert "](difference.png)" in text
+    assert [cell.strip() for cell in text.splitlines()[-2].split("|")[1:8]] == [
+        "model/v1",
+        "2026-01-05",
+        "303",
+        "97",
+        "92.8 %",
+        "85.8 % to 96.5 %",
+        "first",
+    ]
+    assert "<NA>" not in text
     assert (tmp_path / "difference.png").read_bytes().startswith(b"\x89PNG")
-    write_report(tmp_path, DECISION, comparison, None)
+    write_report(tmp_path, DECISION, comparison, None, ROUNDS)
     assert "difference.png" not in (tmp_path / "report.md").read_text(encoding="utf-8")
     assert [file.name for file in tmp_path.iterdir()] == ["report.md"]
 
