@@ -52,7 +52,7 @@ def _read_round(workspace: Workspace, revision: str = "") -> dict[str, Any]:
         facts |= {"held_out_images": images, "accuracy": accuracy, "low": low, "high": high}
         # All images that are not held out are trained on, and DVC's pointer to data/raw counts both.
         files = _load(workspace, revision, f"{RAW}.dvc")["outs"][0]["nfiles"]
-        facts["training_images"] = decision.get("trained_on", files - images)
+        facts["training_images"] = decision.get("trained_on") or files - images
     return facts
 
 
