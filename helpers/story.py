@@ -1,17 +1,23 @@
-"""The story of a workspace: what each published round brought, from git alone."""
+"""The story of a workspace: the accuracy after each published round, and after rounds to come."""
 
 import json
 import re
-from contextlib import suppress
+from contextlib import redirect_stdout, suppress
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import yaml
 
+from helpers.comparison.forecast import PARTS, drop_guessers, nest
 from helpers.comparison.statistics import wilson
-from helpers.pipeline.paths import METRICS, RAW
+from helpers.pipeline.model import load_classifier
+from helpers.pipeline.params import TrainParams, read_params
+from helpers.pipeline.paths import INDEX, METRICS, MODEL, PARAMS, RAW, read_table
+from helpers.pipeline.pixels import read_pictures
 from helpers.problems import Problem
+from helpers.progress import progress_bar
 from helpers.publishing import TAGS
 from helpers.workspace import DECISION, Workspace
 
@@ -64,3 +70,27 @@ def _load(workspace: Workspace, revision: str, file: str) -> dict[str, Any]:
         content = yaml.safe_load(text) if file.endswith(".dvc") else json.loads(text)
         return content if isinstance(content, dict) else {}
     return {}
+
+
+def learn_from_parts(root: Path) -> pd.DataFrame:
+    """Train on `PARTS` of the workspace's training images with its own settings, and predict the held-out images.
+
+    A row per held-out image: its label, `actual`, and in a column for each number of training images the prediction,
+    the last by the workspace's own model. Models that have learnt too little for a trend are left out.
+    """
+    from helpers.pipeline.train import train  # PyTorch takes two seconds, and only this needs it here
+
+    index, params = read_table((root / INDEX).read_bytes()), read_params(TrainParams, root / PARAMS)
+    classifier = load_classifier((root / MODEL).read_bytes(), MODEL)
+    about, held_out = classifier.description, index[index["split"] == "held-out"]
+    images = read_pictures(root, root / RAW, index, about.image_size, about.colour)
+    answers = held_out.set_index("file")[["label"]].set_axis(["actual"], axis=1)
+    with progress_bar(len(PARTS), "Training on fewer images", unit="models") as bar:
+        for part in PARTS:
+            split, model = nest(index, part), classifier
+            if part > 1:
+                with redirect_stdout(None):  # without the lines of each epoch
+                    model, _ = train(images, index.assign(split=split), about, params)
+            answers[int(split.eq("train").sum())] = model.predict(root, root / RAW, held_out).idxmax(axis=1)
+            bar.update()
+    return drop_guessers(answers)

@@ -6,8 +6,9 @@ import pandas as pd
 import pytest
 from rounds import DECISION, PLAN, merge_something
 
+from helpers import story
 from helpers.publishing import publish_round
-from helpers.story import read_rounds
+from helpers.story import learn_from_parts, read_rounds
 from helpers.workspace import Workspace
 
 
@@ -80,3 +81,16 @@ def test_a_published_round_is_not_told_twice(tiny):
     tiny.git("add", "evaluation")
     commit(tiny, "Retrain", "model/v1")
     assert read_rounds(tiny, {"model": "aa"})["name"].tolist() == ["model/v1"]
+
+
+def test_the_parts_are_trained_and_the_workspaces_own_model_is_the_last(tiny, monkeypatch, capsys):
+    monkeypatch.setattr(story, "drop_guessers", lambda answers: answers)  # one epoch teaches nothing
+    own = pd.read_csv(tiny.root / "evaluation/predictions.csv", dtype=str).set_index("file")
+    answers = learn_from_parts(tiny.root)
+    training = 24 - len(own)
+    assert answers.columns.tolist() == ["actual", *(training // part for part in (8, 4, 2)), training]
+    assert answers["actual"].equals(own["actual"].rename("actual"))
+    assert answers[training].tolist() == own["predicted"].tolist()
+    assert set(answers.stack()) <= {"dark", "light"}
+    assert tiny.git("status", "--porcelain") == ""
+    assert "epoch" not in capsys.readouterr().out

@@ -35,7 +35,7 @@ def class_balance(balance: pd.DataFrame) -> Figure:
     most = (after - before).abs().nlargest(ROWS).index
     shown = balance.loc[most].sort_values("after", ascending=False, kind="stable")
 
-    figure, (axes,) = _panels(1, 1.4 + 0.27 * len(shown), title, note)
+    figure, (axes,) = make_panels(1, 1.4 + 0.27 * len(shown), title, note)
     rows = _name_rows(axes, [label_text(label) for label in shown.index])
     axes.barh(rows - 0.19, shown["before"], 0.34, color=OLD, label="before")
     bars = axes.barh(rows + 0.19, shown["after"], 0.34, color=NEW, label="after")
@@ -57,7 +57,7 @@ def learning_curves(new_history: pd.DataFrame, old_history: pd.DataFrame | None 
         title += f", the old model's at {ends['old']}"
         note = "Each model on the images that were held out when it was trained."
 
-    figure, panels = _panels(2, 3.4, title, note)
+    figure, panels = make_panels(2, 3.4, title, note)
     for axes, column, heading in zip(panels, ("loss", "accuracy"), ("Cross-entropy (nats)", "Accuracy"), strict=True):
         for name, history in histories.items():
             epochs, colour = history["epoch"], COLOURS[name]
@@ -113,7 +113,7 @@ def confusion_matrices(scores: pd.DataFrame) -> Figure | None:
     numbered = len(classes) <= NUMBERED
     length = 0.08 * max(map(len, labels))  # inches
     turned = length > 2.4 / len(classes)
-    figure, panels = _panels(len(tables), 3.5 + length * turned, title, note, sharey=True)
+    figure, panels = make_panels(len(tables), 3.5 + length * turned, title, note, sharey=True)
     for axes, (name, table) in zip(panels, tables.items(), strict=True):
         share = table / support * (-1 if name == "old" else 1)
         depth = np.sign(share) * np.sqrt(np.abs(share))
@@ -152,7 +152,7 @@ def per_class_change(per_class: pd.DataFrame) -> Figure | None:
         order = worst.append(best)
 
     shown = per_class.loc[order.append(alone[: ROWS - len(order)])]
-    figure, (axes,) = _panels(1, 1.4 + 0.27 * len(shown), title, note)
+    figure, (axes,) = make_panels(1, 1.4 + 0.27 * len(shown), title, note)
     rows = _name_rows(axes, [f"{label_text(label)}  ({images:,})" for label, images in shown["support"].items()])
     axes.hlines(rows, shown["old_recall"], shown["new_recall"], color=QUIET, lw=1.2, zorder=1)
     for name, offset, size in (("old", -0.2, 64), ("new", 0.2, 25)):
@@ -185,7 +185,7 @@ def difference(summary: pd.DataFrame, margin: float, control: Sequence[float] | 
     if control:
         names.append("old data,\nother seeds")
 
-    figure, (axes,) = _panels(1, 1.3 + 0.4 * len(names), title)
+    figure, (axes,) = make_panels(1, 1.3 + 0.4 * len(names), title)
     rows = _name_rows(axes, names)[: len(change)]
     axes.axvspan(-100 * margin, 100 * margin, color=PALE, lw=0)
     axes.axvline(0, color=QUIET, lw=1)
@@ -216,7 +216,7 @@ def calibration(scores: pd.DataFrame) -> Figure | None:
     note = "On the diagonal, confidence and accuracy agree. Vertical lines: 95 % intervals. Area: number of images. "
     note += "Each half of the images is judged with the temperature that is fitted on the other half."
 
-    figure, panels = _panels(len(models), 4.0, title, note, sharey=True)
+    figure, panels = make_panels(len(models), 4.0, title, note, sharey=True)
     for axes, name in zip(panels, models, strict=True):
         tenths = np.ceil(10 * claimed[name])
         x, bins = claimed[name].groupby(tenths).mean(), right[name].groupby(tenths)
@@ -234,7 +234,7 @@ def calibration(scores: pd.DataFrame) -> Figure | None:
     return figure
 
 
-def _panels(count: int, height: float, title: str, note: str = "", **options: Any) -> tuple[Figure, list[Axes]]:
+def make_panels(count: int, height: float, title: str, note: str = "", **options: Any) -> tuple[Figure, list[Axes]]:
     """Start a figure with charts side by side, the finding as title and a note below."""
     size = (WIDTH, height)
     figure, axes = plt.subplots(1, count, figsize=size, dpi=DPI, layout="constrained", squeeze=False, **options)

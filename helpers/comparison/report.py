@@ -17,6 +17,7 @@ from helpers.comparison.tables import models_in
 from helpers.comparison.words import count_of, left_out, percent, signed
 
 THUMBNAIL = 80  # pixels
+FEWEST = 6  # labels that a second look shows, also if none of them looks wrong
 
 
 def for_review(plan: pd.DataFrame) -> pd.DataFrame:
@@ -49,7 +50,7 @@ def second_look_table(look: SecondLook, project: str, most: int = 24) -> HTML:
 
     `project` is the address of the project in Label Studio, or anything else if it is not known.
     """
-    shown = look.judged.head(max(1, min(most, len(suspects(look.judged)))))
+    shown = look.judged.head(max(FEWEST, min(most, len(suspects(look.judged)))))
     rows = []
     for _, image in shown.iterrows():
         rows.append(

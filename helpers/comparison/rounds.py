@@ -7,11 +7,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from helpers.comparison.charts import PERCENT, _panels
+from helpers.comparison.charts import PERCENT, make_panels
+from helpers.comparison.forecast import extrapolate
 from helpers.comparison.statistics import wilson
 from helpers.comparison.style import INK, NEW, PALE, QUIET, label_text, styled
 from helpers.comparison.words import percent, points
-from helpers.pipeline.forecast import extrapolate
 
 FEWEST_HELD_OUT = 50  # of fewer, all may be right although the model errs in 7 % of cases
 
@@ -29,7 +29,7 @@ def story(rounds: pd.DataFrame) -> Figure | None:
     title += f" with {images.iloc[-1]:,.0f} training images, {images.iloc[0]:,.0f} at the start"
     note = "Lines: 95 % intervals. Each model on the images that were held out when it was trained."
 
-    figure, (axes,) = _panels(1, 3.4, title, note)
+    figure, (axes,) = make_panels(1, 3.4, title, note)
     axes.plot(images, accuracy, color=QUIET, lw=1, zorder=1)
     _mark_models(axes, images, accuracy, known["low"], known["high"])
     axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
@@ -48,7 +48,7 @@ def story(rounds: pd.DataFrame) -> Figure | None:
 def describe_outlook(answers: pd.DataFrame, forecast: pd.DataFrame | None, margin: float) -> str:
     """Say whether another round is worth it: whether twice as many training images bring the `margin` or more.
 
-    `answers` and `forecast` are tables of `helpers.pipeline.forecast`; the `margin` is a share of images.
+    `answers` and `forecast` are tables of `helpers.comparison.forecast`; the `margin` is a share of images.
     """
     images, right = len(answers), answers.iloc[:, -1].eq(answers["actual"]).mean()
     unknown = "It cannot be told whether another round is worth it"
@@ -82,7 +82,7 @@ def outlook(answers: pd.DataFrame, margin: float) -> Figure:
     )
     note += "that were trained on parts of its training images predict the same held-out images."
 
-    figure, (axes,) = _panels(1, 3.8, finding, note)
+    figure, (axes,) = make_panels(1, 3.8, finding, note)
     axes.set_title(reason.capitalize())
     right = answers.drop(columns="actual").eq(answers["actual"], axis=0)
     models, today = right.columns.astype(int), right.iloc[:, -1].mean()

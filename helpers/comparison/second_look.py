@@ -140,12 +140,13 @@ def describe_look(look: SecondLook) -> str:
     judged, noise = look
     if noise is None:
         return "The old model has no opinion on the labels of this round."
+    found = (
+        f"{len(suspects(judged)):,} of {count_of(len(judged), 'new label')} look wrong to the old model. About "
+        f"{percent(noise.share)} are, 95 % interval {percent(noise.low)} to {percent(noise.high)}."
+    )
     annotators = [
         f"{name} ({row['suspects']:.0f} of {row['labels']:.0f}, about {percent(row['wrong'])})"
         for name, row in doubts_by_annotator(judged).iterrows()
+        if row["suspects"]
     ]
-    return (
-        f"{len(suspects(judged)):,} of {count_of(len(judged), 'new label')} look wrong to the old model. About "
-        f"{percent(noise.share)} are, 95 % interval {percent(noise.low)} to {percent(noise.high)}. "
-        f"By annotator: {listed(annotators)}."
-    )
+    return f"{found} By annotator: {listed(annotators)}." if annotators else found

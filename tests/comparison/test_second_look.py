@@ -103,7 +103,7 @@ def test_annotators_are_told_apart(judged):
 def test_the_table_shows_the_suspects_and_links_their_tasks(judged):
     noise = estimate_noise(np.array([[0.98, 0.01, 0.01]] * 9 + [[0.01, 0.98, 0.01]]), np.zeros(10, int))
     html = second_look_table(SecondLook(judged, noise), "http://labels.example/projects/3").data
-    assert html.count("/projects/3/data?task=") == 4
+    assert html.count("/projects/3/data?task=") == 6  # the least believed, with the four suspects
     assert "4 of 99 new labels look wrong" in html
     hostile = judged.assign(label="<script>", tasks=[("<script>",)] * len(judged))
     assert "<script>" not in second_look_table(SecondLook(hostile, noise), 'http://x"<script>').data

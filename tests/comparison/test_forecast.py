@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from helpers.pipeline import forecast
-from helpers.pipeline.forecast import drop_guessers, extrapolate, fit_law, learn_from_parts, nest
+from helpers.comparison import forecast
+from helpers.comparison.forecast import drop_guessers, extrapolate, fit_law, nest
 
 RATIOS = np.array([1 / 8, 1 / 4, 1 / 2, 1])
 LAWS = [(0.08, 0.6, 0.02), (0.05, 0.35, 0.0), (0.02, 0.1, 0.1), (0.0, 0.5, 0.03)]
@@ -140,16 +140,3 @@ def test_the_interval_covers_the_true_gain(a, b, c):
         _, low, high = gain_of(answers)
         covered.append(low <= a - a * 2**-b <= high)
     assert np.mean(covered) >= 0.85
-
-
-def test_the_parts_are_trained_and_the_workspaces_own_model_is_the_last(tiny, monkeypatch, capsys):
-    monkeypatch.setattr(forecast, "drop_guessers", lambda answers: answers)  # one epoch teaches nothing
-    own = pd.read_csv(tiny.root / "evaluation/predictions.csv", dtype=str).set_index("file")
-    answers = learn_from_parts(tiny.root)
-    training = 24 - len(own)
-    assert answers.columns.tolist() == ["actual", *(training // part for part in (8, 4, 2)), training]
-    assert answers["actual"].equals(own["actual"].rename("actual"))
-    assert answers[training].tolist() == own["predicted"].tolist()
-    assert set(answers.stack()) <= {"dark", "light"}
-    assert tiny.git("status", "--porcelain") == ""
-    assert "epoch" not in capsys.readouterr().out

@@ -1,17 +1,9 @@
-"""Forecast the accuracy that more labels bring: train on parts of today's images, and extend the trend."""
+"""Forecast the accuracy that more labels bring: extend the trend of models that learnt from parts of today's images."""
 
 import hashlib
-from contextlib import redirect_stdout
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
-
-from helpers.pipeline.model import load_classifier
-from helpers.pipeline.params import TrainParams, read_params
-from helpers.pipeline.paths import INDEX, MODEL, PARAMS, RAW, read_table
-from helpers.pipeline.pixels import read_pictures
-from helpers.progress import progress_bar
 
 PARTS = 8, 4, 2, 1  # an eighth of the training images, a quarter, a half, all
 RATIOS = 2 ** np.linspace(-3, 2, 41)  # an eighth of today's number of training images to four times as many
@@ -26,30 +18,6 @@ def nest(index: pd.DataFrame, part: int) -> pd.Series:
     training = index.loc[index["split"] == "train", "sha256"]
     order = training.map(lambda sha256: hashlib.sha256(f"{sha256}:forecast".encode()).hexdigest()).sort_values().index
     return index["split"].mask(index.index.isin(order[max(1, len(order) // part) :]), "left out")
-
-
-def learn_from_parts(root: Path) -> pd.DataFrame:
-    """Train on `PARTS` of the workspace's training images with its own settings, and predict the held-out images.
-
-    A row per held-out image: its label, `actual`, and in a column for each number of training images the prediction,
-    the last by the workspace's own model. Models that have learnt too little for a trend are left out.
-    """
-    from helpers.pipeline.train import train  # PyTorch takes two seconds, and only this needs it here
-
-    index, params = read_table((root / INDEX).read_bytes()), read_params(TrainParams, root / PARAMS)
-    classifier = load_classifier((root / MODEL).read_bytes(), MODEL)
-    about, held_out = classifier.description, index[index["split"] == "held-out"]
-    images = read_pictures(root, root / RAW, index, about.image_size, about.colour)
-    answers = held_out.set_index("file")[["label"]].set_axis(["actual"], axis=1)
-    with progress_bar(len(PARTS), "Training on fewer images", unit="models") as bar:
-        for part in PARTS:
-            split, model = nest(index, part), classifier
-            if part > 1:
-                with redirect_stdout(None):  # without the lines of each epoch
-                    model, _ = train(images, index.assign(split=split), about, params)
-            answers[int(split.eq("train").sum())] = model.predict(root, root / RAW, held_out).idxmax(axis=1)
-            bar.update()
-    return drop_guessers(answers)
 
 
 def drop_guessers(answers: pd.DataFrame) -> pd.DataFrame:
