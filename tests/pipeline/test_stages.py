@@ -253,7 +253,8 @@ def test_torchrun_starts_again_when_a_process_is_killed(folder):
     params.write_text(params.read_text().replace("epochs: 2", "epochs: 40"))
     command = ["torchrun", "--standalone", "--nproc-per-node=2", "--max-restarts=1", "-m", "helpers.pipeline.train"]
     environment = os.environ | {"PYTHONPATH": str(PROJECT), "PYTHONUNBUFFERED": "1"}
-    epochs = []
+    environment["TORCH_DISABLE_SHARE_RDZV_TCP_STORE"] = "1"  # as the README says
+    epochs: list[int] = []
     with subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True) as launcher:
         assert launcher.stdout
         for line in launcher.stdout:
