@@ -25,6 +25,7 @@ pytest_plugins = ["served"]  # its fixtures
 
 TITLE, PASSWORD = "Digits of the circle", "s3cret"
 PICTURES, LABELLED, SHARED, DISPUTED = 60, 50, 10, 3  # two people see some of the labelled ones, and dispute a few
+WRONG = 2  # of the labels at the end
 
 
 @pytest.fixture
@@ -86,7 +87,8 @@ def test_labels_come_back_as_a_model_that_prelabels_the_next_pictures(workspace)
     ]
     for number, task in enumerate(tasks[:LABELLED]):
         label = truth(task)
-        annotate(server, task, label, people[0]["id"])
+        wrong = str((int(label) + 5) % 10)
+        annotate(server, task, wrong if number >= LABELLED - WRONG else label, people[0]["id"])
         if number < SHARED:
             annotate(server, task, str((int(label) + 1) % 10) if number < DISPUTED else label, people[1]["id"])
 
@@ -99,9 +101,16 @@ def test_labels_come_back_as_a_model_that_prelabels_the_next_pictures(workspace)
 
         export = f"{server.url}/projects/{project}"
         options = ["-r", "export", export, "-p", "publish", "True", "-r", "publish_anyway", "sixty are few"]
-        run_whole(workspace, "retrain.ipynb", *options)
+        run_whole(workspace, "retrain.ipynb", *options, "-p", "review", "True")
+        tabs = server.ask("GET", "/api/dm/views/", params={"project": project})
+        (tab,) = (tab["id"] for tab in tabs if tab["data"]["title"] == "Second look")
+        doubted = {task["id"] for task in server.ask("GET", "/api/tasks", params={"view": tab})["tasks"]}
+        assert doubted >= {task["id"] for task in tasks[LABELLED - WRONG : LABELLED]}
+        assert len(doubted) < LABELLED / 4
+        decision = json.loads((workspace.root / "evaluation/decision.json").read_text())
+        assert any(note.startswith("People agreed with the model") for note in decision["notes"])
         merged = {path.name: path.parent.name for path in (workspace.root / "data/raw").glob("*/*.png")}
-        assert all(merged.get(picture_of(task)) == truth(task) for task in tasks[DISPUTED:LABELLED])
+        assert all(merged.get(picture_of(task)) == truth(task) for task in tasks[DISPUTED : LABELLED - WRONG])
         assert not any(picture_of(task) in merged for task in [*tasks[:DISPUTED], *tasks[LABELLED:]])
         assert (
             f"images {LABELLED - DISPUTED} added, 0 moved, {PICTURES - LABELLED + DISPUTED} left out"
