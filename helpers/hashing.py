@@ -4,16 +4,14 @@ import hashlib
 import io
 import os
 import stat
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import orjson
 
 from helpers.decode import SUFFIXES, UNREADABLE, open_image
-from helpers.progress import progress_bar
+from helpers.progress import map_in_threads
 
 LARGEST_FILE = 1 << 30  # bytes; each file is read as a whole
 LARGEST_CACHE = 1 << 28  # bytes, some 2.5 million files; a larger cache starts again, empty
@@ -34,12 +32,6 @@ def status_of(file: str) -> os.stat_result | None:
     return None
 
 
-def size_of(file: str) -> int:
-    """Return the size of a file in bytes; -1 if it is no regular file."""
-    status = status_of(file)
-    return status.st_size if status else -1
-
-
 def examine_image(file: str, size: int) -> tuple[str, str]:
     """Return the SHA-256 of an image file and the reason why it is no picture; one of the two is empty."""
     try:
@@ -52,16 +44,6 @@ def examine_image(file: str, size: int) -> tuple[str, str]:
     except UNREADABLE as error:
         return "", f"{file} is no picture: {error}"
     return hashlib.sha256(content).hexdigest(), ""
-
-
-def map_files(function: Callable[[str, int], Any], files: Sequence[tuple[str, int]], description: str) -> list[Any]:
-    """Call a function with every file and its size in bytes, in threads; a bar shows the progress."""
-    results = []
-    with progress_bar(len(files), description) as bar, ThreadPoolExecutor() as pool:
-        for result in pool.map(lambda item: function(*item), files):
-            results.append(result)
-            bar.update()
-    return results
 
 
 class HashCache:
@@ -110,11 +92,16 @@ def hash_files(
     `files` has the `status_of` each path. `read` takes and returns the same as `examine_image`; the cache learns each
     hash that it returns without a problem.
     """
-    results = {file: (cache.get(status) if status else "", "") for file, status in files.items()}
-    unknown = [(file, status.st_size if status else -1) for file, status in files.items() if not results[file][0]]
-    for (file, _), (sha256, problem) in zip(unknown, map_files(read, unknown, description), strict=True):
-        results[file] = sha256, problem
+
+    def read_file(file: str) -> tuple[str, str]:
         status = files[file]
+        return read(file, status.st_size if status else -1)
+
+    results = {file: (cache.get(status) if status else "", "") for file, status in files.items()}
+    unknown = [file for file, (sha256, _) in results.items() if not sha256]
+    results.update(zip(unknown, map_in_threads(read_file, unknown, description), strict=True))
+    for file in unknown:
+        status, (sha256, _) = files[file], results[file]
         if status and sha256:
             cache.put(status, sha256)
     return results

@@ -1,6 +1,8 @@
 """A progress bar that a terminal shows, JupyterLab shows, and an executed notebook keeps as one line."""
 
 import sys
+from collections.abc import Callable, Collection
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from tqdm import tqdm  # type: ignore[import-untyped]
@@ -39,3 +41,15 @@ def progress_bar(total: int, description: str, unit: str = "images") -> tqdm:
     """
     options: dict[str, Any] = {"file": _Line(), "ascii": False, "ncols": 100} if _in_notebook() else {"disable": None}
     return tqdm(total=total, desc=description, unit=f" {unit}", delay=1, **options)
+
+
+def map_in_threads(
+    function: Callable[[Any], Any], items: Collection[Any], description: str, threads: int | None = None
+) -> list[Any]:
+    """Call a function with each item, in threads and with a bar; the results keep the order of the items."""
+    results = []
+    with progress_bar(len(items), description) as bar, ThreadPoolExecutor(threads) as pool:
+        for result in pool.map(function, items):
+            results.append(result)
+            bar.update()
+    return results

@@ -30,7 +30,7 @@ from helpers.publishing import (
     require_branch,
     tell_state,
 )
-from helpers.verdict import find_baseline, past_models
+from helpers.verdict import find_baseline, load_past, past_models
 from helpers.workspace import LINEAGE, Workspace
 
 
@@ -71,25 +71,24 @@ def look_again(workspace: Workspace, plan: pd.DataFrame, on_suspect: str) -> tup
     The plan comes back, without suspects if `on_suspect` is ``leave out``; see `leave_out_suspects`.
     """
     labelled = plan[plan["label"].notna() & (plan["action"] != "leave out")].drop_duplicates("sha256")
+    unseen, opinions = labelled[:0], pd.DataFrame()
     for commit in past_models(workspace):
-        model, index = workspace.read_at(commit, MODEL), workspace.read_at(commit, INDEX)
+        model, index = load_past(workspace, commit)
         if model is None or index is None:
             break
-        learnt = read_table(index)
-        known_label = dict(zip(learnt["sha256"], learnt["label"], strict=True))
+        known_label = dict(zip(index["sha256"], index["label"], strict=True))
         new = labelled[labelled["sha256"].map(known_label) != labelled["label"]]
-        if new.empty:
-            continue  # this model is the round's own: ask the one before
-        unseen = new[~new["sha256"].isin(learnt.loc[learnt["split"] == "train", "sha256"])]
-        images = unseen.rename(columns={"file": "name", "source": "file"})
-        opinions = load_classifier(model).predict(workspace.root, workspace.root, images)
-        judged, noise = doubt_labels(unseen, opinions)
-        if on_suspect == "leave out":
-            plan = leave_out_suspects(plan, judged, read_params(PrepareParams, workspace.root / PARAMS))
-            staying = unseen["sha256"].isin(plan.loc[plan["action"] != "leave out", "sha256"]).to_numpy()
-            _, noise = doubt_labels(unseen[staying], opinions[staying])
-        return plan, SecondLook(judged, noise if len(judged) else None)
-    return plan, SecondLook(doubt_labels(labelled[:0], pd.DataFrame())[0], None)
+        if len(new):  # else this model is the round's own: ask the one before
+            unseen = new[~new["sha256"].isin(index.loc[index["split"] == "train", "sha256"])]
+            images = unseen[["source", "sha256"]].set_axis(["file", "sha256"], axis=1)
+            opinions = model.predict(workspace.root, workspace.root, images)
+            break
+    judged, noise = doubt_labels(unseen, opinions)
+    if on_suspect == "leave out":
+        plan = leave_out_suspects(plan, judged, read_params(PrepareParams, workspace.root / PARAMS))
+        staying = unseen["sha256"].isin(plan.loc[plan["action"] != "leave out", "sha256"]).to_numpy()
+        _, noise = doubt_labels(unseen[staying], opinions[staying])
+    return plan, SecondLook(judged, noise if len(judged) else None)
 
 
 def merge_round(workspace: Workspace, plan: pd.DataFrame, export: Path) -> None:
@@ -130,13 +129,12 @@ def compare_models(workspace: Workspace, baseline: str = "HEAD") -> Comparison:
     held_out = index[index["split"] == "held-out"]
     new = load_classifier((workspace.root / MODEL).read_bytes(), MODEL)
     commit = find_baseline(workspace, baseline, new.version)
-    old_model, old_index = workspace.read_at(commit, MODEL), workspace.read_at(commit, INDEX)
-    old = load_classifier(old_model, f"{MODEL} of {baseline}") if old_model else None
+    old, old_index = load_past(workspace, commit)
     scores = score_images(
         held_out,
         new.predict(workspace.root, workspace.raw, held_out),
         old.predict(workspace.root, workspace.raw, held_out) if old else None,
-        read_table(old_index) if old_index else None,
+        old_index,
     )
     lineage = read_lineage(workspace.lineage)
     trained_on = int(new.description.trained_on.get("images", 0))

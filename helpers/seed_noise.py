@@ -1,6 +1,5 @@
 """Measure how far chance alone goes: train on the old data with other seeds."""
 
-import json
 import multiprocessing
 import os
 from concurrent.futures import ProcessPoolExecutor
@@ -9,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import yaml
 
 from helpers.comparison.scores import Comparison
-from helpers.pipeline.model import Description, load_classifier
+from helpers.pipeline.model import Description
 from helpers.pipeline.params import TrainParams, read_params
-from helpers.pipeline.paths import INDEX, MODEL, PARAMS, RAW, TRAINING_SECONDS, read_table
+from helpers.pipeline.paths import INDEX, PARAMS, RAW, TRAINING_SECONDS, read_table
 from helpers.pipeline.pixels import read_pictures
+from helpers.verdict import load_past
 from helpers.workspace import DECISION, Workspace
 
 USUAL, QUICK = 3, 20  # seeds if a training takes no longer than these seconds
@@ -39,24 +38,24 @@ def measure_seed_noise(workspace: Workspace, comparison: Comparison, seeds: int)
         return remembered[:seeds]
 
     # The old data and its settings; the images may have other names and labels by now.
-    model, old_index = workspace.read_at(commit, MODEL), workspace.read_at(commit, INDEX)
-    if model is None or old_index is None:
+    model, index = load_past(workspace, commit)
+    if model is None or index is None:
         return None
-    today = read_table((workspace.root / INDEX).read_bytes()).drop_duplicates("sha256").set_index("sha256")["file"]
-    index = read_table(old_index)
-    index["file"] = index["sha256"].map(today)
+    today = read_table((workspace.root / INDEX).read_bytes())
+    index["file"] = index["sha256"].map(dict(zip(today["sha256"], today["file"], strict=True)))
     if index["file"].isna().any():
         return None
     now = read_params(TrainParams, workspace.root / PARAMS).model_dump()
-    then = yaml.safe_load(workspace.git("show", f"{commit}:{PARAMS}"))["train"]
+    then = workspace.load(PARAMS, commit).get("train", {})
     settings = {name: then.get(name, value) for name, value in now.items()}  # the baseline may lack newer settings
     params = [TrainParams(**settings | {"seed": settings["seed"] + number}) for number in range(1, seeds + 1)]
 
     # Train side by side, and score like the old model.
-    about, images = load_classifier(model).description, scored[["file", "sha256"]]
-    spawn = multiprocessing.get_context("spawn")
+    images, spawn = scored[["file", "sha256"]], multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(min(seeds, os.cpu_count() or 1), mp_context=spawn) as pool:
-        trainings = [pool.submit(_train_and_predict, workspace.root, index, about, each, images) for each in params]
+        trainings = [
+            pool.submit(train_and_predict, workspace.root, index, model.description, images, each) for each in params
+        ]
         accuracies = [(training.result() == scored["actual"].to_numpy()).mean() for training in trainings]
     old_accuracy = (scored["old_predicted"] == scored["actual"]).mean()
     return [float(accuracy - old_accuracy) for accuracy in accuracies]
@@ -71,17 +70,15 @@ def _last_training(workspace: Workspace) -> float:
 
 def _remember(workspace: Workspace, comparison: Comparison) -> list[float]:
     """The changes that the last decision has, if it compares the same models."""
-    with suppress(OSError, ValueError, KeyError):
-        last = json.loads((workspace.root / DECISION).read_bytes())
-        if (last["model"], last["baseline_commit"]) == (comparison.new, comparison.baseline):
-            return list(last["seed_noise"] or [])
-    return []
+    last = workspace.load(DECISION)
+    same = (last.get("model"), last.get("baseline_commit")) == (comparison.new, comparison.baseline)
+    return list(last.get("seed_noise") or []) if same else []
 
 
-def _train_and_predict(
-    root: Path, index: pd.DataFrame, about: Description, params: TrainParams, images: pd.DataFrame
+def train_and_predict(
+    root: Path, index: pd.DataFrame, about: Description, images: pd.DataFrame, params: TrainParams
 ) -> np.ndarray:
-    """Train in a process of its own, without its lines, and predict the class of each image."""
+    """Train on an index without the lines of each epoch, and predict the class of each of the `images`."""
     from helpers.pipeline.train import train  # PyTorch takes two seconds, and only this needs it here
 
     with redirect_stdout(None):

@@ -1,12 +1,11 @@
 """Decide on a round in view of its past, and record the decision in evaluation/decision.json."""
 
-import json
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import yaml
+import pandas as pd
 
 from helpers.comparison.blind import compare_blind, describe_blind
 from helpers.comparison.decision import decide
@@ -14,9 +13,9 @@ from helpers.comparison.scores import Comparison
 from helpers.comparison.second_look import SecondLook
 from helpers.hashing import sha256_of
 from helpers.merge.lineage import count_changes, parse_lineage, read_lineage
-from helpers.pipeline.model import load_classifier
+from helpers.pipeline.model import Classifier, load_classifier
 from helpers.pipeline.params import DecideParams, PrepareParams, read_params
-from helpers.pipeline.paths import MODEL, PARAMS, RAW
+from helpers.pipeline.paths import INDEX, MODEL, PARAMS, RAW, read_table
 from helpers.problems import Problem
 from helpers.workspace import DECISION, LINEAGE, Workspace
 
@@ -27,24 +26,29 @@ def find_baseline(workspace: Workspace, baseline: str, model: str) -> str:
     If ``HEAD`` holds the round's own model already, it is the commit of the model that this one has replaced: a round
     that is run again comes to the same decision.
     """
-    commit = workspace.commit_of(baseline)
-    if baseline == "HEAD":
-        with suppress(Problem, KeyError):  # no decision is committed, or one of an older project
-            decision = json.loads(workspace.git("show", f"{commit}:{DECISION}"))
-            named = decision["model"] == model
-            # A model that was committed by hand is not the one that the decision names.
-            if named and workspace.read_at(commit, MODEL) == (workspace.root / MODEL).read_bytes():
-                return workspace.commit_of(decision["replaces_commit"])
-    return commit
+    if baseline != "HEAD":
+        return workspace.commit_of(baseline)
+    head, *replaced = past_models(workspace)
+    # A model that was committed by hand is not the one that the decision names.
+    named = workspace.load(DECISION, head).get("model") == model
+    if replaced and named and workspace.read_at(head, MODEL) == (workspace.root / MODEL).read_bytes():
+        return replaced[0]
+    return head
 
 
 def past_models(workspace: Workspace) -> list[str]:
     """Return the commit of the last model and, if its decision names it, that of the model which it has replaced."""
-    commits = [workspace.commit_of("HEAD")]
-    with suppress(Problem, KeyError):
-        decision = json.loads(workspace.git("show", f"{commits[0]}:{DECISION}"))
-        commits.append(workspace.commit_of(decision["replaces_commit"]))
-    return commits
+    head = workspace.commit_of("HEAD")
+    with suppress(Problem):  # no decision is committed, or one of an older project
+        return [head, workspace.commit_of(workspace.load(DECISION, head).get("replaces_commit", ""))]
+    return [head]
+
+
+def load_past(workspace: Workspace, commit: str) -> tuple[Classifier | None, pd.DataFrame | None]:
+    """Load the model of a commit and the index of its images; None in place of one that the commit does not have."""
+    model, index = workspace.read_at(commit, MODEL), workspace.read_at(commit, INDEX)
+    classifier = load_classifier(model, f"{MODEL} of {commit[:7]}") if model else None
+    return classifier, read_table(index) if index else None
 
 
 def decide_round(
@@ -56,19 +60,16 @@ def decide_round(
 ) -> dict[str, Any]:
     """Decide by the policy of params.yaml whether the new model may replace the old one: evaluation/decision.json.
 
-    `export` holds the labels of this round, `look` the old model's opinion on them. The result is that of `decide`,
-    with both models in its sentence, and: the `policy`; `label_noise`; `seed_noise`; the numbers of images `added` and
-    `corrected`, below `changes`, and `trained_on`; the new `model` (its version); the old one, the `baseline` (its
-    version and commit) at `baseline_commit`; the one that publishing `replaces`, at `replaces_commit`; `export_sha256`;
-    and `judged`, the versions of all models that were judged on the held-out images of this `seed`. Held-out sets wear
-    out (Renggli et al. 2019, arXiv 1903.00278).
+    `export` holds the labels of this round, `look` the old model's opinion on them. The result is that of `decide` and
+    the facts behind it. `judged` are the versions of all models that were judged on the held-out images of this `seed`:
+    held-out sets wear out (Renggli et al. 2019, arXiv 1903.00278).
     """
     commit, replaced = comparison.baseline, find_baseline(workspace, "HEAD", comparison.new)
     old = to_replace = _name_model(workspace, commit, comparison.old)
     other_baseline = ""
     if replaced != commit:
-        content = workspace.read_at(replaced, MODEL)
-        version = load_classifier(content, MODEL).version if content else ""
+        model, _ = load_past(workspace, replaced)
+        version = model.version if model else ""
         to_replace = _name_model(workspace, replaced, version)
         if version != comparison.old:
             other_baseline = f"The comparison is with {old}, but the new model would replace {to_replace}."
@@ -99,9 +100,7 @@ def decide_round(
         "seed": seed,
         "judged": judged,
     }
-    (workspace.root / DECISION).parent.mkdir(exist_ok=True)
-    text = json.dumps(decision, indent=2, ensure_ascii=False) + "\n"
-    (workspace.root / DECISION).write_text(text, encoding="utf-8")
+    workspace.save(DECISION, decision)
     return decision
 
 
@@ -113,16 +112,14 @@ def _name_model(workspace: Workspace, commit: str, version: str) -> str:
 
 def _changes_since(workspace: Workspace, commit: str) -> list[str]:
     """List the changed settings and files, apart from images, that the stages of dvc.yaml depend on."""
-    stages = yaml.safe_load((workspace.root / "dvc.yaml").read_bytes())["stages"].values()
+    stages = workspace.load("dvc.yaml")["stages"].values()
     made = {out if isinstance(out, str) else next(iter(out)) for stage in stages for out in stage["outs"]}
     files = {file for stage in stages for file in stage["deps"]} - made - {RAW}
     names = sorted({name for stage in stages for name in stage.get("params", [])})
     changed = workspace.git("diff", "--name-only", commit, "--", "dvc.yaml", *sorted(files)).splitlines()
-    try:
-        then = yaml.safe_load(workspace.git("show", f"{commit}:{PARAMS}"))
-    except Problem:
+    now, then = workspace.load(PARAMS), workspace.load(PARAMS, commit)
+    if not then:
         return [f"{PARAMS} is new", *changed]
-    now = yaml.safe_load((workspace.root / PARAMS).read_bytes())
     different = []
     for name in names:
         section, _, key = name.partition(".")
@@ -137,8 +134,7 @@ def _remember_judgement(workspace: Workspace, model: str, seed: int) -> list[str
 
     A declined round leaves no trace in the workspace, so the repository's git configuration remembers them.
     """
-    key, path = f"retrain.seed{seed}.judged", workspace.root / DECISION
-    last = json.loads(path.read_bytes()) if path.exists() else {}
+    key, last = f"retrain.seed{seed}.judged", workspace.load(DECISION)
     judged = list(last["judged"]) if last.get("seed") == seed else []
     with suppress(Problem):  # none is remembered
         judged += workspace.git("config", "--get-all", key).split()

@@ -13,6 +13,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from helpers.pipeline.paths import HASHES, RAW
 from helpers.problems import Problem
 
@@ -76,6 +78,20 @@ class Workspace:
         if result.returncode:
             raise Problem(f"`git {' '.join(arguments)}` failed in {self.root}.", result.stderr.splitlines())
         return result.stdout
+
+    def load(self, file: str, revision: str = "") -> dict[str, Any]:
+        """Read a file of JSON or YAML, as it is or was at a git revision; missing or damaged, it has no fields."""
+        parse = yaml.safe_load if file.endswith((".yaml", ".dvc")) else json.loads
+        with suppress(Problem, OSError, ValueError, yaml.YAMLError):
+            content = parse(self.git("show", f"{revision}:{file}") if revision else (self.root / file).read_bytes())
+            return content if isinstance(content, dict) else {}
+        return {}
+
+    def save(self, file: str, content: dict[str, Any]) -> None:
+        """Write a file of JSON, which `load` reads."""
+        path, text = self.root / file, json.dumps(content, indent=2, ensure_ascii=False)
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(f"{text}\n", encoding="utf-8")
 
     def stop_on_locks(self) -> None:
         """Raise a `Problem` that names each lock here, its age and the command that removes it.

@@ -7,8 +7,7 @@ holds numpy at 2.2 and brings OpenCV and NLTK.
 import math
 import re
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +18,6 @@ import orjson
 
 from helpers.label_studio.settings import Settings
 from helpers.problems import Problem
-from helpers.progress import progress_bar
 
 OLDEST = (1, 17)  # the first with personal access tokens, February 2025
 LARGEST_ANSWER = 1 << 28  # bytes
@@ -194,16 +192,6 @@ def _path_below(base: httpx.URL, url: httpx.URL) -> str:
         if path == before:
             return below
     return ""
-
-
-def map_answers(ask: Callable[[Any], Any], items: Sequence[Any], description: str) -> list[Any]:
-    """Call a function that asks the server with each item, a few at a time and with a progress bar."""
-    answers = []
-    with progress_bar(len(items), description) as bar, ThreadPoolExecutor(AT_A_TIME) as pool:
-        for answer in pool.map(ask, items):
-            answers.append(answer)
-            bar.update()
-    return answers
 
 
 def _read(response: httpx.Response, largest: int = LARGEST_ANSWER, deadline: float = math.inf) -> bytes:

@@ -10,12 +10,13 @@ import orjson
 import pandas as pd
 
 from helpers.decode import SUFFIXES, UNREADABLE, open_image
-from helpers.label_studio.client import Server, connect, list_projects, map_answers, parse_project_url
+from helpers.label_studio.client import AT_A_TIME, Server, connect, list_projects, parse_project_url
 from helpers.label_studio.settings import read_settings
 from helpers.labels.consensus import read_export
 from helpers.merge.files import UPLOAD, ImageFiles, is_safe
 from helpers.parameters import find_images
 from helpers.problems import Problem
+from helpers.progress import map_in_threads
 from helpers.workspace import EXTRA
 
 LARGEST_EXPORT, LARGEST_IMAGE = 1 << 33, 1 << 28  # bytes
@@ -81,7 +82,7 @@ def fetch_images(server: Server, labels: pd.DataFrame, images: Path) -> int:
             return False
         return True
 
-    return sum(map_answers(fetch, missing, "Fetching images"))
+    return sum(map_in_threads(fetch, missing, "Fetching images", AT_A_TIME))
 
 
 def _fetch_image(server: Server, image: str, file: str, images: Path) -> None:

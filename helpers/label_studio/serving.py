@@ -12,7 +12,7 @@ import numpy as np
 from helpers.label_studio.label_config import find_control
 from helpers.label_studio.task_images import TaskImages
 from helpers.labels.fields import blind_of
-from helpers.pipeline.model import BATCH, Classifier, load_classifier
+from helpers.pipeline.model import Classifier, load_classifier
 from helpers.pipeline.paths import MODEL
 from helpers.problems import Problem
 from helpers.workspace import Workspace
@@ -78,8 +78,8 @@ def predict(
         logger.warning("No <Choices> of the project has a class of the model: %s", ", ".join(about.classes))
         return predictions
     asked = [number for number, task in enumerate(tasks) if not blind_of(task)]
-    for start in range(0, len(asked), BATCH):
-        numbers = asked[start : start + BATCH]
+    for start in range(0, len(asked), about.batch):
+        numbers = asked[start : start + about.batch]
         images = [tasks[number].get(control.image_key) for number in numbers]
         pixels = task_images.read(images, about.image_size, about.colour, deadline)
         readable = {number: one for number, one in zip(numbers, pixels, strict=True) if one is not None}

@@ -16,12 +16,11 @@ import numpy as np
 import orjson
 import pandas as pd
 
-from helpers.hashing import size_of
-from helpers.label_studio.client import NotFound, Server, list_projects, map_answers
+from helpers.label_studio.client import AT_A_TIME, NotFound, Server, list_projects
 from helpers.label_studio.label_config import Control, find_control, make_config
 from helpers.labels.fields import BLIND, QUEUE, blind_of
 from helpers.problems import Problem
-from helpers.progress import progress_bar
+from helpers.progress import map_in_threads, progress_bar
 
 TAB = "Queue"
 # Label Studio takes 100 files and 250 MB in a request, a proxy before it often less.
@@ -99,7 +98,8 @@ def read_tasks(server: Server, project: Project, version: str) -> pd.DataFrame:
         return hashlib.sha256(content).hexdigest()
 
     unknown = tasks.loc[tasks["sha256"] == "", "data"]
-    tasks.loc[unknown.index, "sha256"] = map_answers(hash_image, list(unknown), "Hashing images of Label Studio")
+    hashes = map_in_threads(hash_image, unknown, "Hashing images of Label Studio", AT_A_TIME)
+    tasks.loc[unknown.index, "sha256"] = hashes
     return tasks
 
 
@@ -146,8 +146,8 @@ def push(server: Server, project: Project, queue: pd.DataFrame, tasks: pd.DataFr
         project = project._replace(number=server.ask("POST", "/api/projects/", json=wanted)["id"])
     _requeue(server, project, queue, tasks, version)
     new = queue[~queue.index.isin(tasks["sha256"])]
-    sizes = pd.Series([size_of(f"{folder}/{file}") for file in new["file"]], new.index, dtype=int)
-    parts = [sizes.cumsum() // BYTES, np.arange(len(new)) // FILES]
+    sizes = np.cumsum([(folder / file).stat().st_size for file in new["file"]], dtype=int)
+    parts = [sizes // BYTES, np.arange(len(new)) // FILES]
     with progress_bar(len(new), "Sending images") as bar:
         for _, batch in new.groupby(parts):
             _create_tasks(server, project, batch, folder, version)

@@ -7,7 +7,6 @@ inherits: the lock ends with the run, however that ends, and a restarted backend
 ended otherwise than published or declined is resumed by the next start.
 """
 
-import json
 import logging
 import os
 import subprocess
@@ -39,7 +38,7 @@ class Trigger:
     """Starts the notebook for the project of the settings, or another `command`; the report's path is added to it."""
 
     def __init__(self, root: Path, settings: Settings, command: Sequence[str] = ()) -> None:
-        self._root, self._settings = root, settings
+        self._workspace, self._settings = Workspace(root), settings
         project = f"{settings.label_studio_url.rstrip('/')}/projects/{settings.retrain_project}"
         self._command = command or notebook_command(project)
         self._process: subprocess.Popen[bytes] | None = None
@@ -56,13 +55,13 @@ class Trigger:
                 return False
             now = datetime.now(UTC)
             report = f"{RUNS}/{now:%Y-%m-%dT%H-%M-%S-%f}Z.ipynb"
-            known = _read_json(self._root / RECORD).get("annotations", 0)
+            known = self._workspace.load(RECORD).get("annotations", 0)
             record = {"report": report, "started": now.isoformat(timespec="seconds"), "annotations": known}
-            _write_record(self._root, record)
-            with (self._root / report).with_suffix(".log").open("wb") as log:
+            self._workspace.save(RECORD, record)
+            with (self._workspace.root / report).with_suffix(".log").open("wb") as log:
                 self._process = subprocess.Popen(
                     [sys.executable, "-m", "helpers.label_studio.trigger", *self._command, report],
-                    cwd=self._root,
+                    cwd=self._workspace.root,
                     env={name: value for name, value in os.environ.items() if name.upper() != "BACKEND_PASSWORD"},
                     stdin=subprocess.DEVNULL,
                     stdout=log,
@@ -77,7 +76,7 @@ class Trigger:
             if self._process and self._process.poll() is None:  # it may not have its lock yet
                 return True
             try:
-                with FileLock(self._root / LOCK, timeout=0):  # makes the folder, too
+                with FileLock(self._workspace.root / LOCK, timeout=0):  # makes the folder, too
                     return False
             except Timeout:
                 return True
@@ -86,7 +85,7 @@ class Trigger:
         """Whether a run is going, or was not finished, and the record of the last one that was started."""
         if not self._settings.retrain_project:
             return {"state": "off"}
-        running, last = self.is_running(), _read_json(self._root / RECORD)
+        running, last = self.is_running(), self._workspace.load(RECORD)
         if running:
             state = "running"
         elif last and last.get("exit_code") != 0 and not last.get("declined"):  # failed, or killed
@@ -110,7 +109,7 @@ class Trigger:
             if not self.is_running():  # else the annotations are counted when the run has ended
                 self._noticed.clear()
                 try:
-                    known = _read_json(self._root / RECORD).get("annotations", 0)
+                    known = self._workspace.load(RECORD).get("annotations", 0)
                     if count_annotations(self._settings) - known >= self._settings.retrain_after:
                         self.start()
                 except Exception as error:  # the next annotation asks again
@@ -135,7 +134,7 @@ def count_annotations(settings: Settings) -> int:
 def run(workspace: Workspace, command: Sequence[str]) -> None:
     """Run a command that retrains, and add to the record of the run how it ended."""
     root = workspace.root
-    record = _read_json(root / RECORD)
+    record = workspace.load(RECORD)
     with suppress(Problem):  # the command will name the fault of the server
         record["annotations"] = count_annotations(read_settings(root))
     started = time.time()
@@ -144,8 +143,8 @@ def run(workspace: Workspace, command: Sequence[str]) -> None:
     record["ended"] = datetime.now(UTC).isoformat(timespec="seconds")
 
     decided = (root / DECISION).exists() and (root / DECISION).stat().st_mtime >= started
-    decision = _read_json(root / DECISION) if decided else {}
-    cells = _read_json(root / record["report"]).get("cells", [])
+    decision = workspace.load(DECISION) if decided else {}
+    cells = workspace.load(record["report"]).get("cells", [])
     outputs = [output for cell in cells for output in cell.get("outputs", [])]  # text has none
     errors = [output["evalue"].partition("\n")[0] for output in outputs if output["output_type"] == "error"]
     record["verdict"] = " ".join(filter(None, [decision.get("sentence"), *errors]))
@@ -157,19 +156,7 @@ def run(workspace: Workspace, command: Sequence[str]) -> None:
             record["declined"] = True
         except Problem as problem:  # such as: nothing was merged, so no round is open
             print(problem)
-    _write_record(root, record)
-
-
-def _read_json(file: Path) -> dict[str, Any]:
-    """A JSON file; empty if there is none, or a damaged one."""
-    with suppress(FileNotFoundError, ValueError):
-        return dict(json.loads(file.read_bytes()))
-    return {}
-
-
-def _write_record(root: Path, record: dict[str, Any]) -> None:
-    text = json.dumps(record, indent=2, ensure_ascii=False) + "\n"
-    (root / RECORD).write_text(text, encoding="utf-8")
+    workspace.save(RECORD, record)
 
 
 def main() -> None:

@@ -47,6 +47,11 @@ class Description:
         if not (size and labels and self.classes and numbers and self.colour in CHANNELS):
             raise ValueError(f"not the description of a classifier: {self}")
 
+    @property
+    def batch(self) -> int:
+        """The number of pictures that are predicted at once, so that memory is bounded."""
+        return max(1, BATCH // (self.image_size**2 * CHANNELS[self.colour]))
+
     def to_input(self, pixels: np.ndarray) -> np.ndarray:
         """Turn uint8 [N, H, W, C] into the network's input, float32 [N, C, H, W]."""
         images = (pixels.astype(np.float32) - np.float32(self.mean)) / np.float32(self.scale)
@@ -84,10 +89,9 @@ class Classifier:
         """Return float32 [N, classes] for pictures uint8 [N, image_size, image_size, channels]."""
         about = self.description
         name = self._session.get_inputs()[0].name
-        step = max(1, BATCH // (about.image_size**2 * CHANNELS[about.colour]))
         rows = [np.empty((0, len(about.classes)), np.float32)]
-        for start in range(0, len(pixels), step):
-            logits = self._session.run(None, {name: about.to_input(pixels[start : start + step])})[0]
+        for start in range(0, len(pixels), about.batch):
+            logits = self._session.run(None, {name: about.to_input(pixels[start : start + about.batch])})[0]
             rows.append(softmax(logits / about.temperature))
         return np.concatenate(rows)
 
@@ -130,10 +134,7 @@ def save_classifier(classifier: Classifier, path: Path) -> None:
 def load_classifier(file: bytes, name: str = "the model") -> Classifier:
     """Read the bytes of a ``.bentomodel`` without a model store, without unpacking it to disk and without pickle.
 
-    Raises
-    ------
-    Problem
-        `save_classifier` did not write these bytes. The message calls the file by `name`.
+    A `Problem`, which calls the file by its `name`, tells that `save_classifier` did not write them.
     """
     try:
         with tarfile.open(fileobj=io.BytesIO(file), mode="r:xz") as archive:

@@ -73,9 +73,8 @@ def _candidates(hashes: np.ndarray, asked: np.ndarray, known: np.ndarray) -> Ite
         matches = [_matches(np.zeros(len(hashes)), asked, known)]  # the bands do not tell these pictures apart
     for ordered, begin, count in matches:
         total = count.cumsum()
-        for part in np.split(
-            np.arange(len(asked)), np.searchsorted(total, np.arange(PAIRS, total.max(initial=0), PAIRS))
-        ):
+        ends = np.searchsorted(total, np.arange(PAIRS, total.max(initial=0), PAIRS))
+        for part in np.split(np.arange(len(asked)), ends):
             counts = count[part]
             nth = np.arange(counts.sum()) - np.repeat(counts.cumsum() - counts, counts)
             yield np.repeat(asked[part], counts), ordered[np.repeat(begin[part], counts) + nth]

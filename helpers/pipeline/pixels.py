@@ -122,20 +122,14 @@ class PixelCache:
         return missing
 
     def _append(self, decoded: list[tuple[bytes, np.ndarray, np.ndarray]]) -> None:
-        """Write pictures: key, perceptual hash and pixels of each."""
+        """Write pictures behind those that are whole: key, perceptual hash and pixels of each."""
         whole = len(self._read_keys())
-        keys = np.empty(len(decoded), KEY)
-        for number, (sha256, perceptual, _) in enumerate(decoded):
-            keys[number] = sha256, perceptual
-        pixels = b"".join(one.tobytes() for *_, one in decoded)
-        for path, place, content in (
-            (self._pixels, whole * self._bytes, pixels),
-            (self._keys, whole * KEY.itemsize, keys.tobytes()),
-        ):
-            path.touch()
-            with path.open("r+b") as file:
-                file.seek(place)
-                file.write(content)
+        keys = np.array([(sha256, perceptual) for sha256, perceptual, _ in decoded], KEY)
+        pixels = np.array([one for *_, one in decoded], np.uint8)
+        for path, size, new in ((self._pixels, self._bytes, pixels), (self._keys, KEY.itemsize, keys)):
+            with path.open("ab") as file:
+                file.truncate(whole * size)
+                file.write(new.tobytes())
                 file.flush()
                 os.fsync(file.fileno())
 

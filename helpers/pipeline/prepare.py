@@ -1,7 +1,6 @@
 """Stage ``prepare``: data/raw/<label>/… → data/prepared: index.csv and near_duplicates.csv."""
 
 import hashlib
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +29,11 @@ def main() -> None:
 
     # Index and split: a row per picture.
     places = [path.relative_to(RAW) for path in files]
-    sha256 = hash_all(files)
+    cache = HashCache(Path(HASHES))
+    status = {str(file): status_of(str(file)) for file in files}
+    hashed = hash_files(status, lambda file, _: (sha256_of(file), ""), cache, "Hashing")
+    cache.save()
+    sha256 = [one for one, _ in hashed.values()]
     held_out = [is_held_out(one, params.seed, params.validation_fraction) for one in sha256]
     index = pd.DataFrame(
         {
@@ -53,15 +56,6 @@ def main() -> None:
     index.to_csv(INDEX, index=False)
     near_duplicates(index, pixels.hashes).to_csv(NEAR_DUPLICATES, index=False)
     print(f"{len(index):,} images of {classes} classes: {len(index) - kept:,} to train, {kept:,} held out")
-
-
-def hash_all(files: Sequence[Path]) -> list[str]:
-    """Return the SHA-256 of each file; those that have not changed since they were last hashed are not read."""
-    cache = HashCache(Path(HASHES))
-    status = {str(file): status_of(str(file)) for file in files}
-    hashed = hash_files(status, lambda file, _: (sha256_of(file), ""), cache, "Hashing")
-    cache.save()
-    return [hashed[str(file)][0] for file in files]
 
 
 if __name__ == "__main__":

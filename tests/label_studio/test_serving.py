@@ -8,7 +8,8 @@ from backends import ask, commit_model, config, labels, train_digits, upload
 from servers import wait_until
 
 from helpers.label_studio import serving as module
-from helpers.pipeline.model import Classifier, load_classifier, save_classifier
+from helpers.label_studio.task_images import TaskImages
+from helpers.pipeline.model import Classifier, Description, load_classifier, save_classifier
 from helpers.pipeline.paths import MODEL
 from helpers.workspace import Workspace
 
@@ -54,6 +55,21 @@ def test_who_labels_blind_cannot_fetch_the_opinion(backend, names):
 
     assert labels(answer.json()["results"]) == [None, None, *labels(ask(backend, images))[2:]]
     assert None not in labels(ask(backend, images))
+
+
+def test_the_images_of_a_large_request_are_not_in_memory_all_at_once(backend, names, monkeypatch):
+    images, read, sizes = [upload(name) for name in names[:7]], TaskImages.read, []
+    expected = labels(ask(backend, images))
+
+    def note(self, images, *rest):
+        sizes.append(len(images))
+        return read(self, images, *rest)
+
+    monkeypatch.setattr(TaskImages, "read", note)
+    monkeypatch.setattr(Description, "batch", 3)
+
+    assert labels(ask(backend, images)) == expected
+    assert sizes == [3, 3, 1]
 
 
 def test_without_a_committed_model_it_says_what_to_do_and_serves_the_first_one(serve, root, names):
