@@ -9,38 +9,35 @@ from helpers.comparison.words import count_of, percent, points
 
 
 def compare_blind(table: pd.DataFrame) -> pd.DataFrame:
-    """Count how often people's ``label`` is the ``opinion`` of the model, by whether they labelled ``blind``.
+    """Count the ``images``, and those on which people's ``label`` is the model's ``opinion``: they ``agreed``.
 
-    A row of `table` that lacks one of the three does not count. Leave out labels that were accepted in bulk: nobody
-    looked at these images. Returns rows ``seen`` and ``blind``, as far as there are images, with the number of
-    ``images``, how many ``agreed``, their ``share`` and the bounds ``low`` and ``high`` of its 95 % interval.
+    The rows are False, people saw the opinion, and True, they labelled ``blind``. A row of `table` that lacks one of
+    the three does not count. Leave out labels that were accepted in bulk: nobody looked at these images.
     """
     known = table.dropna(subset=["blind", "label", "opinion"])
-    agreed = (known["label"] == known["opinion"]).groupby(known["blind"].map({False: "seen", True: "blind"}))
-    rows = pd.DataFrame({"images": agreed.size(), "agreed": agreed.sum()})
-    low, high = wilson(rows["agreed"], rows["images"])
-    return rows.assign(share=rows["agreed"] / rows["images"], low=low, high=high).sort_index(ascending=False)
+    agreed = (known["label"] == known["opinion"]).groupby(known["blind"].astype(bool))
+    return pd.DataFrame({"images": agreed.size(), "agreed": agreed.sum()})
 
 
-def newcombe(one: dict, other: dict) -> tuple[float, float]:
-    """Return the 95 % interval of the difference of two independent shares, from each ``share``, ``low`` and ``high``.
+def newcombe(counts: pd.DataFrame) -> tuple[float, float]:
+    """Return the 95 % interval of the difference of the two shares of `compare_blind`, first minus second.
 
     It is the hybrid score interval (Newcombe 1998, Statistics in Medicine 17:873, method 10).
     """
-    difference = one["share"] - other["share"]
-    down = hypot(one["share"] - one["low"], other["high"] - other["share"])
-    up = hypot(one["high"] - one["share"], other["share"] - other["low"])
-    return difference - down, difference + up
+    one, other = counts["agreed"] / counts["images"]
+    (low, other_low), (high, other_high) = wilson(counts["agreed"], counts["images"])
+    down, up = hypot(one - low, other_high - other), hypot(high - one, other - other_low)
+    return one - other - down, one - other + up
 
 
-def describe_blind(rows: pd.DataFrame) -> str:
+def describe_blind(counts: pd.DataFrame) -> str:
     """Say in a sentence how much seeing the opinion changes; empty unless both kinds of images are there."""
-    if len(rows) < 2:
+    if len(counts) < 2:
         return ""
-    seen, blind = rows.to_dict("records")
-    difference, low, high = map(points, (seen["share"] - blind["share"], *newcombe(seen, blind)))
+    (images, seen), (blind_images, blind) = ((n, agreed / n) for n, agreed in counts.to_numpy())
+    low, high = newcombe(counts)
     return (
-        f"People agreed with the model on {percent(seen['share'])} of {count_of(seen['images'], 'image')} where "
-        f"they saw its opinion and on {percent(blind['share'])} of {blind['images']:,} where they did not: a "
-        f"difference of {difference} points (95 % interval {low} to {high})."
+        f"People agreed with the model on {percent(seen)} of {count_of(images, 'image')} where they saw its opinion "
+        f"and on {percent(blind)} of {blind_images:,} where they did not: a difference of {points(seen - blind)} "
+        f"points (95 % interval {points(low)} to {points(high)})."
     )

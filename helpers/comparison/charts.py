@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from helpers.comparison.statistics import wilson
 from helpers.comparison.style import COLOURS, DPI, INK, NEW, OLD, PALE, QUIET, WIDTH, label_text, styled, title_text
@@ -20,7 +20,7 @@ from helpers.comparison.words import count_of, percent, signed
 SHADES = LinearSegmentedColormap.from_list("old to new", [OLD, "white", NEW])
 ROWS, MATRIX = 25, 20  # most classes in a chart with a row for each, and in a confusion matrix
 NUMBERED = 12  # classes of a confusion matrix whose cells have room for a number
-PERCENT = PercentFormatter(1, symbol=" %")
+PERCENT = FuncFormatter(lambda share, _: f"{100 * share:g} %")
 
 
 @styled

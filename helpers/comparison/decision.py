@@ -42,13 +42,10 @@ def decide(
     model would replace, `other_baseline` is a sentence that names both. `noise` is that of the round's new labels, and
     `seed_noise` has the changes of accuracy by other seeds alone; None if they are not known.
 
-    Returns
-    -------
-    dict
-        Can be written as JSON. `verdict`: ``first`` (there is no old model), ``better`` or ``worse`` (the 95 % interval
-        lies above or below 0), ``equivalent`` (within ± margin) or ``undecided``. `accepted`: bool. `sentence`: the
-        verdict in words. `rules`: the fields of a `Rule` each. `notes`: sentences on the limits of the comparison.
-        `images` and `figures`: the rows of its `tally` and `summary`.
+    The result can be written as JSON. `verdict`: ``first`` (there is no old model), ``better`` or ``worse`` (the 95 %
+    interval lies above or below 0), ``equivalent`` (within ± margin) or ``undecided``. `accepted`: bool. `sentence`:
+    the verdict in words. `rules`: the fields of a `Rule` each. `notes`: sentences on the limits of the comparison.
+    `images` and `figures`: the rows of its `tally` and `summary`.
     """
     counts, summary = comparison.tally, comparison.summary
     n, total = int(counts["scored"]["together"]), len(comparison.scores)
@@ -89,7 +86,7 @@ def decide(
         "accepted": all(rule.passed for rule in rules),
         "sentence": sentence,
         "rules": [rule._asdict() for rule in rules],
-        "notes": [*_notes(comparison.scores, changed), *_describe_chance(comparison, seed_noise)],
+        "notes": _notes(comparison, changed, seed_noise),
         "images": _records(counts),
         "figures": _records(summary),
     }
@@ -142,19 +139,9 @@ def _labels_rule(noise: Noise, most: float) -> Rule:
     return Rule("labels", noise.share <= most or noise.low == 0, text)
 
 
-def _describe_chance(comparison: Comparison, seed_noise: Sequence[float] | None) -> list[str]:
-    """Say how far chance alone goes: each model was trained once, and another seed would have made another one."""
-    if not comparison.old:
-        return []
-    if not seed_noise:
-        return ["The effect of chance is not measured: `control_seeds=3` trains on the old data with three more seeds."]
-    changes = listed([points(change) for change in seed_noise])
-    return [f"Other seeds alone change the accuracy of the old model by {changes} points."]
-
-
-def _notes(scores: pd.DataFrame, changed: Sequence[str]) -> list[str]:
+def _notes(comparison: Comparison, changed: Sequence[str], seed_noise: Sequence[float] | None) -> list[str]:
     """Sentences on the limits of the comparison."""
-    total, notes = len(scores), []
+    scores, total, notes = comparison.scores, len(comparison.scores), []
     if changed:
         notes.append(f"Not only the data changed ({listed(changed)}): the difference is not the data's alone.")
     leaked = scores["population"] == "leaked"
@@ -165,6 +152,13 @@ def _notes(scores: pd.DataFrame, changed: Sequence[str]) -> list[str]:
         knowing = "no model knows" if who == "neither" else f"only the {who} model knows"
         labels = listed(sorted(images["actual"].unique()))
         notes.append(f"Not scored, because {knowing} their class ({labels}): {len(images)} of {total} images.")
+    # Each model was trained once, and another seed would have made another one.
+    if seed_noise:
+        changes = listed([points(change) for change in seed_noise])
+        notes.append(f"Other seeds alone change the accuracy of the old model by {changes} points.")
+    elif comparison.old:
+        how = "`control_seeds=3` trains on the old data with three more seeds"
+        notes.append(f"The effect of chance is not measured: {how}.")
     return notes
 
 

@@ -7,6 +7,7 @@ import pandas as pd
 
 PARTS = 8, 4, 2, 1  # an eighth of the training images, a quarter, a half, all
 RATIOS = 2 ** np.linspace(-3, 2, 41)  # an eighth of today's number of training images to four times as many
+EXPONENTS = np.linspace(0, 2, 401).clip(1e-6)  # 0 itself would tell nothing of a
 RESAMPLES = 300
 
 
@@ -27,29 +28,26 @@ def drop_guessers(answers: pd.DataFrame) -> pd.DataFrame:
     """
     guessing = 1 - answers["actual"].value_counts(normalize=True).max()
     errors = answers.drop(columns="actual").ne(answers["actual"], axis=0).mean()
-    poor = (errors > guessing / 2).to_numpy()[:-1]
-    begin = len(poor) - poor[::-1].argmax() if poor.any() else 0
-    return answers.drop(columns=errors.index[:begin])
+    earlier = errors.iloc[:-1]
+    poor = earlier.index[earlier > guessing / 2]
+    return answers.drop(columns=earlier.loc[: poor[-1]].index) if len(poor) else answers
 
 
-def fit_law(
-    ratios: np.ndarray, errors: np.ndarray, spread: np.ndarray, offset: bool = True
-) -> tuple[float, float, float]:
-    """Fit ``error = a * ratio ** -b + c`` by weighted least squares, through the last error, and return a, b and c.
+def fit_law(ratios: np.ndarray, errors: np.ndarray, spread: np.ndarray, offset: bool = True) -> tuple[float, float]:
+    """Fit ``error = a * ratio ** -b + c`` by weighted least squares, through the last error, and return a and b.
 
     The error falls so with more training images (Hestness et al. 2017, arXiv 1712.00409): of today's, `a` vanishes in
     the end and `c` stays, none without `offset`. `ratios`, shape (N,), are numbers of training images divided by the
     last, today's; `errors` are shares of the held-out images, and `spread` their standard errors.
     """
-    from scipy.optimize import least_squares  # takes a third of a second
-
-    def misfit(law: np.ndarray) -> np.ndarray:
-        vanishing, b = law
-        return (errors[-1] * (vanishing * ratios**-b + 1 - vanishing) - errors) / spread
-
-    least = 0.0 if offset else 1 - 1e-9  # the share of today's error that vanishes
-    vanishing, b = least_squares(misfit, ((least + 1) / 2, 0.5), bounds=((least, 0), (1, 2))).x
-    return errors[-1] * vanishing, b, errors[-1] * (1 - vanishing)
+    today, above, weights = errors[-1], errors - errors[-1], spread**-2
+    falls = ratios ** -EXPONENTS[:, np.newaxis] - 1  # down to today's error for a = 1, by each exponent: [exponents, N]
+    if offset:
+        a = (falls @ (weights * above) / (falls**2 @ weights)).clip(0, today)  # the best one for each exponent
+    else:
+        a = np.full(len(EXPONENTS), today)
+    best = ((a[:, np.newaxis] * falls - above) ** 2 @ weights).argmin()
+    return a[best], EXPONENTS[best]
 
 
 def extrapolate(answers: pd.DataFrame) -> pd.DataFrame | None:
@@ -66,16 +64,14 @@ def extrapolate(answers: pd.DataFrame) -> pd.DataFrame | None:
     table, images, chance = wrong.to_numpy(), len(wrong), np.random.default_rng(0)
     smoothed = (table.sum(axis=0) + 1) / (images + 2)  # a model without mistakes has a spread, too
     spread = np.sqrt(smoothed * (1 - smoothed) / images)
+    shown = RATIOS[ratios[0] <= RATIOS]
 
     # Few models hardly tell an offset from a steeper fall, and two not at all: fit with and without it. In simulations
     # the interval then covers the true gain in nine of ten cases, and in four of five if every fit has an offset.
     offsets = (True, False) if len(ratios) > 2 else (False,)
-    samples = [table, *(table[chance.integers(images, size=images)] for _ in range(RESAMPLES))]
-    errors = [sample.mean(axis=0) for sample in samples]
-    laws = np.array([[fit_law(ratios, one, spread, offset) for offset in offsets] for one in errors])
-
-    a, b = laws[..., 0, np.newaxis], laws[..., 1, np.newaxis]
-    shown = RATIOS[ratios[0] <= RATIOS]
-    gains = a * (1 - shown**-b)  # [resamples, with an offset and without, ratios]; first the images as they are
+    gains = []
+    for sample in [table, *(table[chance.integers(images, size=images)] for _ in range(RESAMPLES))]:
+        laws = [fit_law(ratios, sample.mean(axis=0), spread, offset) for offset in offsets]
+        gains.append([a * (1 - shown**-b) for a, b in laws])
     low, high = np.quantile(gains[1:], [0.025, 0.975], axis=(0, 1))
-    return pd.DataFrame({"gain": gains[0].mean(axis=0), "low": low, "high": high}, index=shown)
+    return pd.DataFrame({"gain": np.mean(gains[0], axis=0), "low": low, "high": high}, index=shown)

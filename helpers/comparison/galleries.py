@@ -26,10 +26,8 @@ def gallery(files: Collection[str | Path], captions: Collection[str], title: str
     if not len(files):
         return None
     figure = _sheet(title + left_out(files, most))
-    texts = []
-    for caption in list(captions)[:most]:
-        text = label_text(caption, 45)
-        texts.append([("", line) for line in textwrap.wrap(text, room_for(text, 16))])
+    shown = [label_text(caption, 45) for caption in list(captions)[:most]]
+    texts = [[("", line) for line in textwrap.wrap(caption, room_for(caption, 16))] for caption in shown]
     _put_pictures(figure, 0.0, list(files)[:most], texts, across=8)
     return figure
 

@@ -2,6 +2,7 @@
 
 import io
 from base64 import b64encode
+from collections.abc import Iterable
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -17,70 +18,66 @@ from helpers.comparison.tables import models_in
 from helpers.comparison.words import count_of, left_out, percent, signed
 
 THUMBNAIL = 80  # pixels
-FEWEST = 6  # labels that a second look shows, also if none of them looks wrong
-
-
-def for_review(plan: pd.DataFrame) -> pd.DataFrame:
-    """Pick the images of a merge plan that need a person: left out although somebody labelled them."""
-    return plan[(plan["action"] == "leave out") & ~plan["status"].isin(["unlabelled", "skipped"])]
+FEWEST, MOST = 6, 24  # labels that a second look shows, by how many look wrong
 
 
 def review_table(plan: pd.DataFrame, most: int = 50) -> HTML | None:
-    """Show the images of a merge plan that need a person, with their pictures; None if there are none."""
-    review = for_review(plan)
+    """Show the images of a merge plan that were left out although somebody labelled them; None if there are none."""
+    review = plan[(plan["action"] == "leave out") & ~plan["status"].isin(["unlabelled", "skipped"])]
     if review.empty:
         return None
-    rows = []
-    for _, image in review.head(most).iterrows():
-        answers = [f"{who}: {label}" for who, label in zip(image["annotators"], image["labels"], strict=False)]
-        rows.append(
-            {
-                "picture": _picture_tag(image["source"]),
-                "file": _escape(image["file"]),
-                "tasks": _escape(", ".join(map(str, image["tasks"]))),
-                "labels": "<br>".join(map(_escape, answers)),
-                "reason": _escape(image["reason"]),
-            }
-        )
-    return _picture_table(f"For a person: {count_of(len(review), 'image')}{left_out(review, most)}", rows)
+    shown = review.head(most)
+    columns = {
+        "picture": shown["source"].map(_picture_tag),
+        "file": shown["file"].map(_escape),
+        "tasks": shown["tasks"].map(_list_tasks),
+        "labels": shown[["annotators", "labels"]].apply(_list_answers, axis=1),
+        "reason": shown["reason"].map(_escape),
+    }
+    return _picture_table(f"For a person: {count_of(len(review), 'image')}{left_out(review, most)}", columns)
 
 
-def second_look_table(look: SecondLook, project: str, most: int = 24) -> HTML:
+def second_look_table(look: SecondLook, project: str) -> HTML:
     """Show the new labels that the old model believes least, with links to their tasks.
 
     `project` is the address of the project in Label Studio, or anything else if it is not known.
     """
-    shown = look.judged.head(max(FEWEST, min(most, len(suspects(look.judged)))))
-    rows = []
-    for _, image in shown.iterrows():
-        rows.append(
-            {
-                "picture": _picture_tag(image["source"]),
-                "file": _escape(image["file"]),
-                "tasks": ", ".join(_task_link(project, task) for task in image["tasks"]),
-                "label": _escape(image["label"]),
-                "the old model says": _escape(image["opinion"]),
-                "it believes the label": percent(image["believed"]),
-                "wrong": percent(image["doubt"]),
-            }
-        )
-    return _picture_table(_escape(describe_look(look)), rows)
+    shown = look.judged.head(max(FEWEST, min(MOST, len(suspects(look.judged)))))
+    columns = {
+        "picture": shown["source"].map(_picture_tag),
+        "file": shown["file"].map(_escape),
+        "tasks": shown["tasks"].map(lambda tasks: _list_tasks(tasks, project)),
+        "label": shown["label"].map(_escape),
+        "the old model says": shown["opinion"].map(_escape),
+        "it believes the label": shown["believed"].map(percent),
+        "wrong": shown["doubt"].map(percent),
+    }
+    return _picture_table(_escape(describe_look(look)), columns)
 
 
-def _task_link(project: str, task: object) -> str:
-    if not (project.startswith("http") and str(task).isdecimal()):
-        return _escape(str(task))
-    return f'<a href="{_escape(project.rstrip("/"))}/data?task={task}">{task}</a>'
-
-
-def _picture_table(heading: str, rows: list[dict[str, str]]) -> HTML:
+def _picture_table(heading: str, columns: dict[str, pd.Series]) -> HTML:
+    table = pd.DataFrame(columns)
     with pd.option_context("display.max_colwidth", None):
-        table = pd.DataFrame(rows).to_html(index=False, escape=False, border=0, justify="left") if rows else ""
-    return HTML(f"<p>{heading}</p>{table}")
+        html = "" if table.empty else table.to_html(index=False, escape=False, border=0, justify="left")
+    return HTML(f"<p>{heading}</p>{html}")
 
 
 def _escape(text: str) -> str:
     return escape(text.encode("utf-8", "backslashreplace").decode())  # a name may hold lone surrogates
+
+
+def _list_tasks(tasks: Iterable[object], project: str = "") -> str:
+    links = []
+    for task in map(str, tasks):
+        page = f"{_escape(project.rstrip('/'))}/data?task={task}"
+        link = project.startswith("http") and task.isdecimal()
+        links.append(f'<a href="{page}">{task}</a>' if link else _escape(task))
+    return ", ".join(links)
+
+
+def _list_answers(image: pd.Series) -> str:
+    pairs = zip(image["annotators"], image["labels"], strict=False)
+    return "<br>".join(_escape(f"{who}: {label}") for who, label in pairs)
 
 
 def _picture_tag(file: str) -> str:
@@ -100,8 +97,7 @@ def figures_table(comparison: Comparison) -> pd.DataFrame:
     """
     if comparison.summary.empty:
         return pd.DataFrame()
-    summary = comparison.summary.reset_index()
-    summary = summary.merge(comparison.tally.drop(columns="images"), on="population")
+    summary = comparison.summary.reset_index().merge(comparison.tally.drop(columns="images"), on="population")
     table = summary[["population", "images", "metric"]].astype(str)
     table.columns = ["held-out images", "count", "figure"]
     for name in models_in(comparison.scores):
@@ -110,16 +106,12 @@ def figures_table(comparison: Comparison) -> pd.DataFrame:
         change, low, high = (summary[name].map(lambda x: signed(x, 3)) for name in ("difference", "low", "high"))
         table["new minus old"] = change
         table["95 % interval"] = (low + " to " + high).where(summary["low"].notna(), "")
-        columns = {"fixed": "fixed", "broken": "broken", "mid_p": "mid-p", "exact_p": "exact p"}
-        for column, heading in columns.items():
-            table[heading] = summary[column].map(_write_count_or_p).where(summary["metric"] == "accuracy", "")
+        for column in ("fixed", "broken"):
+            table[column] = summary[column].map("{:,}".format)
+        for column, heading in (("mid_p", "mid-p"), ("exact_p", "exact p")):
+            table[heading] = summary[column].map(lambda p: f"{p:.3f}" if p >= 0.001 else "< 0.001")
+        table.loc[summary["metric"] != "accuracy", ["fixed", "broken", "mid-p", "exact p"]] = ""
     return table.set_index(["held-out images", "count", "figure"])
-
-
-def _write_count_or_p(value: float) -> str:
-    if isinstance(value, int):
-        return f"{value:,}"
-    return f"{value:.3f}" if value >= 0.001 else "< 0.001"
 
 
 def describe_decision(decision: dict[str, Any]) -> str:
@@ -133,19 +125,11 @@ def describe_decision(decision: dict[str, Any]) -> str:
 
 def rounds_table(rounds: pd.DataFrame) -> pd.DataFrame:
     """Write the story of the rounds, from `helpers.story.read_rounds`, as text."""
-    shares = [rounds[name].map(percent, na_action="ignore") for name in ("accuracy", "low", "high")]
-    columns = {
-        "model": rounds["name"],
-        "date": rounds["date"],
-        "training images": rounds["training_images"],
-        "held out": rounds["held_out_images"],
-        "accuracy": shares[0],
-        "95 % interval": shares[1] + " to " + shares[2],
-        "verdict": rounds["verdict"],
-        "added": rounds["added"],
-        "corrected": rounds["corrected"],
-    }
-    return pd.DataFrame(columns).astype("string").fillna("").set_index("model")
+    accuracy, low, high = (rounds[name].map(percent, na_action="ignore") for name in ("accuracy", "low", "high"))
+    table = rounds.assign(accuracy=accuracy, low=low + " to " + high).drop(columns="high")
+    headings = {"name": "model", "training_images": "training images", "held_out_images": "held out"}
+    table = table.rename(columns=headings | {"low": "95 % interval"})
+    return table.astype("string").fillna("").set_index("model")
 
 
 def write_report(
@@ -170,4 +154,4 @@ def doubtful_slices(comparison: Comparison) -> pd.DataFrame | None:
     if doubtful.empty:
         return None
     shares = [name for name in ("old", "new", "new_low", "new_high") if name in doubtful]
-    return doubtful[["images"]].join(doubtful[shares].map("{:.1%}".format)).join(doubtful["p"].map("{:.3f}".format))
+    return doubtful[["images"]].join(doubtful[shares].map(percent)).join(doubtful["p"].map("{:.3f}".format))

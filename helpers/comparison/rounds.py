@@ -60,12 +60,11 @@ def describe_outlook(answers: pd.DataFrame, forecast: pd.DataFrame | None, margi
         return f"{unknown}: fewer training images teach too little to show a trend."
     double: Any = forecast.loc[2]
     gain, low, high = double
+    finding = unknown
     if high < margin:
         finding = "Another round is not worth it"
     elif gain >= margin and round(low, 3) > 0:
         finding = "Another round is worth it"
-    else:
-        finding = unknown
     return (
         f"{finding}: twice as many training images would raise the accuracy from {percent(right)} to about "
         f"{percent(right + gain)} (95 % interval {points(low)} to {points(high)} points, margin {100 * margin:g})."
@@ -76,14 +75,10 @@ def describe_outlook(answers: pd.DataFrame, forecast: pd.DataFrame | None, margi
 def outlook(answers: pd.DataFrame, margin: float) -> Figure:
     """Show the accuracy that twice and four times as many training images would bring; see `describe_outlook`."""
     forecast = extrapolate(answers)
-    finding, _, reason = describe_outlook(answers, forecast, margin).partition(": ")
-    note = (
-        "Lines and band: 95 % intervals, without the effect of chance on training. Today's model, in blue, and models "
-    )
-    note += "that were trained on parts of its training images predict the same held-out images."
+    note = "Lines and band: 95 % intervals, without the effect of chance on training. Today's model, in blue, and "
+    note += "models that were trained on parts of its training images predict the same held-out images."
 
-    figure, (axes,) = make_panels(1, 3.8, finding, note)
-    axes.set_title(reason.capitalize())
+    figure, (axes,) = make_panels(1, 3.8, describe_outlook(answers, forecast, margin), note)
     right = answers.drop(columns="actual").eq(answers["actual"], axis=0)
     models, today = right.columns.astype(int), right.iloc[:, -1].mean()
     _mark_models(axes, models, right.mean(), *wilson(right.sum(), len(right)))

@@ -78,6 +78,7 @@ def score_images(
 
     Predictions are the models' own. Confidences and probabilities are cross-fitted on the scored images
     (`helpers.pipeline.calibration.cross_fit`), so that no image is judged with a temperature that was fitted on it.
+    A `Problem` tells that a model's probabilities are not finite numbers.
 
     Parameters
     ----------
@@ -97,11 +98,6 @@ def score_images(
         not leaked, and every model knows the label); `flip` (``fixed``, ``broken`` or empty; only for scored images);
         and for each model `…_predicted`, `…_confidence` (of the predicted class) and `…_probability` (of the actual
         class, 0 if the model does not know it). Without an old model its columns are missing.
-
-    Raises
-    ------
-    Problem
-        A model's probabilities are not finite numbers.
     """
     models = {"new": new} if old is None else {"old": old, "new": new}
     scores = held_out[["file", "sha256"]].assign(actual=held_out["label"]).reset_index(drop=True)

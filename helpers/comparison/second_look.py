@@ -24,6 +24,9 @@ class Noise(NamedTuple):
     temperature: float = 1.0  # by which the model is too sure of these images
 
 
+UNKNOWN = Noise(0.0, 0.0, 1.0)  # without any label
+
+
 class SecondLook(NamedTuple):
     """The opinion of the old model on the labels of a round."""
 
@@ -46,16 +49,15 @@ def estimate_noise(probabilities: np.ndarray, labels: np.ndarray) -> Noise:
     (Northcutt et al. 2021, arXiv 1911.00068), which asks for a confidence above the average of the class, 20 %.
 
     `probabilities` are [N, classes], and `labels` class numbers [N]. The interval is that of the profile likelihood.
-    Without images the share is unknown: 0, between 0 and 1.
+    Without images the share is `UNKNOWN`.
     """
     if not len(labels):
-        return Noise(0.0, 0.0, 1.0)
-    likelihoods = []
-    for temperature in TEMPERATURES:
+        return UNKNOWN
+    table = np.empty((len(TEMPERATURES), len(SHARES)))
+    for row, temperature in enumerate(TEMPERATURES):
         right, wrong = _label_probabilities(probabilities, labels, temperature)
         mixed = (1 - SHARES[:, None]) * right + SHARES[:, None] * wrong
-        likelihoods.append(np.log(mixed.clip(SMALLEST)).sum(axis=1))
-    table = np.array(likelihoods)  # [temperatures, shares]
+        table[row] = np.log(mixed.clip(SMALLEST)).sum(axis=1)
     temperature, share = np.unravel_index(table.argmax(), table.shape)
     inside = SHARES[table.max(axis=0) > table.max() - 1.92]  # half of the 95 % quantile of chi-squared
     return Noise(float(SHARES[share]), float(inside[0]), float(inside[-1]), float(TEMPERATURES[temperature]))
@@ -73,34 +75,22 @@ def _label_probabilities(
 def doubt_labels(plan: pd.DataFrame, opinions: pd.DataFrame) -> tuple[pd.DataFrame, Noise]:
     """Judge the labels of a plan by the opinion of a model, least believed first, and estimate the share of wrong ones.
 
-    Parameters
-    ----------
-    plan : DataFrame
-        Images with a label, from `helpers.merge.plan.plan_merge`.
-    opinions : DataFrame of float
-        The model's class probabilities for each of these images in the same order, a column per class that it knows.
-        A label of a class that it does not know gets no opinion.
-
-    Returns
-    -------
-    DataFrame
-        The rows that have an opinion, with three columns more: `opinion`, the class that the model expects;
-        `believed`, the probability that it gives the label; `doubt`, the probability that the label is wrong.
+    The plan's rows, all with a label, and those of `opinions` are the same images in the same order; `opinions` are
+    probabilities, a column per class that the model knows. The rows whose class it knows come back with three columns
+    more: `opinion`, the class that the model expects; `believed`, the probability that it gives the label; `doubt`, the
+    probability that the label is wrong.
     """
     known = plan["label"].isin(opinions.columns).to_numpy()
     if not known.any():
-        return plan[known].assign(opinion="", believed=0.0, doubt=0.0), estimate_noise(
-            np.empty((0, 2)), np.empty(0, int)
-        )
+        return plan[known].assign(opinion="", believed=0.0, doubt=0.0), UNKNOWN
     probabilities = opinions[known].to_numpy()
     labels = opinions.columns.get_indexer(pd.Index(plan.loc[known, "label"]))
     noise = estimate_noise(probabilities, labels)
     right, wrong = _label_probabilities(probabilities, labels, noise.temperature)
-    doubt = noise.share * wrong / ((1 - noise.share) * right + noise.share * wrong).clip(SMALLEST)
     judged = plan[known].assign(
         opinion=opinions.columns[probabilities.argmax(axis=1)],
-        believed=np.take_along_axis(probabilities, labels[:, None], axis=1)[:, 0],
-        doubt=doubt,
+        believed=probabilities[np.arange(len(labels)), labels],
+        doubt=noise.share * wrong / ((1 - noise.share) * right + noise.share * wrong).clip(SMALLEST),
     )
     return judged.sort_values("believed", kind="stable"), noise
 
@@ -116,27 +106,18 @@ def leave_out_suspects(plan: pd.DataFrame, judged: pd.DataFrame, prepare: Prepar
     Suspects are hard images as well as wrong labels. A held-out set without its hard images would flatter every model;
     images that are missing from the training set alone leave accuracy and comparison unbiased.
     """
-    training = [
-        sha256
-        for sha256 in suspects(judged)["sha256"]
-        if not is_held_out(sha256, prepare.seed, prepare.validation_fraction)
-    ]
-    changing = plan.loc[plan["action"].isin(["add", "move"]) & plan["sha256"].isin(training), "sha256"]
-    out, plan = plan["sha256"].isin(changing), plan.copy()
+    suspected = suspects(judged)["sha256"]
+    held_out = suspected.map(lambda sha256: is_held_out(sha256, prepare.seed, prepare.validation_fraction)).astype(bool)
+    changing = plan.loc[plan["action"].isin(["add", "move"]), "sha256"]
+    out = plan["sha256"].isin(suspected[~held_out]) & plan["sha256"].isin(changing)
+    plan = plan.copy()
     plan.loc[out, ["action", "destination", "previous"]] = ["leave out", "", ""]
     plan.loc[out, "reason"] = "its label looks wrong to the old model: confirm or correct it"
     return plan
 
 
-def doubts_by_annotator(judged: pd.DataFrame) -> pd.DataFrame:
-    """Return for each annotator the labels with an opinion, the suspects among them, and the share that is wrong."""
-    rows = judged.assign(suspect=judged["doubt"] > 0.5).explode("annotators").groupby("annotators")
-    table = rows.agg(labels=("doubt", "size"), suspects=("suspect", "sum"), wrong=("doubt", "mean"))
-    return table.rename_axis("annotator").sort_values("wrong", ascending=False)
-
-
 def describe_look(look: SecondLook) -> str:
-    """Put the second look into sentences."""
+    """Put the second look into sentences; the annotator with the largest share of wrong labels comes first."""
     judged, noise = look
     if noise is None:
         return "The old model has no opinion on the labels of this round."
@@ -144,9 +125,11 @@ def describe_look(look: SecondLook) -> str:
         f"{len(suspects(judged)):,} of {count_of(len(judged), 'new label')} look wrong to the old model. About "
         f"{percent(noise.share)} are, 95 % interval {percent(noise.low)} to {percent(noise.high)}."
     )
+    rows = judged.assign(suspect=judged["doubt"] > 0.5).explode("annotators").groupby("annotators")
+    table = rows.agg(suspects=("suspect", "sum"), labels=("doubt", "size"), wrong=("doubt", "mean"))
     annotators = [
-        f"{name} ({row['suspects']:.0f} of {row['labels']:.0f}, about {percent(row['wrong'])})"
-        for name, row in doubts_by_annotator(judged).iterrows()
-        if row["suspects"]
+        f"{name} ({count} of {labels}, about {percent(wrong)})"
+        for name, count, labels, wrong in table.sort_values("wrong", ascending=False).itertuples()
+        if count
     ]
     return f"{found} By annotator: {listed(annotators)}." if annotators else found

@@ -54,89 +54,63 @@ def _summarise(images: pd.DataFrame) -> pd.DataFrame:
     each_once = np.ones((1, n))
     table = pd.DataFrame({name: measure(each_once)[:, 0] for name, measure in measures.items()}, index=METRICS)
     table.insert(0, "images", n)
-    if "old" in measures:
-        table["difference"] = table["new"] - table["old"]
-        table["low"], table["high"] = np.nan, np.nan
-        if n > 1:
-            table["low"], table["high"] = _resample(measures["new"], measures["old"], n)
-        table.loc["accuracy", ["low", "high"]] = bonett_price(*_count_flips(images), n)
-    return table
-
-
-Measure = Callable[[np.ndarray], np.ndarray]
-
-
-def _resample(new: Measure, old: Measure, n: int) -> tuple[np.ndarray, np.ndarray]:
-    """Bootstrap the difference of two models on the same images: the low and the high end for each metric."""
+    if "old" not in measures:
+        return table
 
     def difference(draws: np.ndarray, axis: int) -> np.ndarray:
         times = np.stack([np.bincount(draw, minlength=n) for draw in draws])
-        return new(times) - old(times)
+        return measures["new"](times) - measures["old"](times)
 
-    options = {"n_resamples": 2000, "batch": 100, "method": "percentile"}  # a batch is in memory at a time
-    return bootstrap([np.arange(n)], difference, rng=0, **options).confidence_interval
+    table["difference"] = table["new"] - table["old"]
+    table["low"], table["high"] = np.nan, np.nan
+    if n > 1:
+        options = {"n_resamples": 2000, "batch": 100, "method": "percentile"}  # a batch is in memory at a time
+        table["low"], table["high"] = bootstrap([np.arange(n)], difference, rng=0, **options).confidence_interval
+    table.loc["accuracy", ["low", "high"]] = bonett_price(*_count_flips(images), n)
+    return table
 
 
-def _measure(images: pd.DataFrame, model: str) -> Measure:
+def _measure(images: pd.DataFrame, model: str) -> Callable[[np.ndarray], np.ndarray]:
     """Return a function from the times that each draw has each image, [draws, images], to float [metrics, draws]."""
-    n = len(images)
-    right = (images[f"{model}_predicted"] == images["actual"]).to_numpy()
-    confidence = images[f"{model}_confidence"].to_numpy()
+    predicted, confidence = images[f"{model}_predicted"], images[f"{model}_confidence"].to_numpy()
+    right = (predicted == images["actual"]).to_numpy()
     losses = -np.log(images[f"{model}_probability"].to_numpy().clip(SMALLEST))
-    classes = pd.Index(images["actual"].unique())
-    actual = classes.get_indexer(pd.Index(images["actual"]))
-    predicted = classes.get_indexer(pd.Index(images[f"{model}_predicted"]))  # -1: a class of none of the images
-    bins = (np.ceil(BINS * confidence) - 1).clip(0, BINS - 1).astype(int)
 
-    def matrix(values: np.ndarray, columns: np.ndarray, width: int) -> csr_array:
-        """Each image's value in its column: the draws times this matrix are the sums of each column."""
-        return csr_array((values.astype(float), (np.arange(n), columns)), shape=(n, width))
-
-    of_class = matrix(np.ones(n), actual, len(classes))
-    called = matrix(predicted >= 0, predicted.clip(0), len(classes))
-    hits = matrix(right, actual, len(classes))
-    excess = matrix(confidence - right, bins, BINS)
+    # Rows are images; columns are the classes that the images belong to, and bins of confidence.
+    actual = pd.get_dummies(images["actual"])
+    called = pd.get_dummies(predicted).reindex(columns=actual.columns, fill_value=False)
+    bins = pd.get_dummies((np.ceil(BINS * confidence) - 1).clip(0, BINS - 1))
+    of_class, called, hits = (csr_array(table, dtype=float) for table in (actual, called, actual.mul(right, axis=0)))
+    excess = csr_array(bins.mul(confidence - right, axis=0))
 
     def measure(times: np.ndarray) -> np.ndarray:
-        support = times @ of_class
+        # Times a matrix, they are the sums of its columns.
+        support, n = times @ of_class, len(images)
         f1 = 2 * (times @ hits) / np.maximum(support + times @ called, 1)
-        return np.stack(
-            [
-                times @ right / n,
-                f1.sum(axis=1) / (support > 0).sum(axis=1),
-                times @ losses / n,
-                np.abs(times @ excess).sum(axis=1) / n,
-            ]
-        )
+        macro_f1 = f1.sum(axis=1) / (support > 0).sum(axis=1)
+        calibration_error = np.abs(times @ excess).sum(axis=1) / n
+        return np.stack([times @ right / n, macro_f1, times @ losses / n, calibration_error])
 
     return measure
 
 
 def per_class(scores: pd.DataFrame) -> pd.DataFrame:
-    """Measure both models class by class: on the scored images, and a class that one model knows on all unleaked ones.
+    """Measure the recall of each class: on the scored images, and of a class that one model knows on all unleaked ones.
 
-    Index `label`, sorted. Columns: `known_to`; `support` (images of the class); for each model `…_recall`,
-    `…_recall_low` and `…_recall_high` (Wilson's 95 % interval), `…_precision` and `…_f1`; and if there is an old model
-    `recall_difference`, `precision_difference` and `f1_difference` (new minus old). NaN if a model does not know the
-    class, and for the precision of a class that was never predicted.
+    Index `actual`, sorted. Columns: `known_to`; `support` (images of the class); for each model `…_recall`, and
+    `…_recall_low` and `…_recall_high` (Wilson's 95 % interval), NaN if it does not know the class; and if there is an
+    old model `recall_difference` (new minus old).
     """
     unseen = scores[scores["population"] != "leaked"]
-    shared = unseen.loc[unseen["scored"], "actual"]
     classes = unseen.groupby("actual")
-    table = pd.DataFrame({"known_to": classes["known_to"].first(), "support": classes.size()}).rename_axis("label")
+    table = pd.DataFrame({"known_to": classes["known_to"].first(), "support": classes.size()})
     for name in models_in(scores):
-        predicted, known = unseen[f"{name}_predicted"], table["known_to"].isin([name, "both"])
-        support = table["support"].where(known)
-        hits = predicted[predicted == unseen["actual"]].value_counts().reindex(table.index, fill_value=0)
-        # A class that both models know is not to blame for images whose class is new to one of them.
-        called = predicted[unseen["scored"] | ~predicted.isin(shared)].value_counts().reindex(table.index, fill_value=0)
+        support = table["support"].where(table["known_to"].isin([name, "both"]))
+        hits = (unseen[f"{name}_predicted"] == unseen["actual"]).groupby(unseen["actual"]).sum()
         table[f"{name}_recall"] = hits / support
         table[f"{name}_recall_low"], table[f"{name}_recall_high"] = wilson(hits, support)
-        table[f"{name}_precision"] = (hits / called).where(known)
-        table[f"{name}_f1"] = 2 * hits / (support + called)
-    if "old_predicted" in scores:
-        for metric in ("recall", "precision", "f1"):
-            table[f"{metric}_difference"] = table[f"new_{metric}"] - table[f"old_{metric}"]
+    if "old_recall" in table:
+        table["recall_difference"] = table["new_recall"] - table["old_recall"]
     return table
 
 

@@ -102,9 +102,9 @@ def test_without_a_trend_nothing_can_be_told():
 def test_the_outlook_shows_the_models_and_twice_and_four_times_as_many_images():
     answers = answers_of(1000, n100=240, n200=120, n400=60, n800=30)
     figure = rounds.outlook(answers, margin=0.01)
-    assert title(figure) == "Another round is worth it"
+    start = "Another round is worth it: twice as many training images would raise the accuracy from 97.0 %"
+    assert title(figure).startswith(start)
     (axes,) = figure.axes
-    assert axes.get_title(loc="left").startswith("Twice as many training images would raise the accuracy from 97.0 %")
     assert [label.get_text() for label in axes.get_xticklabels()] == ["100", "200", "400", "800", "1,600", "3,200"]
     places = [points.get_offsets().tolist() for points in axes.collections]
     assert [[100, 0.76], [200, 0.88], [400, 0.94], [800, 0.97]] in places
@@ -118,5 +118,5 @@ def test_no_accuracy_above_100_percent_is_promised():
 
 def test_an_outlook_without_a_trend_shows_the_models():
     figure = rounds.outlook(answers_of(300, n200=10, n400=0), margin=0.01)
-    assert title(figure) == "Another round is not worth it"
+    assert title(figure).startswith("Another round is not worth it")
     assert [label.get_text() for label in figure.axes[0].get_xticklabels()] == ["200", "400"]
