@@ -45,9 +45,8 @@ def check_parameters(namespace: Mapping[str, Any]) -> None:
 
 def find_export(export: str, root: Path) -> Path:
     """Find the file `export`: in the current folder, at the root of the workspace, or in its ``extra-data``."""
-    folders = [Path.cwd(), root, root / EXTRA]
     advice = "Export the labels from Label Studio, for example as JSON-MIN, or give the address of the project."
-    return _find(export, folders, Path.is_file, advice)
+    return _find(export, [Path.cwd(), root, root / EXTRA], Path.is_file, advice)
 
 
 def find_images(images: str, root: Path) -> Path:

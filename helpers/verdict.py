@@ -11,6 +11,7 @@ from helpers.comparison.blind import compare_blind, describe_blind
 from helpers.comparison.decision import decide
 from helpers.comparison.scores import Comparison
 from helpers.comparison.second_look import SecondLook
+from helpers.comparison.words import count_of
 from helpers.hashing import sha256_of
 from helpers.merge.lineage import count_changes, parse_lineage, read_lineage
 from helpers.pipeline.model import Classifier, load_classifier
@@ -82,7 +83,10 @@ def decide_round(
     seed = read_params(PrepareParams, workspace.root / PARAMS).seed
     judged = _remember_judgement(workspace, comparison.new, seed)
     decision["sentence"] += f" New: model {comparison.new}. Old: {old}."
-    decision["notes"].append(_describe_wear(len(judged)))
+    decision["notes"].append(
+        f"These held-out images have judged {count_of(len(judged), 'model')}, those that were declined included. The "
+        "more they judge, the likelier one of them looks good by luck; another prepare.seed holds out fresh ones."
+    )
     if look and (sentence := describe_blind(compare_blind(look.judged[~look.judged["by_model"].astype(bool)]))):
         decision["notes"].append(sentence)
     decision |= {
@@ -141,12 +145,3 @@ def _remember_judgement(workspace: Workspace, model: str, seed: int) -> list[str
     if model not in judged:
         workspace.git("config", "--add", key, model)
     return list(dict.fromkeys([*judged, model]))  # each once, in their order
-
-
-def _describe_wear(judged: int) -> str:
-    if judged == 1:
-        return "These held-out images judge a model for the first time."
-    return (
-        f"These held-out images have judged {judged} models, those that were declined included. The more they judge, "
-        "the likelier one of them looks good by luck; another prepare.seed holds out fresh ones."
-    )

@@ -75,12 +75,14 @@ class PixelCache:
         def decode_one(sha256: str) -> tuple[bytes, np.ndarray, np.ndarray] | None:
             try:
                 content = (folder / files[sha256]).read_bytes()
+                if not content:
+                    raise ValueError("an empty file")
                 if hashlib.sha256(content).hexdigest() != sha256:
                     raise ValueError("it was changed meanwhile")
                 image = decode.read_upright(BytesIO(content), self._size)
                 pixels = decode.to_pixels(image, self._size, self._colour)
             except decode.UNREADABLE as error:
-                problems[files[sha256]] = str(error) if content else "an empty file"
+                problems[files[sha256]] = str(error)
                 return None
             return bytes.fromhex(sha256), perceptual_hash(image), pixels
 
