@@ -83,7 +83,7 @@ def confusion_matrices(scores: pd.DataFrame) -> Figure | None:
         return None
     models = models_in(scored)
     answers = scored[["actual", *(f"{name}_predicted" for name in models)]].set_axis(["actual", *models], axis=1)
-    wrong = {name: answers.loc[answers[name] != answers["actual"], ["actual", name]] for name in models}
+    wrong = {name: answers.loc[~scored[f"{name}_right"], ["actual", name]] for name in models}
     title = f"{count_of(len(wrong['new']), 'mistake')} on {count_of(len(scored), 'image')}"
     title += f", {len(wrong['old']):,} before" if "old" in wrong else ""
     if len(wrong["new"]):
@@ -208,24 +208,25 @@ def calibration(scores: pd.DataFrame) -> Figure | None:
     if scored.empty:
         return None
     models = models_in(scored)
-    right = pd.DataFrame({name: scored[f"{name}_predicted"] == scored["actual"] for name in models})
-    claimed = pd.DataFrame({name: scored[f"{name}_confidence"] for name in models})
-    excess = 100 * (claimed.mean() - right.mean())
-    verdict = {name: f"{'over' if e > 0 else 'under'}confident by {abs(e):.1f} points" for name, e in excess.items()}
+    verdict = {}
+    for name in models:
+        excess = 100 * (scored[f"{name}_confidence"] - scored[f"{name}_right"]).mean()
+        verdict[name] = f"{'over' if excess > 0 else 'under'}confident by {abs(excess):.1f} points"
     title = f"The new model is {verdict['new']}" + (f", the old one {verdict['old']}" if "old" in models else "")
     note = "On the diagonal, confidence and accuracy agree. Vertical lines: 95 % intervals. Area: number of images. "
     note += "Each half of the images is judged with the temperature that is fitted on the other half."
 
     figure, panels = make_panels(len(models), 4.0, title, note, sharey=True)
     for axes, name in zip(panels, models, strict=True):
-        tenths = np.ceil(10 * claimed[name])
-        x, bins = claimed[name].groupby(tenths).mean(), right[name].groupby(tenths)
+        confidence, right = scored[f"{name}_confidence"], scored[f"{name}_right"]
+        tenths = np.ceil(10 * confidence)
+        x, bins = confidence.groupby(tenths).mean(), right.groupby(tenths)
         hits, images = bins.sum(), bins.size()
         axes.plot([0, 1], [0, 1], color=QUIET, lw=1)
         axes.vlines(x, *wilson(hits, images), color=COLOURS[name])
         axes.scatter(x, hits / images, 20 + 200 * images / len(scored), color=COLOURS[name], zorder=3, clip_on=False)
-        mean, accuracy = percent(claimed[name].mean()), percent(right[name].mean())
-        axes.set_title(f"{name.capitalize()}: mean confidence {mean}, accuracy {accuracy}")
+        means = f"mean confidence {percent(confidence.mean())}, accuracy {percent(right.mean())}"
+        axes.set_title(f"{name.capitalize()}: {means}")
         axes.set(xlim=(0, 1.02), ylim=(0, 1.02), xlabel="confidence of the prediction")
         axes.grid()
         axes.xaxis.set_major_formatter(PERCENT)

@@ -80,15 +80,9 @@ def score_images(
     (`helpers.pipeline.calibration.cross_fit`), so that no image is judged with a temperature that was fitted on it.
     A `Problem` tells that a model's probabilities are not finite numbers.
 
-    Parameters
-    ----------
-    held_out : DataFrame
-        Today's held-out images: columns `file`, `label` and `sha256`, all str.
-    new, old : DataFrame of float
-        Probabilities: index `file`, one column per class that the model knows, rows sum to 1. Without an `old` model
-        every image counts as new.
-    old_index : DataFrame or None
-        See `populations`.
+    `held_out` are today's held-out images: columns `file`, `label` and `sha256`, all str. `new` and `old` are
+    probabilities: index `file`, a column per class that the model knows, rows sum to 1. Without an `old` model every
+    image counts as new. For `old_index` see `populations`.
 
     Returns
     -------
@@ -96,8 +90,8 @@ def score_images(
         One row per held-out image, in the order of `held_out`: `file`, `sha256`, `actual`, `population`; `known_to`
         (``both``, ``old``, ``new`` or ``neither``: the models whose classes include the actual label); `scored` (bool:
         not leaked, and every model knows the label); `flip` (``fixed``, ``broken`` or empty; only for scored images);
-        and for each model `…_predicted`, `…_confidence` (of the predicted class) and `…_probability` (of the actual
-        class, 0 if the model does not know it). Without an old model its columns are missing.
+        and for each model `…_predicted`, `…_right` (bool), `…_confidence` (of the predicted class) and `…_probability`
+        (of the actual class, 0 if the model does not know it). Without an old model its columns are missing.
     """
     models = {"new": new} if old is None else {"old": old, "new": new}
     scores = held_out[["file", "sha256"]].assign(actual=held_out["label"]).reset_index(drop=True)
@@ -105,9 +99,8 @@ def score_images(
 
     # An image counts if the old model was not trained on it and every model could know its label.
     knows = {name: scores["actual"].isin(table.columns) for name, table in models.items()}
-    known_to_old = knows.get("old", False)
-    known_to = [knows["new"] & known_to_old, knows["new"], known_to_old]
-    scores["known_to"] = np.select(known_to, ["both", "new", "old"], "neither")
+    to_new, to_old = knows["new"], knows.get("old", False)
+    scores["known_to"] = np.select([to_new & to_old, to_new, to_old], ["both", "new", "old"], "neither")
     scores["scored"] = np.logical_and.reduce([scores["population"] != "leaked", *knows.values()])
 
     # Predictions of each model, and its cross-fitted confidences.
@@ -123,11 +116,11 @@ def score_images(
         labels = table.columns.get_indexer(pd.Index(scores["actual"]))
         probabilities = cross_fit(probabilities, np.where(scores["scored"], labels, -1), scores["sha256"])
         scores[f"{name}_predicted"] = table.columns[best]
+        scores[f"{name}_right"] = scores[f"{name}_predicted"] == scores["actual"]
         scores[f"{name}_confidence"] = probabilities[rows, best]
         scores[f"{name}_probability"] = np.where(knows[name], probabilities[rows, labels], 0.0)
 
     if old is not None:
-        was, now = (scores[f"{name}_predicted"] == scores["actual"] for name in ("old", "new"))
-        scores.loc[scores["scored"] & now & ~was, "flip"] = "fixed"
-        scores.loc[scores["scored"] & was & ~now, "flip"] = "broken"
+        scores.loc[scores["scored"] & scores["new_right"] & ~scores["old_right"], "flip"] = "fixed"
+        scores.loc[scores["scored"] & scores["old_right"] & ~scores["new_right"], "flip"] = "broken"
     return scores

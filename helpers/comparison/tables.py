@@ -72,13 +72,12 @@ def _summarise(images: pd.DataFrame) -> pd.DataFrame:
 
 def _measure(images: pd.DataFrame, model: str) -> Callable[[np.ndarray], np.ndarray]:
     """Return a function from the times that each draw has each image, [draws, images], to float [metrics, draws]."""
-    predicted, confidence = images[f"{model}_predicted"], images[f"{model}_confidence"].to_numpy()
-    right = (predicted == images["actual"]).to_numpy()
+    right, confidence = images[f"{model}_right"].to_numpy(), images[f"{model}_confidence"].to_numpy()
     losses = -np.log(images[f"{model}_probability"].to_numpy().clip(SMALLEST))
 
     # Rows are images; columns are the classes that the images belong to, and bins of confidence.
     actual = pd.get_dummies(images["actual"])
-    called = pd.get_dummies(predicted).reindex(columns=actual.columns, fill_value=False)
+    called = pd.get_dummies(images[f"{model}_predicted"]).reindex(columns=actual.columns, fill_value=False)
     bins = pd.get_dummies((np.ceil(BINS * confidence) - 1).clip(0, BINS - 1))
     of_class, called, hits = (csr_array(table, dtype=float) for table in (actual, called, actual.mul(right, axis=0)))
     excess = csr_array(bins.mul(confidence - right, axis=0))
@@ -106,7 +105,7 @@ def per_class(scores: pd.DataFrame) -> pd.DataFrame:
     table = pd.DataFrame({"known_to": classes["known_to"].first(), "support": classes.size()})
     for name in models_in(scores):
         support = table["support"].where(table["known_to"].isin([name, "both"]))
-        hits = (unseen[f"{name}_predicted"] == unseen["actual"]).groupby(unseen["actual"]).sum()
+        hits = classes[f"{name}_right"].sum()
         table[f"{name}_recall"] = hits / support
         table[f"{name}_recall_low"], table[f"{name}_recall_high"] = wilson(hits, support)
     if "old_recall" in table:
@@ -117,39 +116,37 @@ def per_class(scores: pd.DataFrame) -> pd.DataFrame:
 def slices(scores: pd.DataFrame, lineage: pd.DataFrame) -> pd.DataFrame:
     """Measure how far the models agree with the labels of each annotator, labelling round and kind of label.
 
-    Neither model trained on the scored images: labels with which the new one agrees far less than with others are worth
-    a look. Hard images have the same effect, so it is a hint, no proof. A row of `lineage` counts if its content and
-    label are those of the image: a label that was changed by hand later is nobody's.
+    Labels with which the new model, on scored images, agrees far less than with others are worth a look; hard images
+    have the same effect. A row of `lineage` counts if its content and label are those of the image: a label that was
+    changed by hand later is nobody's.
 
     Index `by` (``annotator``, ``labelling round``: the first 12 digits of its export's sha256, ``label made by``: a
     person or a model) and `value`, ``not recorded`` for images without lineage. Columns: `images`; for each model its
     accuracy `old` and `new` with Wilson's 95 % interval `…_low` and `…_high`; `p`: the probability that the new model
-    gets so few right if the slice were a random draw of all scored images (one-sided hypergeometric,
-    Bonferroni-corrected for the number of slices); `suspect`: `p` is below 0.05. The least agreement comes first.
+    gets so few right in a random draw of the scored images (one-sided hypergeometric, times the number of slices after
+    Bonferroni); `suspect`: `p` is below 0.05. The least agreement comes first.
     """
-    models, scored = models_in(scores), scores[scores["scored"]]
+    scored = scores[scores["scored"]]
     known = lineage[["sha256", "label", "annotators", "export_sha256", "by_model"]]
     labels = scored.merge(known, how="left", left_on=["sha256", "actual"], right_on=["sha256", "label"])
-    for name in models:
-        labels[name] = labels[f"{name}_predicted"] == labels["actual"]
 
     # A row for each slice that an image belongs to; an image that was merged twice counts once.
     labels["annotator"] = labels["annotators"].astype(object).str.split()
     labels["labelling round"] = labels["export_sha256"].str[:12]
     labels["label made by"] = labels["by_model"].map({True: "a model", False: "a person"})
     kinds = ["annotator", "labelling round", "label made by"]
-    members = labels.explode("annotator").melt(["file", *models], kinds, var_name="by")
+    right = [f"{name}_right" for name in models_in(scores)]
+    members = labels.explode("annotator").melt(["file", *right], kinds, var_name="by")
     members = members.fillna({"value": "not recorded"}).drop_duplicates(["file", "by", "value"])
 
     # Measure each slice, and test whether chance explains its accuracy.
     groups = members.groupby(["by", "value"])
     table = pd.DataFrame({"images": groups.size()})
-    for name in models:
-        hits = groups[name].sum().astype(int)
+    for name in models_in(scores):
+        hits = groups[f"{name}_right"].sum()
         table[name] = hits / table["images"]
         table[f"{name}_low"], table[f"{name}_high"] = wilson(hits, table["images"])
-    right = (scored["new_predicted"] == scored["actual"]).sum()
-    chance = hypergeom.cdf(groups["new"].sum().astype(int), len(scored), right, table["images"])
+    chance = hypergeom.cdf(groups["new_right"].sum(), len(scored), scored["new_right"].sum(), table["images"])
     table["p"] = (chance * table.groupby("by")["images"].transform("size")).clip(upper=1.0)
     table["suspect"] = table["p"] < 0.05
     return table.sort_values(["by", "new"], kind="stable")
