@@ -34,7 +34,8 @@ def describe_blind(counts: pd.DataFrame) -> str:
     """Say in a sentence how much seeing the opinion changes; empty unless both kinds of images are there."""
     if len(counts) < 2:
         return ""
-    (images, seen), (blind_images, blind) = ((n, agreed / n) for n, agreed in counts.to_numpy())
+    seen, blind = counts["agreed"] / counts["images"]
+    images, blind_images = counts["images"]
     low, high = newcombe(counts)
     return (
         f"People agreed with the model on {percent(seen)} of {count_of(images, 'image')} where they saw its opinion "

@@ -27,14 +27,9 @@ def review_table(plan: pd.DataFrame, most: int = 50) -> HTML | None:
     if review.empty:
         return None
     shown = review.head(most)
-    columns = {
-        "picture": shown["source"].map(_picture_tag),
-        "file": shown["file"].map(_escape),
-        "tasks": shown["tasks"].map(_list_tasks),
-        "labels": shown[["annotators", "labels"]].apply(_list_answers, axis=1),
-        "reason": shown["reason"].map(_escape),
-    }
-    return _picture_table(f"For a person: {count_of(len(review), 'image')}{left_out(review, most)}", columns)
+    answers = shown[["annotators", "labels"]].apply(_list_answers, axis=1)
+    columns = {"labels": answers, "reason": shown["reason"].map(_escape)}
+    return _picture_table(f"For a person: {count_of(len(review), 'image')}{left_out(review, most)}", shown, columns)
 
 
 def second_look_table(look: SecondLook, project: str) -> HTML:
@@ -44,19 +39,19 @@ def second_look_table(look: SecondLook, project: str) -> HTML:
     """
     shown = look.judged.head(max(FEWEST, min(MOST, len(suspects(look.judged)))))
     columns = {
-        "picture": shown["source"].map(_picture_tag),
-        "file": shown["file"].map(_escape),
-        "tasks": shown["tasks"].map(lambda tasks: _list_tasks(tasks, project)),
         "label": shown["label"].map(_escape),
         "the old model says": shown["opinion"].map(_escape),
         "it believes the label": shown["believed"].map(percent),
         "wrong": shown["doubt"].map(percent),
     }
-    return _picture_table(_escape(describe_look(look)), columns)
+    return _picture_table(_escape(describe_look(look)), shown, columns, project)
 
 
-def _picture_table(heading: str, columns: dict[str, pd.Series]) -> HTML:
-    table = pd.DataFrame(columns)
+def _picture_table(heading: str, images: pd.DataFrame, columns: dict[str, pd.Series], project: str = "") -> HTML:
+    """Show the picture, the file and the tasks of each image, and further columns of HTML."""
+    pictures, files = images["source"].map(_picture_tag), images["file"].map(_escape)
+    tasks = images["tasks"].map(lambda tasks: _list_tasks(tasks, project))
+    table = pd.DataFrame({"picture": pictures, "file": files, "tasks": tasks} | columns)
     with pd.option_context("display.max_colwidth", None):
         html = "" if table.empty else table.to_html(index=False, escape=False, border=0, justify="left")
     return HTML(f"<p>{heading}</p>{html}")
@@ -66,7 +61,7 @@ def _escape(text: str) -> str:
     return escape(text.encode("utf-8", "backslashreplace").decode())  # a name may hold lone surrogates
 
 
-def _list_tasks(tasks: Iterable[object], project: str = "") -> str:
+def _list_tasks(tasks: Iterable[object], project: str) -> str:
     links = []
     for task in map(str, tasks):
         page = f"{_escape(project.rstrip('/'))}/data?task={task}"

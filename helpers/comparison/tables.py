@@ -76,10 +76,11 @@ def _measure(images: pd.DataFrame, model: str) -> Callable[[np.ndarray], np.ndar
     losses = -np.log(images[f"{model}_probability"].to_numpy().clip(SMALLEST))
 
     # Rows are images; columns are the classes that the images belong to, and bins of confidence.
-    actual = pd.get_dummies(images["actual"])
-    called = pd.get_dummies(images[f"{model}_predicted"]).reindex(columns=actual.columns, fill_value=False)
+    labels = pd.get_dummies(images["actual"])
+    answers = pd.get_dummies(images[f"{model}_predicted"]).reindex(columns=labels.columns, fill_value=False)
     bins = pd.get_dummies((np.ceil(BINS * confidence) - 1).clip(0, BINS - 1))
-    of_class, called, hits = (csr_array(table, dtype=float) for table in (actual, called, actual.mul(right, axis=0)))
+    of_class, called = csr_array(labels, dtype=float), csr_array(answers, dtype=float)
+    hits = csr_array(labels.mul(right, axis=0), dtype=float)
     excess = csr_array(bins.mul(confidence - right, axis=0))
 
     def measure(times: np.ndarray) -> np.ndarray:
