@@ -18,6 +18,7 @@ from helpers.comparison.words import count_of, left_out
 from helpers.decode import UNREADABLE, read_upright
 
 EDGE, PICTURE, LINE = 0.1, 0.84, 0.15  # inches: the page's edge, a picture, a line of small text
+Captioned = tuple[str | Path, list[tuple[str, str]]]  # a picture; each line below it, after the colour of its mark
 
 
 @styled
@@ -25,10 +26,12 @@ def gallery(files: Collection[str | Path], captions: Collection[str], title: str
     """Show the first pictures, each above its caption; the title counts those that are left out."""
     if not len(files):
         return None
+    pictures: list[Captioned] = []
+    for file, caption in list(zip(files, captions, strict=True))[:most]:
+        text = label_text(caption, 45)
+        pictures.append((file, [("", line) for line in textwrap.wrap(text, room_for(text, 16))]))
     figure = _sheet(title + left_out(files, most))
-    shown = [label_text(caption, 45) for caption in list(captions)[:most]]
-    texts = [[("", line) for line in textwrap.wrap(caption, room_for(caption, 16))] for caption in shown]
-    _put_pictures(figure, 0.0, list(files)[:most], texts, across=8)
+    _put_pictures(figure, 0.0, pictures, across=8)
     return figure
 
 
@@ -37,14 +40,13 @@ def near_duplicates(pairs: pd.DataFrame, folder: Path, most: int = 8) -> Figure 
     """Show each held-out image beside the training image that it nearly equals; `folder` holds the files."""
     if pairs.empty:
         return None
+    pictures: list[Captioned] = []
+    for _, pair in pairs.head(most).iterrows():
+        pictures.append((folder / pair["file"], [("", "held out"), ("", label_text(pair["label"], 14))]))
+        pictures.append((folder / pair["like"], [("", "trained on"), ("", label_text(pair["like_label"], 14))]))
     verb = "equals" if len(pairs) == 1 else "equal"
     figure = _sheet(f"{count_of(len(pairs), 'held-out image')} nearly {verb} a training image" + left_out(pairs, most))
-    files, texts = [], []
-    for _, pair in pairs.head(most).iterrows():
-        files += [folder / pair["file"], folder / pair["like"]]
-        texts.append([("", "held out"), ("", label_text(pair["label"], 14))])
-        texts.append([("", "trained on"), ("", label_text(pair["like_label"], 14))])
-    _put_pictures(figure, 0.0, files, texts, across=8)
+    _put_pictures(figure, 0.0, pictures, across=8)
     return figure
 
 
@@ -70,15 +72,14 @@ def flip_gallery(flips: pd.DataFrame, folder: Path, most: int = 24) -> Figure | 
         if kind.empty:
             continue
         axes.text(EDGE, end + 0.15, heading + left_out(kind, count))
-        files, texts = [], []
+        pictures: list[Captioned] = []
         for _, flip in kind.head(count).iterrows():
-            files.append(folder / flip["file"])
             lines = [("", label_text(flip["actual"], room))]
             for name, colour in COLOURS.items():
                 label, confidence = label_text(flip[f"{name}_predicted"], room), flip[f"{name}_confidence"]
                 lines.append((colour, f"{label} ({100 * confidence:.0f} %)"))
-            texts.append(lines)
-        end = _put_pictures(figure, end + 0.25, files, texts, across)
+            pictures.append((folder / flip["file"], lines))
+        end = _put_pictures(figure, end + 0.25, pictures, across)
     for name, colour in COLOURS.items():
         axes.scatter([], [], marker="s", color=colour, label=f"{name} model's prediction and confidence")
     axes.legend(loc="upper right")
@@ -106,16 +107,11 @@ def _sheet(title: str) -> Figure:
     return figure
 
 
-def _put_pictures(
-    figure: Figure, top: float, files: Sequence[str | Path], texts: Sequence[list[tuple[str, str]]], across: int
-) -> float:
-    """Put rows of pictures on a sheet, and return the y of their end.
-
-    A line of text below a picture is a pair: the colour of its mark, empty for no mark, and the words.
-    """
+def _put_pictures(figure: Figure, top: float, pictures: Sequence[Captioned], across: int) -> float:
+    """Put rows of pictures on a sheet, and return the y of their end."""
     axes = figure.axes[0]
-    row = PICTURE + 0.2 + LINE * max(map(len, texts), default=0)
-    for number, (file, lines) in enumerate(zip(files, texts, strict=True)):
+    row = PICTURE + 0.2 + LINE * max((len(lines) for _, lines in pictures), default=0)
+    for number, (file, lines) in enumerate(pictures):
         left, upper = EDGE + round(WIDTH / across, 2) * (number % across), top + row * (number // across)
         _put_picture(axes, left, upper, file)
         for place, (colour, line) in enumerate(lines, start=1):
@@ -123,7 +119,7 @@ def _put_pictures(
             if colour:
                 axes.text(left, baseline, "■", color=colour, size=8)
             axes.text(left + 0.13 * bool(colour), baseline, line, size=8)
-    end, header = top + row * ceil(len(files) / across), -axes.get_ylim()[1]
+    end, header = top + row * ceil(len(pictures) / across), -axes.get_ylim()[1]
     axes.set_ylim(end, -header)
     figure.set_figheight(header + end)
     return end
