@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from helpers.comparison.galleries import read_thumbnail
 from helpers.comparison.scores import Comparison
 from helpers.comparison.second_look import SecondLook, describe_look, suspects
-from helpers.comparison.tables import models_in
+from helpers.comparison.tables import models_in, slices
 from helpers.comparison.words import count_of, left_out, percent, signed
 
 THUMBNAIL = 80  # pixels
@@ -145,7 +145,8 @@ def write_report(
 
 def doubtful_slices(comparison: Comparison) -> pd.DataFrame | None:
     """Return the slices whose labels the new model contradicts more than chance explains; None without any."""
-    doubtful = comparison.slices[comparison.slices["suspect"]]
+    table = slices(comparison.scores, comparison.lineage)
+    doubtful = table[table["suspect"]]
     if doubtful.empty:
         return None
     shares = [name for name in ("old", "new", "new_low", "new_high") if name in doubtful]

@@ -11,7 +11,7 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from helpers.comparison.tables import flips, per_class, slices, summary, tally
+from helpers.comparison.tables import flips, per_class, summary, tally
 from helpers.pipeline.calibration import cross_fit
 from helpers.problems import Problem
 
@@ -43,10 +43,6 @@ class Comparison:
     @cached_property
     def per_class(self) -> pd.DataFrame:
         return per_class(self.scores)
-
-    @cached_property
-    def slices(self) -> pd.DataFrame:
-        return slices(self.scores, self.lineage)
 
     @cached_property
     def flips(self) -> pd.DataFrame:
