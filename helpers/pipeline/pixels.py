@@ -5,6 +5,7 @@ import os
 import shutil
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
@@ -25,22 +26,24 @@ CHUNK = 2**26  # bytes of pixels that are decoded before they are written
 KEY = np.dtype([("sha256", "V32"), ("hash", np.uint8, HASH_BYTES)])
 
 
+@dataclass(frozen=True, eq=False)
 class Pixels:
     """Decoded pictures that are read from disk when they are asked for.
 
     ``pixels[rows]``, with a slice or row numbers, gives uint8 [rows, size, size, channels].
     """
 
-    def __init__(self, file: BinaryIO, shape: tuple[int, ...], places: np.ndarray, hashes: np.ndarray) -> None:
-        self._file, self._shape, self._places = file, shape, places
-        self.hashes = hashes  # perceptual hashes, uint8 [N, 32]
+    file: BinaryIO
+    shape: tuple[int, ...]  # of all pictures in the file
+    places: np.ndarray  # of these N pictures in the file
+    hashes: np.ndarray  # their perceptual hashes, uint8 [N, 32]
 
     def __len__(self) -> int:
-        return len(self._places)
+        return len(self.places)
 
     def __getitem__(self, rows: slice | np.ndarray) -> np.ndarray:
         # Map the file anew each time: pages that were read once do not add up in memory.
-        return np.memmap(self._file, np.uint8, "r", shape=self._shape)[self._places[rows]]
+        return np.memmap(self.file, np.uint8, "r", shape=self.shape)[self.places[rows]]
 
 
 class PixelCache:
