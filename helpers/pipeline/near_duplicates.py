@@ -67,21 +67,16 @@ def _candidates(hashes: np.ndarray, asked: np.ndarray, known: np.ndarray) -> Ite
     need no comparison. Bits are dealt out to the bands in turn, for the fine detail of many pictures is alike.
     """
     bits = np.unpackbits(hashes, axis=1)
-    bands = [np.packbits(bits[:, band :: NEAR + 1], axis=1).view(np.uint32)[:, 0] for band in range(NEAR + 1)]
-    matches = [_matches(band, asked, known) for band in bands]
-    if sum(count.sum() for _, _, count in matches) > len(asked) * len(known):
-        matches = [_matches(np.zeros(len(hashes)), asked, known)]  # the bands do not tell these pictures apart
-    for ordered, begin, count in matches:
+    for number in range(NEAR + 1):
+        band = np.packbits(bits[:, number :: NEAR + 1], axis=1).view(np.uint32)[:, 0]
+        # In this order, the known rows of the same band as an asked one lie side by side.
+        ordered = known[np.argsort(band[known], kind="stable")]
+        begin, end = (np.searchsorted(band[ordered], band[asked], side) for side in ("left", "right"))
+        count = end - begin
         total = count.cumsum()
-        ends = np.searchsorted(total, np.arange(PAIRS, total.max(initial=0), PAIRS))
-        for part in np.split(np.arange(len(asked)), ends):
+        # Yield all pairs of some asked rows at a time.
+        cuts = np.searchsorted(total, np.arange(PAIRS, total.max(initial=0), PAIRS))
+        for part in np.split(np.arange(len(asked)), cuts):
             counts = count[part]
             nth = np.arange(counts.sum()) - np.repeat(counts.cumsum() - counts, counts)
             yield np.repeat(asked[part], counts), ordered[np.repeat(begin[part], counts) + nth]
-
-
-def _matches(band: np.ndarray, asked: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Order the known rows by their band, and tell where those of each asked row begin and how many there are."""
-    ordered = known[np.argsort(band[known], kind="stable")]
-    begin = np.searchsorted(band[ordered], band[asked], "left")
-    return ordered, begin, np.searchsorted(band[ordered], band[asked], "right") - begin
