@@ -89,8 +89,10 @@ class PixelCache:
                 return None
             return bytes.fromhex(sha256), perceptual_hash(image), pixels
 
-        with self._lock, ThreadPoolExecutor() as pool:
-            self._append([])  # both files are there, also without pictures
+        # The disk writes one part while the next one is decoded.
+        with self._lock, ThreadPoolExecutor(1) as disk, ThreadPoolExecutor() as pool:
+            written = disk.submit(self._append, [])  # both files are there, also without pictures
+            written.result()
             missing = self._list_missing(list(files))
             step = max(1, CHUNK // self._bytes)
             with progress_bar(len(missing), "Decoding images") as bar:
@@ -100,7 +102,9 @@ class PixelCache:
                         bar.update()
                         if one:
                             decoded.append(one)
-                    self._append(decoded)
+                    written.result()
+                    written = disk.submit(self._append, decoded)
+            written.result()
         return problems
 
     def read(self, sha256: Iterable[str]) -> Pixels:
