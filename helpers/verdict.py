@@ -11,7 +11,6 @@ from helpers.comparison.blind import compare_blind, describe_blind
 from helpers.comparison.decision import decide
 from helpers.comparison.scores import Comparison
 from helpers.comparison.second_look import SecondLook
-from helpers.comparison.words import count_of
 from helpers.hashing import sha256_of
 from helpers.merge.lineage import count_changes, parse_lineage, read_lineage
 from helpers.pipeline.model import Classifier, load_classifier
@@ -83,10 +82,11 @@ def decide_round(
     seed = read_params(PrepareParams, workspace.root / PARAMS).seed
     judged = _remember_judgement(workspace, comparison.new, seed)
     decision["sentence"] += f" New: model {comparison.new}. Old: {old}."
-    decision["notes"].append(
-        f"These held-out images have judged {count_of(len(judged), 'model')}, those that were declined included. The "
-        "more they judge, the likelier one of them looks good by luck; another prepare.seed holds out fresh ones."
-    )
+    if len(judged) > 1:
+        decision["notes"].append(
+            f"These held-out images have judged {len(judged)} models, those that were declined included. The more they "
+            "judge, the likelier one of them looks good by luck; another prepare.seed holds out fresh ones."
+        )
     if look and (sentence := describe_blind(compare_blind(look.judged[~look.judged["by_model"].astype(bool)]))):
         decision["notes"].append(sentence)
     decision |= {
