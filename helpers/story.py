@@ -2,7 +2,6 @@
 
 import re
 from contextlib import suppress
-from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -26,14 +25,15 @@ COLUMNS += ["added", "corrected"]
 def read_rounds(workspace: Workspace, decision: dict[str, Any]) -> pd.DataFrame:
     """List the tagged models, the oldest first, after the model that their first one replaced, named ``start``.
 
-    The round of this `decision` ends the list as ``this round``, unless its model has a tag. A row has the `COLUMNS`:
-    `accuracy` is that on the images that were held out when the model was trained, `low` and `high` its 95 % interval;
-    `added` and `corrected` count labels. A fact that an older project did not record is missing.
+    The round of this `decision` ends the list as ``this round``, without a date: so its report is the same when it is
+    made again after publishing. A row has the `COLUMNS`: `accuracy` is that on the images that were held out when the
+    model was trained, `low` and `high` its 95 % interval; `added` and `corrected` count labels. A fact that an older
+    project did not record is missing.
     """
     tags = workspace.git("for-each-ref", "--sort=version:refname", "--format=%(refname:short)", f"refs/tags/{TAGS}")
     rounds = [_read_round(workspace, tag) | {"name": tag} for tag in tags.split()]
-    if decision["model"] not in [one.get("model") for one in rounds]:
-        rounds.append(_read_round(workspace) | {"name": "this round"})
+    rounds = [one for one in rounds if one.get("model") != decision["model"]]
+    rounds.append(_read_round(workspace) | {"name": "this round"})
     with suppress(Problem):  # the commit is not recorded, or not here
         start = _read_round(workspace, workspace.commit_of(rounds[0].get("replaces_commit", "")))
         rounds = [start | {"name": "start"}, *rounds] if "accuracy" in start else rounds
@@ -42,7 +42,7 @@ def read_rounds(workspace: Workspace, decision: dict[str, Any]) -> pd.DataFrame:
 
 def _read_round(workspace: Workspace, revision: str = "") -> dict[str, Any]:
     """Return the decision of a round, at a revision or in the workspace, with the other facts of `COLUMNS`."""
-    day, subject = f"{date.today()}", ""
+    day, subject = None, ""
     if revision:
         day, subject = workspace.git("log", "-1", "--format=%cs%n%s", revision).split("\n")[:2]
     decision, metrics = workspace.load(DECISION, revision), workspace.load(METRICS, revision)
