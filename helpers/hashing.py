@@ -4,7 +4,7 @@ import hashlib
 import io
 import os
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -44,6 +44,11 @@ def examine_image(file: str, size: int) -> tuple[str, str]:
     except UNREADABLE as error:
         return "", f"{file} is no picture: {error}"
     return hashlib.sha256(content).hexdigest(), ""
+
+
+def hash_file(file: str, size: int) -> tuple[str, str]:
+    """Return the SHA-256 of any file, in the form of `examine_image`."""
+    return sha256_of(file), ""
 
 
 class HashCache:
@@ -104,4 +109,14 @@ def hash_files(
         status, (sha256, _) = files[file], results[file]
         if status and sha256:
             cache.put(status, sha256)
+    return results
+
+
+def hash_all(
+    files: Iterable[str], read: Callable[[str, int], tuple[str, str]], cache_file: Path, description: str
+) -> dict[str, tuple[str, str]]:
+    """Return the result of `hash_files`, with the cache in a file that is written again."""
+    cache = HashCache(cache_file)
+    results = hash_files({file: status_of(file) for file in files}, read, cache, description)
+    cache.save()
     return results

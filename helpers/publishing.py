@@ -165,8 +165,7 @@ def _commit(workspace: Workspace, plan: pd.DataFrame, decision: dict[str, Any], 
     workspace.git("add", "--", *files)
     if workspace.git("status", "--porcelain", "--", *files):
         # A second run's plan only keeps the images that the first one added: count from the lineage.
-        committed = parse_lineage(workspace.read_at("HEAD", LINEAGE))
-        added, moved = count_changes(committed, read_lineage(workspace.lineage))
+        added, moved = count_changes_since(workspace, "HEAD")
         left_out = plan["action"].eq("leave out").sum()
         headline = f"Retrain: images {added} added, {moved} moved, {left_out} left out"
         reason = [f"Not accepted, published because: {anyway}"] if not decision["accepted"] else []
@@ -178,6 +177,11 @@ def _commit(workspace: Workspace, plan: pd.DataFrame, decision: dict[str, Any], 
     with suppress(Problem):  # no round was open
         workspace.git("update-ref", "-d", BEFORE)
     return done
+
+
+def count_changes_since(workspace: Workspace, revision: str) -> tuple[int, int]:
+    """Count the images that were added and those whose label was corrected since a revision, by the lineage."""
+    return count_changes(parse_lineage(workspace.read_at(revision, LINEAGE)), read_lineage(workspace.lineage))
 
 
 def _find_round(workspace: Workspace) -> tuple[str, str]:

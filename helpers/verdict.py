@@ -12,12 +12,12 @@ from helpers.comparison.decision import decide
 from helpers.comparison.scores import Comparison
 from helpers.comparison.second_look import SecondLook
 from helpers.hashing import sha256_of
-from helpers.merge.lineage import count_changes, parse_lineage, read_lineage
 from helpers.pipeline.model import Classifier, load_classifier
 from helpers.pipeline.params import DecideParams, PrepareParams, read_params
 from helpers.pipeline.paths import INDEX, MODEL, PARAMS, RAW, read_table
 from helpers.problems import Problem
-from helpers.workspace import DECISION, LINEAGE, Workspace
+from helpers.publishing import count_changes_since
+from helpers.workspace import DECISION, Workspace
 
 
 def find_baseline(workspace: Workspace, baseline: str, model: str) -> str:
@@ -73,8 +73,7 @@ def decide_round(
         to_replace = _name_model(workspace, replaced, version)
         if version != comparison.old:
             other_baseline = f"The comparison is with {old}, but the new model would replace {to_replace}."
-    committed = parse_lineage(workspace.read_at(commit, LINEAGE))
-    added, corrected = count_changes(committed, read_lineage(workspace.lineage))
+    added, corrected = count_changes_since(workspace, commit)
     # Decide, and note how often these held-out images have judged models.
     policy = read_params(DecideParams, workspace.root / PARAMS)
     noise = look.noise if look else None

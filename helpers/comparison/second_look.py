@@ -95,9 +95,13 @@ def doubt_labels(plan: pd.DataFrame, opinions: pd.DataFrame) -> tuple[pd.DataFra
     return judged.sort_values("believed", kind="stable"), noise
 
 
+def is_suspect(judged: pd.DataFrame) -> pd.Series:
+    """Whether each label is wrong more probably than not."""
+    return judged["doubt"] > 0.5
+
+
 def suspects(judged: pd.DataFrame) -> pd.DataFrame:
-    """Pick the labels that are wrong more probably than not."""
-    return judged[judged["doubt"] > 0.5]
+    return judged[is_suspect(judged)]
 
 
 def leave_out_suspects(plan: pd.DataFrame, judged: pd.DataFrame, prepare: PrepareParams) -> pd.DataFrame:
@@ -125,7 +129,7 @@ def describe_look(look: SecondLook) -> str:
         f"{len(suspects(judged)):,} of {count_of(len(judged), 'new label')} look wrong to the old model. About "
         f"{percent(noise.share)} are, 95 % interval {percent(noise.low)} to {percent(noise.high)}."
     )
-    rows = judged.assign(suspect=judged["doubt"] > 0.5).explode("annotators").groupby("annotators")
+    rows = judged.assign(suspect=is_suspect(judged)).explode("annotators").groupby("annotators")
     table = rows.agg(suspects=("suspect", "sum"), labels=("doubt", "size"), wrong=("doubt", "mean"))
     annotators = [
         f"{name} ({count} of {labels}, about {percent(wrong)})"

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from helpers.decode import SUFFIXES
-from helpers.hashing import HashCache, examine_image, hash_files, status_of
+from helpers.hashing import examine_image, hash_all
 from helpers.merge.files import list_files
 from helpers.pipeline.model import Classifier
 from helpers.pipeline.near_duplicates import near_duplicates
@@ -31,10 +31,7 @@ def read_images(root: Path, folder: Path, size: int, colour: str) -> pd.DataFram
     """
     # Hash, and look whether the files are pictures.
     files = [file for file in list_files(folder) if Path(file).suffix.lower() in SUFFIXES]
-    hashes = HashCache(root / HASHES)
-    status = {f"{folder}/{file}": status_of(f"{folder}/{file}") for file in files}
-    examined = hash_files(status, examine_image, hashes, "Reading images")
-    hashes.save()
+    examined = hash_all((f"{folder}/{file}" for file in files), examine_image, root / HASHES, "Reading images")
     images = pd.DataFrame(list(examined.values()), columns=["sha256", "problem"], dtype=object).assign(file=files)
     problems = images.loc[images["problem"] != "", "problem"].tolist()
 

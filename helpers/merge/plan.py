@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from helpers.hashing import HashCache, examine_image, hash_files, sha256_of, status_of
+from helpers.hashing import HashCache, examine_image, hash_file, hash_files, status_of
 from helpers.merge.files import UPLOAD, ImageFiles, class_of, fold, is_safe, list_files, shorten
 from helpers.merge.lineage import read_lineage
 from helpers.merge.rules import CHANGES, place_images
@@ -97,7 +97,7 @@ def _read_training_set(raw: Path, sizes: Collection[int], cache: HashCache) -> t
         raise Problem(f"Files in {raw} cannot be read.", broken, "They are links to nothing: try `dvc checkout`.")
     # Files of different sizes differ, so most need not be read.
     similar = {f"{raw}/{name}": status for name, status in files.items() if status and status.st_size in sizes}
-    hashes = hash_files(similar, lambda file, _: (sha256_of(file), ""), cache, "Reading the training set")
+    hashes = hash_files(similar, hash_file, cache, "Reading the training set")
     held = defaultdict(list)
     for file, (sha256, _) in hashes.items():
         held[sha256].append(file[len(f"{raw}/") :])

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from helpers.hashing import HashCache, hash_files, sha256_of, status_of
+from helpers.hashing import hash_all, hash_file
 from helpers.pipeline.near_duplicates import near_duplicates
 from helpers.pipeline.params import PrepareParams, read_params
 from helpers.pipeline.paths import HASHES, INDEX, NEAR_DUPLICATES, RAW
@@ -29,11 +29,7 @@ def main() -> None:
 
     # Index and split: a row per picture.
     places = [path.relative_to(RAW) for path in files]
-    cache = HashCache(Path(HASHES))
-    status = {str(file): status_of(str(file)) for file in files}
-    hashed = hash_files(status, lambda file, _: (sha256_of(file), ""), cache, "Hashing")
-    cache.save()
-    sha256 = [one for one, _ in hashed.values()]
+    sha256 = [one for one, _ in hash_all(map(str, files), hash_file, Path(HASHES), "Hashing").values()]
     held_out = [is_held_out(one, params.seed, params.validation_fraction) for one in sha256]
     index = pd.DataFrame(
         {
