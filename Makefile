@@ -19,6 +19,9 @@ lab: $(VENV)/installed ## Open the notebook in JupyterLab, in the sample workspa
 serve: $(VENV)/installed ## Serve the model of the last commit to Label Studio, at http://127.0.0.1:9090
 	$(BIN)/uvicorn --factory helpers.label_studio.backend:make_backend --port 9090
 
+backbone: $(VENV)/installed ## Write the pretrained backbones/efficientnet-lite0.onnx, for photographs
+	$(BIN)/python -m examples.efficientnet_lite0
+
 test: $(VENV)/installed ## Run the tests that take minutes together
 	$(BIN)/pytest --numprocesses auto --dist worksteal -m "not (slow or kills or label_studio)"
 
@@ -61,4 +64,4 @@ $(VENV)/installed: requirements.txt
 	@touch $@
 
 .DEFAULT_GOAL := help
-.PHONY: help demo lab serve test slow kills circle lint format notebook bench $(BENCHMARKS)
+.PHONY: help demo lab serve backbone test slow kills circle lint format notebook bench $(BENCHMARKS)

@@ -7,12 +7,12 @@ from typing import Any
 import pandas as pd
 
 from helpers.merge.lineage import count_changes, parse_lineage, read_lineage
-from helpers.pipeline.paths import PARAMS, RAW
+from helpers.pipeline.paths import BACKBONES, PARAMS, RAW
 from helpers.problems import Problem
 from helpers.workspace import DECISION, LINEAGE, Workspace
 
 # The files of a round that git tracks. DVC tracks the data itself.
-FILES = (f"{RAW}.dvc", f"{LINEAGE}.dvc", "dvc.lock", PARAMS, "evaluation")
+FILES = (f"{RAW}.dvc", f"{LINEAGE}.dvc", "dvc.lock", PARAMS, BACKBONES, "evaluation")
 BEFORE = "refs/retrain/before"
 TAGS = "model/v*"
 

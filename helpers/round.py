@@ -18,6 +18,7 @@ from helpers.merge.apply import apply_merge
 from helpers.merge.lineage import extend_lineage, format_lineage, read_lineage
 from helpers.merge.plan import ON_PROBLEM
 from helpers.merge.rules import CHANGES
+from helpers.pipeline.backbone import read_backbone
 from helpers.pipeline.model import load_classifier
 from helpers.pipeline.params import DecideParams, PrepareParams, TrainParams, read_params
 from helpers.pipeline.paths import HISTORY, INDEX, MODEL, NEAR_DUPLICATES, PARAMS, RAW, read_table
@@ -56,7 +57,7 @@ def start_round(
         lambda: require_choice("on_disagreement", on_disagreement, ON_DISAGREEMENT),
         lambda: require_choice("on_suspect", on_suspect, ON_SUSPECT),
         lambda: read_params(PrepareParams, params),
-        lambda: read_params(TrainParams, params),
+        lambda: read_backbone(workspace.root, read_params(TrainParams, params).backbone),
         lambda: read_params(DecideParams, params),
         lambda: workspace.read_at(baseline, MODEL),
     ]

@@ -10,10 +10,9 @@ import numpy as np
 import pandas as pd
 
 from helpers.comparison.scores import Comparison
-from helpers.pipeline.model import Description
+from helpers.pipeline.model import Classifier
 from helpers.pipeline.params import TrainParams, read_params
 from helpers.pipeline.paths import INDEX, PARAMS, RAW, TRAINING_SECONDS, read_table
-from helpers.pipeline.pixels import read_pictures
 from helpers.verdict import load_past
 from helpers.workspace import DECISION, Workspace
 
@@ -53,9 +52,7 @@ def measure_seed_noise(workspace: Workspace, comparison: Comparison, seeds: int)
     # Train side by side, and score like the old model.
     images, spawn = scored[["file", "sha256"]], multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(min(seeds, os.cpu_count() or 1), mp_context=spawn) as pool:
-        trainings = [
-            pool.submit(train_and_predict, workspace.root, index, model.description, images, each) for each in params
-        ]
+        trainings = [pool.submit(train_and_predict, workspace.root, index, model, images, each) for each in params]
         accuracies = [(training.result() == scored["actual"].to_numpy()).mean() for training in trainings]
     old_accuracy = (scored["old_predicted"] == scored["actual"]).mean()
     return [float(accuracy - old_accuracy) for accuracy in accuracies]
@@ -76,12 +73,14 @@ def _remember(workspace: Workspace, comparison: Comparison) -> list[float]:
 
 
 def train_and_predict(
-    root: Path, index: pd.DataFrame, about: Description, images: pd.DataFrame, params: TrainParams
+    root: Path, index: pd.DataFrame, like: Classifier, images: pd.DataFrame, params: TrainParams
 ) -> np.ndarray:
-    """Train on an index without the lines of each epoch, and predict the class of each of the `images`."""
-    from helpers.pipeline.train import train  # PyTorch takes two seconds, and only this needs it here
+    """Train a model like another one, without the lines of each epoch, and predict the classes of the `images`."""
+    # PyTorch takes two seconds, and only this needs it here.
+    from helpers.pipeline.lessons import read_lessons
+    from helpers.pipeline.train import train
 
     with redirect_stdout(None):
-        pixels = read_pictures(root, root / RAW, index, about.image_size, about.colour)
-        classifier, _ = train(pixels, index, about, params)
+        lessons = read_lessons(root, index, like.description.input, like.backbone, params)
+        classifier, _ = train(lessons, index, like.description, params)
     return classifier.predict(root, root / RAW, images).idxmax(axis=1).to_numpy()

@@ -68,13 +68,13 @@ def learn_from_parts(root: Path) -> pd.DataFrame:
     """
     index, params = read_table((root / INDEX).read_bytes()), read_params(TrainParams, root / PARAMS)
     classifier = load_classifier((root / MODEL).read_bytes(), MODEL)
-    about, held_out = classifier.description, index[index["split"] == "held-out"]
+    held_out = index[index["split"] == "held-out"]
     answers = held_out.set_index("file")[["label"]].set_axis(["actual"], axis=1)
     with progress_bar(len(PARTS), "Training on fewer images", unit="models") as bar:
         for part in PARTS:
             split = nest(index, part)
             if part > 1:
-                predicted = train_and_predict(root, index.assign(split=split), about, held_out, params)
+                predicted = train_and_predict(root, index.assign(split=split), classifier, held_out, params)
             else:
                 predicted = classifier.predict(root, root / RAW, held_out).idxmax(axis=1).to_numpy()
             answers[int(split.eq("train").sum())] = predicted

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from helpers.decode import SUFFIXES
+from helpers.decode import SUFFIXES, Input
 from helpers.hashing import examine_image, hash_all
 from helpers.merge.files import list_files
 from helpers.pipeline.model import Classifier
@@ -23,8 +23,8 @@ REASONS = ("least certain", "random", "near-duplicate")
 logger = logging.getLogger(__name__)
 
 
-def read_images(root: Path, folder: Path, size: int, colour: str) -> pd.DataFrame:
-    """Read the images below a folder, to be looked at with these settings. Broken files are logged and left out.
+def read_images(root: Path, folder: Path, seen: Input) -> pd.DataFrame:
+    """Read the images below a folder, as a network with this input sees them. Broken files are logged and left out.
 
     Hashes and pixels go through the caches of the workspace at `root`. Each content has one row, by its ``sha256``: the
     first ``file`` that has it, relative to `folder`, and its perceptual ``hash``, uint8 [32].
@@ -36,13 +36,13 @@ def read_images(root: Path, folder: Path, size: int, colour: str) -> pd.DataFram
     problems = images.loc[images["problem"] != "", "problem"].tolist()
 
     # Decode those that are.
-    images = images[images["problem"] == ""].drop_duplicates("sha256").set_index("sha256")[["file"]]
-    cache = PixelCache(root, size, colour)
-    broken = cache.fill(folder, dict(zip(images.index, images["file"], strict=True)))
+    images = images[images["problem"] == ""].drop_duplicates("sha256")[["sha256", "file"]]
+    cache = PixelCache(root, seen)
+    broken = cache.decode(folder, images)
     for problem in (*problems, *(f"{folder}/{file} is no picture: {reason}" for file, reason in broken.items())):
         logger.warning("%s", problem)
-    images = images[~images["file"].isin(list(broken))]
-    return images.assign(hash=list(cache.read(images.index).hashes))
+    images = images[~images["file"].isin(list(broken))].set_index("sha256")
+    return images.assign(hash=list(cache.read(images.index).notes))
 
 
 def find_near_duplicates(images: pd.DataFrame, labelled: pd.DataFrame) -> list[str]:

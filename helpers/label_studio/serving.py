@@ -78,10 +78,10 @@ def predict(
         logger.warning("No <Choices> of the project has a class of the model: %s", ", ".join(about.classes))
         return predictions
     asked = [number for number, task in enumerate(tasks) if not blind_of(task)]
-    for start in range(0, len(asked), about.batch):
-        numbers = asked[start : start + about.batch]
+    for start in range(0, len(asked), about.input.batch):
+        numbers = asked[start : start + about.input.batch]
         images = [tasks[number].get(control.image_key) for number in numbers]
-        pixels = task_images.read(images, about.image_size, about.colour, deadline)
+        pixels = task_images.read(images, about.input, deadline)
         readable = {number: one for number, one in zip(numbers, pixels, strict=True) if one is not None}
         if not readable:
             continue

@@ -12,7 +12,7 @@ from threading import Lock
 import httpx
 import numpy as np
 
-from helpers.decode import read_pixels
+from helpers.decode import Input
 from helpers.hashing import sha256_of
 from helpers.label_studio.client import Server, connect
 from helpers.label_studio.settings import Settings
@@ -41,8 +41,8 @@ class TaskImages:
         self._listing, self._connecting = Lock(), Lock()
         self._readers = ThreadPoolExecutor(2 * (os.cpu_count() or 1), "image")
 
-    def read(self, images: Sequence[object], size: int, colour: str, deadline: float) -> list[np.ndarray | None]:
-        """Read images side by side, as `helpers.decode.read_pixels` does; None and a line in the log where that fails.
+    def read(self, images: Sequence[object], seen: Input, deadline: float) -> list[np.ndarray | None]:
+        """Read images side by side, as a network sees them; None and a line in the log where that fails.
 
         `images` are references as tasks have them: uploads, paths of a storage, URLs. `deadline` is when to give up
         fetching, on the clock of `time.monotonic`.
@@ -50,7 +50,7 @@ class TaskImages:
 
         def read(image: object) -> np.ndarray | None:
             try:
-                return read_pixels(self._find(image, deadline), size, colour)
+                return seen.read(self._find(image, deadline))
             except Exception as error:  # one file that breaks a decoder must not stop the others
                 logger.warning("No prediction for %.200r: %.500r", image, error)
                 return None

@@ -3,106 +3,99 @@
 import hashlib
 import io
 import json
+import lzma
 import tarfile
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
-from functools import cached_property
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import yaml
 
-from helpers.decode import CHANNELS
+from helpers.decode import Input
+from helpers.pipeline.backbone import Backbone, read_features
 from helpers.pipeline.calibration import softmax
-from helpers.pipeline.pixels import Pixels, read_pictures
+from helpers.pipeline.graphs import check_graph, open_graph
+from helpers.pipeline.pixels import read_pictures
+from helpers.pipeline.records import Records
 from helpers.problems import Problem
 
-if TYPE_CHECKING:
-    from onnxruntime import InferenceSession  # type: ignore[import-untyped]
-
-GRAPH, DESCRIPTION, INFO = "model.onnx", "classifier.json", "model.yaml"
-DOMAINS = {"", "ai.onnx", "ai.onnx.ml"}  # of the operators in the ONNX standard
+GRAPH, BACKBONE, DESCRIPTION, INFO = "model.onnx", "backbone.onnx", "classifier.json", "model.yaml"
 LARGEST_MEMBER = 2**30  # bytes; a compressed archive can hold far more than its own size
-BATCH = 2**23  # bytes of pixels that are predicted at once
+# Weights hardly become smaller, and more effort takes seconds for a backbone.
+QUICK = {"id": lzma.FILTER_LZMA2, "mode": lzma.MODE_FAST, "mf": lzma.MF_HC3, "nice_len": 4, "depth": 1}
 
 
 @dataclass(frozen=True)
 class Description:
-    """A classifier apart from its network."""
+    """A classifier apart from its networks."""
 
     classes: tuple[str, ...]  # the labels, in the order of the network's outputs
-    image_size: int  # width and height of its input in pixels
-    colour: str  # rgb or grey: three input channels or one
-    mean: float = 0.0  # the network sees (pixel - mean) / scale
-    scale: float = 255.0
-    temperature: float = 1.0  # its logits are divided by it
+    input: Input
+    temperature: float = 1.0  # the network's logits are divided by it
     trained_on: Mapping[str, int | str] = field(default_factory=dict)  # images: their number; sha256: of their index
 
     def __post_init__(self) -> None:
-        size = isinstance(self.image_size, int) and 0 < self.image_size <= 4096
         labels = all(isinstance(label, str) for label in self.classes) and len(set(self.classes)) == len(self.classes)
-        numbers = np.isfinite([self.mean, self.scale, self.temperature]).all() and min(self.scale, self.temperature) > 0
-        if not (size and labels and self.classes and numbers and self.colour in CHANNELS):
+        if not (labels and self.classes and np.isfinite(self.temperature) and self.temperature > 0):
             raise ValueError(f"not the description of a classifier: {self}")
-
-    @property
-    def batch(self) -> int:
-        """The number of pictures that are predicted at once, so that memory is bounded."""
-        return max(1, BATCH // (self.image_size**2 * CHANNELS[self.colour]))
-
-    def to_input(self, pixels: np.ndarray) -> np.ndarray:
-        """Turn uint8 [N, H, W, C] into the network's input, float32 [N, C, H, W]."""
-        images = (pixels.astype(np.float32) - np.float32(self.mean)) / np.float32(self.scale)
-        return np.ascontiguousarray(images.transpose(0, 3, 1, 2))
 
 
 @dataclass(frozen=True)
 class Classifier:
     """A trained network with everything that it needs to predict pictures; PyTorch is not needed any more."""
 
-    graph: bytes  # ONNX, from pictures [N, C, H, W] to logits [N, classes]
+    graph: (
+        bytes  # ONNX, to logits [N, classes] from pictures [N, C, H, W] or, if there is a backbone, from its features
+    )
     description: Description
+    backbone: Backbone | None = None
 
     @cached_property
     def files(self) -> dict[str, bytes]:
         """The files in its ``.bentomodel``, except for BentoML's own."""
-        text = json.dumps(asdict(self.description), indent=2, ensure_ascii=False) + "\n"
-        return {GRAPH: self.graph, DESCRIPTION: text.encode()}
+        description, files = asdict(self.description), {GRAPH: self.graph}
+        about = {"classes": description.pop("classes"), **description.pop("input"), **description}
+        if about["fit"] == "stretch":
+            del about["fit"]  # the default: so models have the version that they had before there was another fit
+        if self.backbone:
+            about["features"] = self.backbone.output
+            files[BACKBONE] = self.backbone.graph
+        return files | {DESCRIPTION: (json.dumps(about, indent=2, ensure_ascii=False) + "\n").encode()}
 
     @cached_property
     def version(self) -> str:
-        """Twelve hexadecimal digits that change if, and only if, network or description change."""
+        """Twelve hexadecimal digits that change if, and only if, a network or the description changes."""
         return hashlib.sha256(b"".join(self.files.values())).hexdigest()[:12]
 
-    @cached_property
-    def _session(self) -> "InferenceSession":
-        import onnxruntime  # takes 0.2 s, and only predicting needs it
-
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3  # errors, which are raised as well
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        return onnxruntime.InferenceSession(self.graph, options, providers=["CPUExecutionProvider"])
-
-    def probabilities(self, pixels: np.ndarray | Pixels) -> np.ndarray:
-        """Return float32 [N, classes] for pictures uint8 [N, image_size, image_size, channels]."""
-        about = self.description
-        name = self._session.get_inputs()[0].name
-        rows = [np.empty((0, len(about.classes)), np.float32)]
-        for start in range(0, len(pixels), about.batch):
-            logits = self._session.run(None, {name: about.to_input(pixels[start : start + about.batch])})[0]
-            rows.append(softmax(logits / about.temperature))
-        return np.concatenate(rows)
+    def probabilities(self, pixels: np.ndarray | Records) -> np.ndarray:
+        """Return float32 [N, classes] for pictures uint8 [N, H, W, C] of the shape of its input."""
+        seen = self.description.input
+        inputs = (pixels[start : start + seen.batch] for start in range(0, len(pixels), seen.batch))
+        return self._answer(self.backbone.features(part) if self.backbone else seen.to_network(part) for part in inputs)
 
     def predict(self, root: Path, folder: Path, images: pd.DataFrame) -> pd.DataFrame:
         """Return the class probabilities of pictures below a folder: float32, index `file`, one column per class.
 
-        They are decoded like the training images, through the cache of the workspace at `root`; see `read_pictures`.
+        They go through the caches of the workspace at `root`; see `read_pictures` and `read_features`.
         """
-        pixels = read_pictures(root, folder, images, self.description.image_size, self.description.colour)
+        if self.backbone:
+            answers = self._answer([read_features(root, folder, images, self.backbone)[:]])
+        else:
+            answers = self.probabilities(read_pictures(root, folder, images, self.description.input))
         index = pd.Index(images["file"], name="file")
-        return pd.DataFrame(self.probabilities(pixels), index=index, columns=list(self.description.classes))
+        return pd.DataFrame(answers, index=index, columns=list(self.description.classes))
+
+    def _answer(self, inputs: Iterable[np.ndarray]) -> np.ndarray:
+        """The probabilities for inputs of the network, float32, in parts."""
+        session = open_graph(self.graph)
+        name = session.get_inputs()[0].name
+        rows = [np.empty((0, len(self.description.classes)), np.float32)]
+        for part in inputs:
+            rows.append(softmax(session.run(None, {name: part})[0] / self.description.temperature))
+        return np.concatenate(rows)
 
 
 def save_classifier(classifier: Classifier, path: Path) -> None:
@@ -124,13 +117,14 @@ def save_classifier(classifier: Classifier, path: Path) -> None:
     }
     files = classifier.files | {INFO: yaml.safe_dump(info).encode()}
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tarfile.open(path, "w:xz", preset=1) as archive:
+    with lzma.open(path, "wb", filters=[QUICK]) as file, tarfile.open(fileobj=file, mode="w") as archive:
         for name, content in files.items():
             member = tarfile.TarInfo(f"./{name}")
             member.size = len(content)
             archive.addfile(member, io.BytesIO(content))
 
 
+@lru_cache(maxsize=2)  # a round needs the old and the new one several times
 def load_classifier(file: bytes, name: str = "the model") -> Classifier:
     """Read the bytes of a ``.bentomodel`` without a model store, without unpacking it to disk and without pickle.
 
@@ -139,12 +133,16 @@ def load_classifier(file: bytes, name: str = "the model") -> Classifier:
     try:
         with tarfile.open(fileobj=io.BytesIO(file), mode="r:xz") as archive:
             about = json.loads(_read_member(archive, DESCRIPTION))
-            graph = _read_member(archive, GRAPH)
-        check_graph(graph)
-        description = Description(**{**about, "classes": tuple(about["classes"])})
-        classifier = Classifier(graph, description)
+            graphs = [_read_member(archive, name) for name in (GRAPH, BACKBONE) if f"./{name}" in archive.getnames()]
+        for graph in graphs:
+            check_graph(graph)
+        seen = Input(**{one.name: about.pop(one.name) for one in fields(Input) if one.name in about})
+        output = about.pop("features", "")
+        description = Description(**about | {"classes": tuple(about["classes"]), "input": seen})
+        backbone = Backbone(graphs[1], description.input, output) if output else None
+        classifier = Classifier(graphs[0], description, backbone)
         # Whether it fits its description shows best in use.
-        blank = np.zeros((1, description.image_size, description.image_size, CHANNELS[description.colour]), np.uint8)
+        blank = np.zeros((1, *description.input.shape), np.uint8)
         if classifier.probabilities(blank).shape != (1, len(description.classes)):
             raise ValueError(f"the network has other outputs than {len(description.classes)} classes")
     except Exception as error:  # a hostile file can make each parser above fail in its own way
@@ -157,26 +155,3 @@ def _read_member(archive: tarfile.TarFile, name: str) -> bytes:
     if not member.isfile() or member.size > LARGEST_MEMBER:
         raise ValueError(f"{name} is no file or larger than {LARGEST_MEMBER} bytes")
     return archive.extractfile(member).read()  # type: ignore[union-attr]
-
-
-def check_graph(graph: bytes) -> None:
-    """See that an ONNX graph consists of standard operators and is complete; a ValueError tells what else it has.
-
-    onnxruntime itself would read tensors from files that a graph names, and has operators of its own.
-    """
-    import onnx  # takes 0.1 s
-
-    for message in _parts(onnx.load_model_from_string(graph)):
-        if isinstance(message, onnx.NodeProto) and message.domain not in DOMAINS:
-            raise ValueError(f"an operator outside the ONNX standard: {message.domain}.{message.op_type}")
-        if isinstance(message, onnx.TensorProto) and message.data_location == onnx.TensorProto.EXTERNAL:
-            raise ValueError("data in another file")
-
-
-def _parts(message: Any) -> Iterator[Any]:
-    """A protobuf message and all messages inside it."""
-    yield message
-    for field_, value in message.ListFields():
-        if field_.message_type:
-            for part in value if field_.is_repeated else [value]:
-                yield from _parts(part)

@@ -1,4 +1,4 @@
-"""The network: to use another one, replace `build_network`."""
+"""The networks: to use another one, replace `build_network`."""
 
 import io
 import warnings
@@ -6,8 +6,6 @@ from itertools import pairwise
 
 import torch
 from torch import nn
-
-INPUT = "pixels"
 
 
 def build_network(channels: int, size: int, classes: int, width: int) -> nn.Module:
@@ -26,20 +24,27 @@ def build_network(channels: int, size: int, classes: int, width: int) -> nn.Modu
     return nn.Sequential(*layers)
 
 
-def export_network(network: nn.Module, channels: int, size: int) -> bytes:
-    """Write a network on the CPU as an ONNX graph from pictures [N, channels, size, size] to logits [N, classes]."""
+def build_head(features: int, classes: int) -> nn.Module:
+    """Build a linear layer from the features [N, features] of a backbone to logits [N, classes].
+
+    Features of each picture get zero mean and unit variance first, so that the learning rate suits every backbone.
+    """
+    return nn.Sequential(nn.LayerNorm(features, elementwise_affine=False), nn.Linear(features, classes))
+
+
+def export_network(network: nn.Module, *shape: int) -> bytes:
+    """Write a network on the CPU as an ONNX graph from inputs [N, *shape] to logits [N, classes]."""
     file = io.BytesIO()
-    batch = {INPUT: {0: "N"}, "logits": {0: "N"}}
     with warnings.catch_warnings():
         # PyTorch recommends the dynamo exporter, which takes ten times as long and needs one more package.
         warnings.simplefilter("ignore", DeprecationWarning)
         torch.onnx.export(
             network.eval(),
-            (torch.zeros(1, channels, size, size),),
+            (torch.zeros(1, *shape),),
             file,  # type: ignore[arg-type]  # the older exporter, which this is, takes files
-            input_names=[INPUT],
+            input_names=["inputs"],
             output_names=["logits"],
-            dynamic_axes=batch,
+            dynamic_axes={"inputs": {0: "N"}, "logits": {0: "N"}},
             dynamo=False,
         )
     return file.getvalue()

@@ -1,7 +1,7 @@
 """The settings of the pipeline: ``params.yaml``, checked."""
 
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -32,6 +32,7 @@ class TrainParams(Params):
     device: Literal["auto", "cpu", "cuda", "mps"]
     threads: int = Field(ge=1)
     seed: int
+    backbone: str
     width: int = Field(ge=1)
     epochs: int = Field(ge=1)
     batch_size: int = Field(ge=2)
@@ -39,6 +40,18 @@ class TrainParams(Params):
     weight_decay: float = Field(ge=0)
     shift: float = Field(ge=0, lt=0.5)
     flip: bool
+
+
+OfColours = Annotated[list[float], Field(min_length=3, max_length=3)]
+
+
+class BackboneParams(Params):
+    """The description of a backbone beside its file: how it sees pictures, and its output."""
+
+    image_size: int
+    mean: float | OfColours
+    scale: float | OfColours
+    output: str
 
 
 class DecideParams(Params):

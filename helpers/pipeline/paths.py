@@ -7,7 +7,8 @@ import pandas as pd
 PARAMS = "params.yaml"
 RAW = "data/raw"
 INDEX, NEAR_DUPLICATES = "data/prepared/index.csv", "data/prepared/near_duplicates.csv"
-HASHES, PIXELS = ".dvc/tmp/hashes.json", ".dvc/tmp/pixels"  # caches
+HASHES, PIXELS, FEATURES = ".dvc/tmp/hashes.json", ".dvc/tmp/pixels", ".dvc/tmp/features"  # caches
+BACKBONES = "backbones"
 TRAINING_SECONDS = ".dvc/tmp/training_seconds"  # of the last training
 MODEL = "model/classifier.bentomodel"
 HISTORY, METRICS = "evaluation/history.csv", "evaluation/metrics.json"

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from helpers.decode import Input
 from helpers.hashing import hash_all, hash_file
 from helpers.pipeline.near_duplicates import near_duplicates
 from helpers.pipeline.params import PrepareParams, read_params
@@ -39,7 +40,7 @@ def main() -> None:
             "sha256": sha256,
         }
     )
-    pixels = read_pictures(Path(), Path(RAW), index, params.image_size, params.colour)
+    pixels = read_pictures(Path(), Path(RAW), index, Input(params.image_size, params.colour))
     classes, kept = index["label"].nunique(), sum(held_out)
     if classes < 2 or kept in (0, len(index)):
         raise Problem(
@@ -50,7 +51,7 @@ def main() -> None:
     # Write.
     Path(INDEX).parent.mkdir(parents=True, exist_ok=True)
     index.to_csv(INDEX, index=False)
-    near_duplicates(index, pixels.hashes).to_csv(NEAR_DUPLICATES, index=False)
+    near_duplicates(index, pixels.notes).to_csv(NEAR_DUPLICATES, index=False)
     print(f"{len(index):,} images of {classes} classes: {len(index) - kept:,} to train, {kept:,} held out")
 
 

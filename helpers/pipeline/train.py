@@ -4,6 +4,7 @@ Runs alone (``python -m``) or as several processes that share each batch (``torc
 """
 
 import hashlib
+import math
 import os
 import time
 from dataclasses import replace
@@ -12,36 +13,21 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor, distributed, nn
+from torch import distributed, nn
 
-from helpers.decode import CHANNELS
+from helpers.decode import Input
+from helpers.pipeline.backbone import read_backbone
 from helpers.pipeline.calibration import fit_temperature, score
+from helpers.pipeline.lessons import Lessons, read_lessons
 from helpers.pipeline.model import Classifier, Description, save_classifier
-from helpers.pipeline.network import build_network, export_network
+from helpers.pipeline.network import export_network
 from helpers.pipeline.params import PrepareParams, TrainParams, read_params
-from helpers.pipeline.paths import HISTORY, INDEX, MODEL, RAW, TRAINING_SECONDS, read_table
-from helpers.pipeline.pixels import Pixels, read_pictures
+from helpers.pipeline.paths import HISTORY, INDEX, MODEL, TRAINING_SECONDS, read_table
 from helpers.problems import Problem, exit_on_problem
 
 
-def augment(images: Tensor, params: TrainParams) -> Tensor:
-    """Shift each image [N, C, H, W] by a few pixels, repeating its border, and mirror half of them if asked."""
-    count, channels, height, width = images.shape
-    if reach := round(params.shift * width):
-        padded = nn.functional.pad(images, [reach] * 4, mode="replicate")
-        down, right = torch.randint(0, 2 * reach + 1, (2, count, 1)).to(images.device)
-        rows = down + torch.arange(height, device=images.device)
-        columns = right + torch.arange(width, device=images.device)
-        padded = padded.gather(2, rows[:, None, :, None].expand(-1, channels, -1, padded.shape[3]))
-        images = padded.gather(3, columns[:, None, None, :].expand(-1, channels, height, -1))
-    if params.flip:
-        mirrored = (torch.rand(count) < 0.5).to(images.device)
-        images = torch.where(mirrored[:, None, None, None], images.flip(3), images)
-    return images
-
-
 def train(
-    images: Pixels | np.ndarray, index: pd.DataFrame, description: Description, params: TrainParams
+    lessons: Lessons, index: pd.DataFrame, description: Description, params: TrainParams
 ) -> tuple[Classifier, pd.DataFrame]:
     """Train a network with AdamW and a one-cycle schedule, and measure it on the held-out images after each epoch.
 
@@ -50,7 +36,8 @@ def train(
 
     Parameters
     ----------
-    images : Pixels or ndarray of uint8, shape (N, H, W, C)
+    lessons : Lessons
+        Of N images.
     index : DataFrame
         N rows, columns `label` and `split` ('train' or 'held-out').
 
@@ -73,16 +60,14 @@ def train(
     labels = index["label"].map(description.classes.index).to_numpy(dtype=np.int64)
     training = np.flatnonzero(index["split"] == "train")
     held_out = np.flatnonzero(index["split"] == "held-out")
-    steps = max(1, round(len(training) / params.batch_size))
+    # If the lessons ask for it, an epoch passes over few images several times.
+    passes = max(1, math.ceil(lessons.fewest_steps * params.batch_size / len(training)))
+    steps = max(1, round(passes * len(training) / params.batch_size))
 
-    channels, size = CHANNELS[description.colour], description.image_size
-    network = build_network(channels, size, len(description.classes), params.width).to(device)
+    network = lessons.build_network(len(description.classes)).to(device)
     shared = nn.parallel.DistributedDataParallel(network) if workers > 1 else network
     optimizer = torch.optim.AdamW(network.parameters(), params.learning_rate, weight_decay=params.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, params.learning_rate, total_steps=params.epochs * steps)
-
-    def to_tensor(rows: np.ndarray) -> Tensor:
-        return torch.from_numpy(description.to_input(images[rows])).to(device)
 
     # The probabilities of each image when it was last seen, in one array: small ones would tear the memory to pieces.
     answers = np.zeros((len(index), len(description.classes)), np.float32)
@@ -90,11 +75,12 @@ def train(
     for epoch in range(1, params.epochs + 1):
         started = time.perf_counter()
         network.train()
-        batches = np.array_split(training[torch.randperm(len(training)).numpy()], steps)
+        order = np.concatenate([torch.randperm(len(training)).numpy() for _ in range(passes)])
+        batches = np.array_split(training[order], steps)
         for batch in batches:
             mine = batch[rank::workers]
             target = torch.from_numpy(labels[mine]).to(device)
-            logits = shared(augment(to_tensor(mine), params))
+            logits = shared(lessons.read_augmented(mine, device))
             loss = nn.functional.cross_entropy(logits, target)
             optimizer.zero_grad()
             loss.backward()
@@ -105,7 +91,7 @@ def train(
         network.eval()
         with torch.inference_mode():
             for part in np.array_split(held_out, max(1, len(held_out) // params.batch_size)):
-                answers[part] = network(to_tensor(part)).softmax(dim=1).cpu().numpy()
+                answers[part] = network(lessons.read(part, device)).softmax(dim=1).cpu().numpy()
         seen = np.concatenate([batch[rank::workers] for batch in batches])
         learnt, watched = score(answers[seen], labels[seen]), score(answers[held_out], labels[held_out])
         history.append({"epoch": epoch, **learnt, **{f"held_out_{name}": value for name, value in watched.items()}})
@@ -115,9 +101,10 @@ def train(
                 f"held-out accuracy {watched['accuracy']:.1%}  {time.perf_counter() - started:.1f} s"
             )
 
-    graph = export_network(network.cpu(), channels, size)
+    graph = export_network(network.cpu(), *lessons.shape)
     temperature = fit_temperature(answers[held_out], labels[held_out])
-    return Classifier(graph, replace(description, temperature=temperature)), pd.DataFrame(history)
+    classifier = Classifier(graph, replace(description, temperature=temperature), lessons.backbone)
+    return classifier, pd.DataFrame(history)
 
 
 def choose_device(device: str) -> torch.device:
@@ -141,20 +128,20 @@ def main() -> None:
     prepare, params = read_params(PrepareParams), read_params(TrainParams)
     if distributed.is_torchelastic_launched():
         distributed.init_process_group("nccl" if choose_device(params.device).type == "cuda" else "gloo")
+    backbone = read_backbone(Path(), params.backbone)
     index = read_table(Path(INDEX).read_bytes())
     training = index[index["split"] == "train"]
     description = Description(
         classes=tuple(sorted(index["label"].unique())),
-        image_size=prepare.image_size,
-        colour=prepare.colour,
+        input=backbone.input if backbone else Input(prepare.image_size, prepare.colour),
         trained_on={
             "images": len(training),
             "sha256": hashlib.sha256(training.to_csv(index=False).encode()).hexdigest(),
         },
     )
-    images = read_pictures(Path(), Path(RAW), index, prepare.image_size, prepare.colour)
+    lessons = read_lessons(Path(), index, description.input, backbone, params)
     started = time.perf_counter()
-    classifier, history = train(images, index, description, params)
+    classifier, history = train(lessons, index, description, params)
     if not distributed.is_initialized() or distributed.get_rank() == 0:
         Path(HISTORY).parent.mkdir(parents=True, exist_ok=True)
         history.to_csv(HISTORY, index=False, float_format="%.6f")

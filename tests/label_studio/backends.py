@@ -12,6 +12,8 @@ import pandas as pd
 from dvc.repo import Repo
 from sklearn.datasets import load_digits
 
+from helpers.decode import Input
+from helpers.pipeline.lessons import PictureLessons
 from helpers.pipeline.model import Classifier, Description, save_classifier
 from helpers.pipeline.params import TrainParams, read_params
 from helpers.pipeline.paths import MODEL
@@ -32,11 +34,11 @@ def train_digits(classes: Sequence[str] = CLASSES, seed: int = 0) -> Classifier:
     """A model that knows the digits, under other names if they are given, after a tenth of a second of training."""
     labels = [classes[digit] for digit in load_digits().target[:500]]
     index = pd.DataFrame({"label": labels, "split": ["held-out"] * 100 + ["train"] * 400})
-    description = Description(tuple(classes), image_size=16, colour="grey")
+    description = Description(tuple(classes), Input(16, "grey"))
     params = read_params(TrainParams, PROJECT / "params.yaml")
     pictures = digits(500).repeat(2, axis=1).repeat(2, axis=2)[..., np.newaxis]
     params = params.model_copy(update={"epochs": 3, "width": 8, "seed": seed})
-    classifier, _ = train(pictures, index, description, params)
+    classifier, _ = train(PictureLessons(pictures, description.input, params), index, description, params)
     return classifier
 
 

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from helpers.decode import Input
 from helpers.label_studio import tasks
 from helpers.label_studio.client import NotFound, Server, connect
 from helpers.label_studio.label_config import make_config
@@ -50,7 +51,7 @@ def push(
 ) -> str:
     """Send what is new, as the notebook does; model "one" is the more certain the larger a picture's number is."""
     project = tasks.find_project(server, 0, title, CLASSES)
-    pictures = read_images(folder, folder, 16, "rgb")
+    pictures = read_images(folder, folder, Input(16))
     present = tasks.read_tasks(server, project, version)
     states = tasks.tell_states(pictures, present, pictures[:0])
     waiting = pictures[states.isin(tasks.WAITING)]
@@ -301,7 +302,7 @@ def test_pictures_have_states(server, title, folder):
     with Image.open(folder / "picture 0.png") as image:
         image.rotate(90).save(folder / "picture 9.png")
 
-    pictures = read_images(folder, folder, 16, "rgb").sort_values("file")
+    pictures = read_images(folder, folder, Input(16)).sort_values("file")
     project = tasks.find_project(server, 0, title, CLASSES)
     trained = pictures[pictures["file"] == "picture 6.png"]
     states = tasks.tell_states(pictures, tasks.read_tasks(server, project, "one"), trained)

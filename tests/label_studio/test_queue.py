@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from helpers.decode import Input
 from helpers.label_studio.queue import draw, find_near_duplicates, order_queue, read_images
 from helpers.problems import Problem
 
@@ -107,7 +108,7 @@ def test_a_share_lies_between_0_and_1(share):
 def test_pictures_of_equal_content_are_one(folder):
     shutil.copy(folder / "3.png", folder / "copy.png")
 
-    pictures = read_images(folder, folder, 64, "rgb")
+    pictures = read_images(folder, folder, Input(64))
 
     assert len(pictures) == 10
     assert pictures.loc[hashlib.sha256((folder / "3.png").read_bytes()).hexdigest(), "file"] == "3.png"
@@ -118,7 +119,7 @@ def test_what_is_no_picture_is_left_out_and_said(folder, caplog):
     (folder / "broken.png").write_bytes((folder / "3.png").read_bytes()[:-2000])
     (folder / "empty.jpg").touch()
 
-    pictures = read_images(folder, folder, 64, "rgb")
+    pictures = read_images(folder, folder, Input(64))
 
     assert len(pictures) == 10
     assert "broken.png is no picture" in caplog.text
@@ -130,7 +131,7 @@ def test_a_picture_saved_again_is_a_near_duplicate(folder, tmp_path_factory):
     with Image.open(folder / "7.png") as image:
         image.convert("RGB").save(labelled / "again.jpg", quality=95)
 
-    pictures, others = read_images(folder, folder, 64, "rgb"), read_images(labelled, labelled, 64, "rgb")
+    pictures, others = read_images(folder, folder, Input(64)), read_images(labelled, labelled, Input(64))
 
     assert pictures.loc[find_near_duplicates(pictures, others), "file"].tolist() == ["7.png"]
     assert find_near_duplicates(pictures, others[:0]) == []

@@ -7,9 +7,10 @@ import numpy as np
 from backends import ask, commit_model, config, labels, train_digits, upload
 from servers import wait_until
 
+from helpers.decode import Input
 from helpers.label_studio import serving as module
 from helpers.label_studio.task_images import TaskImages
-from helpers.pipeline.model import Classifier, Description, load_classifier, save_classifier
+from helpers.pipeline.model import Classifier, load_classifier, save_classifier
 from helpers.pipeline.paths import MODEL
 from helpers.workspace import Workspace
 
@@ -66,7 +67,7 @@ def test_the_images_of_a_large_request_are_not_in_memory_all_at_once(backend, na
         return read(self, images, *rest)
 
     monkeypatch.setattr(TaskImages, "read", note)
-    monkeypatch.setattr(Description, "batch", 3)
+    monkeypatch.setattr(Input, "batch", 3)
 
     assert labels(ask(backend, images)) == expected
     assert sizes == [3, 3, 1]

@@ -8,7 +8,9 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
+from helpers.decode import Input
 from helpers.pipeline.calibration import fit_temperature, score, temper
+from helpers.pipeline.lessons import PictureLessons
 from helpers.pipeline.model import Classifier, Description, load_classifier, save_classifier
 from helpers.pipeline.params import TrainParams, read_params
 from helpers.pipeline.train import train
@@ -29,9 +31,9 @@ def model(digits, tmp_path_factory) -> Path:
     """A model file of a network that errs now and then."""
     images, labels = digits
     index = pd.DataFrame({"label": labels.astype(str), "split": ["train"] * 300 + ["held-out"] * 300})
-    description = Description(tuple("0123456789"), image_size=16, colour="grey")
+    description = Description(tuple("0123456789"), Input(16, "grey"))
     params = read_params(TrainParams, PARAMS).model_copy(update={"epochs": 4, "width": 8})
-    classifier, _ = train(images, index, description, params)
+    classifier, _ = train(PictureLessons(images, description.input, params), index, description, params)
     path = tmp_path_factory.mktemp("model") / "classifier.bentomodel"
     save_classifier(classifier, path)
     return path

@@ -17,7 +17,7 @@ from PIL import Image
 from sklearn.datasets import load_digits
 from torch import nn
 
-from helpers.decode import read_pixels, to_pixels
+from helpers.decode import Input
 from helpers.pipeline.model import Classifier, Description, load_classifier, save_classifier
 from helpers.pipeline.network import build_network, export_network
 from helpers.problems import Problem
@@ -30,8 +30,8 @@ def small_network(size: int = 16) -> nn.Module:
 
 @pytest.fixture
 def classifier() -> Classifier:
-    description = Description(("Earth", "Möön", "a/b"), image_size=16, colour="rgb", trained_on={"images": 7})
-    return Classifier(export_network(small_network(), 3, 16), description)
+    description = Description(("Earth", "Möön", "a/b"), Input(16, "rgb"), trained_on={"images": 7})
+    return Classifier(export_network(small_network(), 3, 16, 16), description)
 
 
 @pytest.fixture
@@ -59,29 +59,31 @@ def test_a_loaded_model_predicts_like_the_saved_one(classifier, pictures, tmp_pa
 @pytest.mark.parametrize("size", [16, 19, 40, 64])
 def test_the_graph_answers_like_the_network_on_real_pictures(size):
     digits = [Image.fromarray((digit * 15).astype(np.uint8)) for digit in load_digits().images[:100]]
-    pixels = np.stack([to_pixels(digit, size, "rgb") for digit in digits])
-    network, about = small_network(size), Description(("a", "b", "c"), image_size=size, colour="rgb")
+    pixels = np.stack([Input(size, "rgb").to_pixels(digit) for digit in digits])
+    network, about = small_network(size), Description(("a", "b", "c"), Input(size, "rgb"))
     with torch.no_grad():
         images = torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255
         expected = network(images).softmax(dim=1).numpy()
-    assert np.abs(Classifier(export_network(network, 3, size), about).probabilities(pixels) - expected).max() < 1e-5
+    assert (
+        np.abs(Classifier(export_network(network, 3, size, size), about).probabilities(pixels) - expected).max() < 1e-5
+    )
 
 
 def test_a_model_answers_whatever_the_code_of_the_network_has_become(pictures, tmp_path):
     """Its own graph, size and colours suffice: this network is none that `build_network` makes."""
     network = nn.Sequential(nn.Flatten(), nn.Linear(24 * 24, 2))
-    about = Description(("x", "y"), image_size=24, colour="grey", mean=127.0, scale=128.0, temperature=2.0)
-    save_classifier(Classifier(export_network(network, 1, 24), about), tmp_path / "old.bentomodel")
+    about = Description(("x", "y"), Input(24, "grey", mean=127.0, scale=128.0), temperature=2.0)
+    save_classifier(Classifier(export_network(network, 1, 24, 24), about), tmp_path / "old.bentomodel")
     answers = load_classifier((tmp_path / "old.bentomodel").read_bytes()).predict(tmp_path, tmp_path, pictures)
 
-    pixels = np.stack([read_pixels(tmp_path / file, 24, "grey") for file in pictures["file"]])
+    pixels = np.stack([Input(24, "grey").read(tmp_path / file) for file in pictures["file"]])
     with torch.no_grad():
         logits = network((torch.from_numpy(pixels).permute(0, 3, 1, 2).float() - 127) / 128)
     assert np.allclose(answers, (logits / 2).softmax(dim=1), atol=1e-5)
 
 
 def test_files_and_arrays_are_seen_alike(classifier, pictures, tmp_path):
-    pixels = np.stack([read_pixels(tmp_path / file, 16, "rgb") for file in pictures["file"]])
+    pixels = np.stack([Input(16, "rgb").read(tmp_path / file) for file in pictures["file"]])
     assert np.array_equal(classifier.probabilities(pixels), classifier.predict(tmp_path, tmp_path, pictures))
 
 
@@ -97,7 +99,7 @@ def test_saving_again_gives_the_same_bytes(classifier, tmp_path):
 
 
 def test_the_version_changes_with_the_network_and_with_its_description(classifier):
-    other = Classifier(export_network(build_network(3, 16, 3, width=5), 3, 16), classifier.description)
+    other = Classifier(export_network(build_network(3, 16, 3, width=5), 3, 16, 16), classifier.description)
     surer = replace(classifier, description=replace(classifier.description, temperature=0.5))
     assert len({classifier.version, other.version, surer.version}) == 3
 
@@ -133,7 +135,7 @@ class Bomb:
 
 
 ABOUT = {"classes": ["a", "b", "c"], "image_size": 16, "colour": "rgb", "trained_on": {}}
-GRAPH = export_network(small_network(), 3, 16)
+GRAPH = export_network(small_network(), 3, 16, 16)
 
 
 def changed(change) -> bytes:
@@ -190,6 +192,13 @@ def test_a_hostile_file_is_refused_and_runs_nothing(about, graph, tmp_path, monk
     with pytest.raises(Problem, match="the old model"):
         load_classifier(archive(**{"classifier.json": text, "model.onnx": graph}), "the old model")
     assert not (tmp_path / "exploded").exists()
+
+
+@pytest.mark.parametrize("files", [{}, {"backbone.onnx": b""}, {"backbone.onnx": changed(use_a_foreign_operator)}])
+def test_a_hostile_backbone_is_refused(files):
+    about = json.dumps(ABOUT | {"features": "logits"}).encode()
+    with pytest.raises(Problem, match="the old model"):
+        load_classifier(archive(**{"classifier.json": about, "model.onnx": GRAPH, **files}), "the old model")
 
 
 @pytest.mark.parametrize("file", [b"", b"not an archive", archive(), archive(**{"model.onnx": GRAPH})])

@@ -16,8 +16,8 @@ from pictures import table_of
 from PIL import Image
 
 from helpers import decode
-from helpers.decode import read_pixels
-from helpers.pipeline import pixels
+from helpers.decode import Input
+from helpers.pipeline import pixels, records
 from helpers.pipeline.paths import PIXELS
 from helpers.pipeline.pixels import PixelCache, read_pictures
 from helpers.problems import Problem
@@ -39,8 +39,8 @@ def write_images(folder: Path, number: int) -> pd.DataFrame:
 
 def check(root: Path, images: pd.DataFrame, size: int = 16, colour: str = "rgb") -> None:
     """See that reading through the cache gives what decoding each file gives."""
-    expected = np.stack([read_pixels(root / "raw" / file, size, colour) for file in images["file"]])
-    assert np.array_equal(read_pictures(root, root / "raw", images, size, colour)[:], expected)
+    expected = np.stack([Input(size, colour).read(root / "raw" / file) for file in images["file"]])
+    assert np.array_equal(read_pictures(root, root / "raw", images, Input(size, colour))[:], expected)
 
 
 def decoded(monkeypatch) -> list[BytesIO]:
@@ -53,13 +53,13 @@ def decoded(monkeypatch) -> list[BytesIO]:
             seen.append(file)
         return original(file, size)
 
-    monkeypatch.setattr(decode, "read_upright", read_upright)
+    monkeypatch.setattr(pixels, "read_upright", read_upright)
     return seen
 
 
 def files_of(root: Path) -> tuple[Path, Path]:
     (folder,) = (root / PIXELS).iterdir()
-    return folder / "pixels", folder / "keys"
+    return folder / "records", folder / "keys"
 
 
 def test_each_content_is_decoded_once_and_only_what_is_new(images, tmp_path, monkeypatch):
@@ -75,11 +75,11 @@ def test_each_content_is_decoded_once_and_only_what_is_new(images, tmp_path, mon
 
 
 def test_rows_are_read_as_from_an_array(images, tmp_path):
-    pictures = read_pictures(tmp_path, tmp_path / "raw", images, 16, "rgb")
+    pictures = read_pictures(tmp_path, tmp_path / "raw", images, Input(16, "rgb"))
     assert len(pictures) == 20
     assert np.array_equal(pictures[np.array([3, 1])], pictures[:][[3, 1]])
     assert pictures[:0].shape == (0, 16, 16, 3)
-    assert len(read_pictures(tmp_path, tmp_path / "raw", images[:0], 8, "grey")) == 0
+    assert len(read_pictures(tmp_path, tmp_path / "raw", images[:0], Input(8, "grey"))) == 0
 
 
 def test_settings_do_not_mix(images, tmp_path):
@@ -123,7 +123,7 @@ def test_all_files_that_are_no_pictures_are_named_and_the_others_kept(images, tm
     (tmp_path / "raw/5.png").write_text("no picture")
     images = table_of(tmp_path / "raw", images["file"])
     with pytest.raises(Problem) as caught:
-        read_pictures(tmp_path, tmp_path / "raw", images, 16, "rgb")
+        read_pictures(tmp_path, tmp_path / "raw", images, Input(16, "rgb"))
     assert [any(name in line for line in caught.value.details) for name in ("3.png", "5.png", "7.png")] == [1, 1, 0]
     seen = decoded(monkeypatch)
     check(tmp_path, images.drop([3, 5]))
@@ -133,17 +133,15 @@ def test_all_files_that_are_no_pictures_are_named_and_the_others_kept(images, tm
 def test_a_file_that_changes_or_goes_meanwhile_does_not_stand_for_another(images, tmp_path):
     Image.new("RGB", (9, 9)).save(tmp_path / "raw/3.png")
     (tmp_path / "raw/4.png").unlink()
-    problems = PixelCache(tmp_path, 16, "rgb").fill(
-        tmp_path / "raw", dict(zip(images["sha256"], images["file"], strict=True))
-    )
+    problems = PixelCache(tmp_path, Input(16, "rgb")).decode(tmp_path / "raw", images)
     assert sorted(problems) == ["3.png", "4.png"]
 
 
 def test_the_cache_starts_again_when_it_grows_too_large(images, tmp_path, monkeypatch):
     check(tmp_path, images[:15])
-    opened = read_pictures(tmp_path, tmp_path / "raw", images[:15], 16, "rgb")
+    opened = read_pictures(tmp_path, tmp_path / "raw", images[:15], Input(16, "rgb"))
     before = opened[:]
-    monkeypatch.setattr(pixels, "LARGEST", 10 * 768)
+    monkeypatch.setattr(records, "LARGEST", 10 * 768)
     check(tmp_path, images[15:])
     assert files_of(tmp_path)[0].stat().st_size == 5 * 768
     assert np.array_equal(opened[:], before)  # whoever reads it meanwhile is not disturbed
@@ -155,9 +153,10 @@ FILL = """
 import sys
 from pathlib import Path
 import pandas as pd
-from helpers.pipeline import pixels
+from helpers.decode import Input
+from helpers.pipeline import pixels, records
 pixels.CHUNK = 10 * 768
-pixels.read_pictures(Path(), Path("raw"), pd.read_csv("images.csv"), 16, "rgb")
+pixels.read_pictures(Path(), Path("raw"), pd.read_csv("images.csv"), Input(16, "rgb"))
 """
 
 

@@ -22,11 +22,11 @@ from sklearn.metrics import classification_report
 from helpers.pipeline import evaluate, prepare, train
 from helpers.pipeline.calibration import score
 from helpers.pipeline.evaluate import score_classes
+from helpers.pipeline.lessons import augment
 from helpers.pipeline.model import load_classifier, save_classifier
 from helpers.pipeline.params import TrainParams
 from helpers.pipeline.paths import HISTORY, INDEX, METRICS, MODEL, PIXELS, PREDICTIONS, RAW
 from helpers.pipeline.prepare import is_held_out
-from helpers.pipeline.train import augment
 from helpers.problems import Problem
 
 PROJECT = Path(__file__).parents[2]
@@ -294,7 +294,7 @@ def settings(**changes: object) -> TrainParams:
 def test_shifting_moves_the_picture_by_whole_pixels_and_no_further():
     torch.manual_seed(0)
     image = torch.arange(400.0).reshape(1, 1, 20, 20).repeat(50, 2, 1, 1)
-    moved = augment(image, settings(shift=0.1, flip=False))
+    moved = augment(image, shift=0.1, flip=False)
     offsets = moved[:, 0, 10, 10] - image[:, 0, 10, 10]
     allowed = {20.0 * down + right for down in range(-2, 3) for right in range(-2, 3)}
     assert set(offsets.tolist()) <= allowed
@@ -305,6 +305,6 @@ def test_shifting_moves_the_picture_by_whole_pixels_and_no_further():
 def test_mirroring_happens_to_half_of_the_pictures_and_only_if_asked():
     torch.manual_seed(0)
     image = torch.rand(1, 3, 8, 8).repeat(200, 1, 1, 1)
-    assert torch.equal(augment(image, settings(shift=0.0, flip=False)), image)
-    mirrored = (augment(image, settings(shift=0.0, flip=True)) == image.flip(3)).all(dim=(1, 2, 3))
+    assert torch.equal(augment(image, shift=0.0, flip=False), image)
+    mirrored = (augment(image, shift=0.0, flip=True) == image.flip(3)).all(dim=(1, 2, 3))
     assert 60 < mirrored.sum() < 140

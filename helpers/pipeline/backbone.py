@@ -1,0 +1,121 @@
+"""A backbone: a frozen network of somebody else that turns pictures into features, once for each picture."""
+
+import hashlib
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from helpers.decode import Input
+from helpers.pipeline.graphs import check_graph, open_graph
+from helpers.pipeline.params import BackboneParams, read_params
+from helpers.pipeline.paths import BACKBONES, FEATURES
+from helpers.pipeline.pixels import stop_on_broken
+from helpers.pipeline.records import RecordCache, Records
+from helpers.problems import Problem
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A frozen network with everything that it needs to see pictures."""
+
+    graph: bytes  # ONNX, from pictures [N, C, H, W]
+    input: Input
+    output: str  # the name of the graph's output that holds the features
+
+    @cached_property
+    def key(self) -> str:
+        """Twelve hexadecimal digits that change with the features."""
+        about = f"{asdict(self.input)} {self.output}".encode()
+        return hashlib.sha256(about + self.graph).hexdigest()[:12]
+
+    def features(self, pixels: np.ndarray) -> np.ndarray:
+        """Return float32 [N, features] of pictures uint8 [N, H, W, C]; a ValueError if one is not a finite number.
+
+        A network may give features of each place [N, features, H, W], which are averaged, or of each patch
+        [N, patches, features], of which a vision transformer puts those of the whole picture first.
+        """
+        session = open_graph(self.graph)
+        name = session.get_inputs()[0].name
+        parts = []
+        for start in range(0, len(pixels), self.input.batch):
+            batch = self.input.to_network(pixels[start : start + self.input.batch])
+            features = session.run([self.output], {name: batch})[0]
+            if features.ndim == 4:
+                features = features.mean(axis=(2, 3))
+            elif features.ndim == 3:
+                features = features[:, 0]
+            if features.ndim != 2 or len(features) != len(batch):
+                raise ValueError(f"output `{self.output}` has the shape {features.shape} for {len(batch)} pictures")
+            if not np.isfinite(features).all():
+                raise ValueError(f"output `{self.output}` has values that are not finite numbers")
+            parts.append(features.astype(np.float32))
+        return np.concatenate(parts)
+
+    @cached_property
+    def width(self) -> int:
+        """The number of features; finding it tries the graph, and a ValueError tells why it cannot be used."""
+        try:
+            black_and_white = np.zeros((2, *self.input.shape), np.uint8)
+            black_and_white[1] = 255
+            return self.features(black_and_white).shape[1]
+        except Exception as error:  # onnxruntime's errors have no common class
+            raise ValueError(str(error)) from None
+
+
+def read_backbone(root: Path, setting: str) -> Backbone | None:
+    """Read the backbone that ``train.backbone`` names, with its description; None for ``none``.
+
+    A `Problem` tells that it is missing or cannot be used.
+    """
+    if setting == "none":
+        return None
+    file = root / setting
+    description = file.with_suffix(".yaml")
+    if not file.resolve().is_relative_to((root / BACKBONES).resolve()):
+        raise Problem(
+            f"train.backbone is {setting}, which is no file in {BACKBONES}/.",
+            advice="It is a path. To take a model from a hub, export it to ONNX and put it there: see the README.",
+        )
+    if not file.is_file():
+        raise Problem(
+            f"train.backbone is {setting}, which does not exist.",
+            advice=f"`dvc pull {setting}` brings one that DVC tracks; `make backbone` makes efficientnet-lite0.onnx.",
+        )
+    about = read_params(BackboneParams, description)
+    try:
+        seen = Input(about.image_size, "rgb", "pad", about.mean, about.scale)
+        graph = file.read_bytes()
+        check_graph(graph)
+        backbone = Backbone(graph, seen, about.output)
+        _ = backbone.width
+    except Exception as error:  # a hostile file can make each parser above fail in its own way
+        advice = f"It has to be an ONNX graph from pictures to features, as {setting[:-5]}.yaml describes it."
+        raise Problem(f"{setting} cannot be used as a backbone.", [str(error)], advice) from None
+    return backbone
+
+
+def read_features(
+    root: Path, folder: Path, images: pd.DataFrame, backbone: Backbone, mirrored: bool = False
+) -> Records:
+    """Read features of pictures below a folder, or of their mirror images: float32 [N, features].
+
+    They are computed once, for the cache of the workspace at `root`. `images` has the columns `file` and `sha256`. A
+    `Problem` names all files that cannot be decoded, or tells that the backbone gives no numbers.
+    """
+    settings = f"{backbone.key}-{'mirrored' if mirrored else 'plain'}"
+    cache = RecordCache(root / FEATURES, settings, "float32", (backbone.width,))
+
+    def read(content: BytesIO) -> tuple[np.ndarray, np.ndarray]:
+        pixels = backbone.input.read(content)
+        return np.empty(0, np.uint8), pixels[:, ::-1] if mirrored else pixels
+
+    files = dict(zip(images["sha256"], images["file"], strict=True))
+    try:
+        stop_on_broken(folder, cache.fill(folder, files, read, backbone.input.batch, backbone.features))
+    except ValueError as error:
+        raise Problem("The backbone cannot be used on these pictures.", [str(error)]) from None
+    return cache.read(images["sha256"])
