@@ -1,6 +1,7 @@
 """A round without its training, for tests of its end."""
 
 import hashlib
+from typing import Any
 
 import pandas as pd
 from PIL import Image
@@ -8,6 +9,14 @@ from PIL import Image
 from helpers.publishing import remember_workspace
 from helpers.workspace import Workspace
 
+PARAMETERS: dict[str, Any] = {
+    "baseline": "HEAD",
+    "on_problem": "stop",
+    "on_disagreement": "leave out",
+    "on_suspect": "keep",
+    "publish": False,
+    "decline": False,
+}
 PLAN = pd.DataFrame({"action": ["add", "add", "leave out"]})
 LINEAGE = """file,label,sha256,task,annotators,updated_at,export_sha256,by_model
 dark/new.png,dark,aa,1,1,2026-01-05T09:00:00.000000Z,ee,False

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import pytest
 from PIL import Image
-from tiny_backbones import tiny_graph, write_backbone
+from rounds import PARAMETERS
 
 from helpers.comparison.second_look import SecondLook
 from helpers.labels import read_export
@@ -23,14 +23,6 @@ from helpers.seed_noise import measure_seed_noise
 from helpers.verdict import decide_round
 from helpers.workspace import DECISION, LINEAGE, Workspace
 
-PARAMETERS: dict[str, Any] = {
-    "baseline": "HEAD",
-    "on_problem": "stop",
-    "on_disagreement": "leave out",
-    "on_suspect": "keep",
-    "publish": False,
-    "decline": False,
-}
 PLAN = pd.DataFrame({"action": ["add"]})
 
 
@@ -145,31 +137,6 @@ def test_models_of_other_networks_sizes_and_colours_are_compared(tiny, baseline_
     assert {compared.old, compared.new} == {version_at(tiny, "HEAD"), version(tiny)}
     decision = decide(tiny)
     assert any("network.py" in note for note in decision["notes"])
-
-
-def test_a_round_may_begin_to_use_a_backbone(tiny):
-    params = tiny.root / "params.yaml"
-    setting = write_backbone(tiny.root)
-    tiny.dvc("add", setting, quiet=True)
-    params.write_text(params.read_text().replace("backbone: none", f"backbone: {setting}"))
-    start_round(tiny, **PARAMETERS)
-    remember_workspace(tiny)
-    assert tiny.reproduce() == "trained"
-    decision = decide(tiny)
-    assert any(f"none → {setting}" in note for note in decision["notes"])
-    publish_round(tiny, PLAN, decision, anyway="a test")
-    tiny.git("clone", "--quiet", str(tiny.root.with_name("demo.git")), str(tiny.root.with_name("colleague")))
-    colleague = Workspace(tiny.root.with_name("colleague"))
-    colleague.dvc("pull", quiet=True)
-    assert (colleague.root / setting).read_bytes() == tiny_graph()
-    assert colleague.reproduce() == "unchanged"
-
-
-def test_a_backbone_that_cannot_be_used_is_said_at_the_start(tiny):
-    params = tiny.root / "params.yaml"
-    params.write_text(params.read_text().replace("backbone: none", f"backbone: {write_backbone(tiny.root, b'')}"))
-    with pytest.raises(Problem, match=r"backbones/tiny\.onnx"):
-        start_round(tiny, **PARAMETERS)
 
 
 @pytest.mark.slow
