@@ -13,7 +13,7 @@ FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"})
 MODES = {"rgb": "RGB", "grey": "L"}
 CHANNELS = {"rgb": 3, "grey": 1}
-BATCH = 2**23  # bytes of pixels that are predicted at once
+BATCH = 2**21  # bytes of pixels that are predicted at once
 
 # Pillow warns of pictures that are refused here, or are harmless. `catch_warnings` is not safe in threads.
 warnings.filterwarnings("ignore", module="PIL")

@@ -21,6 +21,7 @@ PATIENCE = 60  # seconds for the images of a request; Label Studio waits 100 for
 PAUSE = 10  # seconds until a model that could not be read is tried again
 
 logger = logging.getLogger(__name__)
+one_at_a_time = Lock()  # a network uses all cores, and several at once would only take more memory
 
 
 def load_committed(workspace: Workspace, commit: str = "HEAD") -> Classifier:
@@ -85,7 +86,8 @@ def predict(
         readable = {number: one for number, one in zip(numbers, pixels, strict=True) if one is not None}
         if not readable:
             continue
-        rows = model.probabilities(np.stack(list(readable.values())))
+        with one_at_a_time:
+            rows = model.probabilities(np.stack(list(readable.values())))
         for number, row in zip(readable, rows, strict=True):
             label, score = about.classes[row.argmax()], float(row.max())
             if label in control.classes and math.isfinite(score):

