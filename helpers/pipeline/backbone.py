@@ -1,6 +1,7 @@
 """A backbone: a frozen network of somebody else that turns pictures into features, once for each picture."""
 
 import hashlib
+import math
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from io import BytesIO
@@ -115,7 +116,7 @@ def read_features(
 
     files = dict(zip(images["sha256"], images["file"], strict=True))
     try:
-        stop_on_broken(folder, cache.fill(folder, files, read, backbone.input.batch, backbone.features))
+        stop_on_broken(folder, cache.fill(folder, files, read, math.prod(backbone.input.shape), backbone.features))
     except ValueError as error:
         raise Problem("The backbone cannot be used on these pictures.", [str(error)]) from None
     return cache.read(images["sha256"])

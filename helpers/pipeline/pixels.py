@@ -1,5 +1,6 @@
 """Decoded pictures with their perceptual hashes, through a cache on disk."""
 
+import math
 from io import BytesIO
 from pathlib import Path
 
@@ -11,8 +12,6 @@ from helpers.pipeline.near_duplicates import HASH_BYTES, perceptual_hash
 from helpers.pipeline.paths import PIXELS
 from helpers.pipeline.records import RecordCache, Records
 from helpers.problems import Problem
-
-CHUNK = 2**26  # bytes of pixels that are decoded before they are written
 
 
 class PixelCache(RecordCache):
@@ -31,7 +30,7 @@ class PixelCache(RecordCache):
             return perceptual_hash(image), self._seen.to_pixels(image)
 
         files = dict(zip(images["sha256"], images["file"], strict=True))
-        return self.fill(folder, files, read, max(1, CHUNK // int(np.prod(self._seen.shape))))
+        return self.fill(folder, files, read, math.prod(self._seen.shape))
 
 
 def read_pictures(root: Path, folder: Path, images: pd.DataFrame, seen: Input) -> Records:

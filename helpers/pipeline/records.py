@@ -18,6 +18,7 @@ from helpers import decode
 from helpers.progress import progress_bar
 
 LARGEST = 10 * 2**30  # bytes of records that are kept for each of the settings
+CHUNK = 2**26  # bytes of arrays that are read before their records are computed and written
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +70,7 @@ class RecordCache:
         folder: Path,
         files: Mapping[str, str],
         read: Callable[[BytesIO], tuple[np.ndarray, np.ndarray]],
-        together: int,
+        array_bytes: int,
         compute: Callable[[np.ndarray], np.ndarray] = np.asarray,
     ) -> dict[str, str]:
         """Make the records that are missing, and return the reason for each file that cannot be read.
@@ -82,8 +83,8 @@ class RecordCache:
         read : callable
             Turns the content of a file into a note and an array, or raises one of `decode.UNREADABLE`. It runs in
             threads.
-        together : int
-            The number of pictures that are computed and written at once.
+        array_bytes : int
+            The size of one such array.
         compute : callable
             Turns the arrays of several pictures, stacked, into their records.
         """
@@ -109,7 +110,7 @@ class RecordCache:
         # One part is computed and written while the next one is read.
         with self._lock, ThreadPoolExecutor(1) as disk, ThreadPoolExecutor() as pool:
             self._append([], np.empty(0))  # both files are there, also without pictures
-            missing = self._list_missing(list(files))
+            missing, together = self._list_missing(list(files)), max(1, CHUNK // array_bytes)
             written = disk.submit(write, [])
             with progress_bar(len(missing), "Reading images") as bar:
                 for start in range(0, len(missing), together):

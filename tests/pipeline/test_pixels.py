@@ -155,7 +155,7 @@ from pathlib import Path
 import pandas as pd
 from helpers.decode import Input
 from helpers.pipeline import pixels, records
-pixels.CHUNK = 10 * 768
+records.CHUNK = 10 * 768
 pixels.read_pictures(Path(), Path("raw"), pd.read_csv("images.csv"), Input(16, "rgb"))
 """
 
