@@ -10,6 +10,7 @@ import pandas as pd
 from helpers.decode import SUFFIXES, Input
 from helpers.hashing import examine_image, hash_all
 from helpers.merge.files import list_files
+from helpers.pipeline.backbone import read_features
 from helpers.pipeline.model import Classifier
 from helpers.pipeline.near_duplicates import near_duplicates
 from helpers.pipeline.paths import HASHES
@@ -19,6 +20,8 @@ from helpers.problems import Problem
 # Each share is drawn by digits of its own, so that the draws have nothing to do with each other.
 DIGITS = {"random_share": slice(0, 12), "blind_share": slice(12, 24)}
 REASONS = ("least certain", "random", "near-duplicate")
+# One picture of each group in turn gave the accuracy of the least certain ones with a quarter fewer labels on two sets.
+GROUPS = 50
 
 logger = logging.getLogger(__name__)
 
@@ -66,16 +69,30 @@ def plan_queue(
     """
     opinions = model.predict(root, folder, images.reset_index()).set_axis(images.index)
     confidence = opinions.max(axis=1).astype(float)
-    queue = order_queue(confidence, find_near_duplicates(images, labelled), random_share)
+    alike = np.zeros(len(images), int)
+    if model.backbone and len(images):
+        alike = group_alike(read_features(root, folder, images.reset_index(), model.backbone)[:])
+    queue = order_queue(confidence, find_near_duplicates(images, labelled), random_share, alike)
     return queue.join(images[["file"]].assign(label=opinions.idxmax(axis=1), confidence=confidence))
 
 
-def order_queue(confidence: pd.Series, near: Collection[str], random_share: float) -> pd.DataFrame:
+def group_alike(features: np.ndarray) -> np.ndarray:
+    """Return the number of the group of alike pictures that each belongs to, from features [N, features]."""
+    from sklearn.cluster import KMeans  # takes two seconds, and only a model with a backbone needs it
+
+    directions = features / np.linalg.norm(features, axis=1, keepdims=True).clip(1e-12)
+    return KMeans(min(GROUPS, len(features)), n_init=1, random_state=0).fit_predict(directions)
+
+
+def order_queue(
+    confidence: pd.Series, near: Collection[str], random_share: float, alike: np.ndarray | int = 0
+) -> pd.DataFrame:
     """Put images in the order in which people should label them.
 
-    The model's least certain ones come first (least-confidence sampling, Lewis and Gale 1994). A share is picked by
-    content alone and spread evenly among them: images that are held out later would otherwise all be hard ones. Images
-    that nearly equal a labelled one, `near`, come last.
+    The model's least certain ones come first (least-confidence sampling, Lewis and Gale 1994). Images in the same group
+    of `alike` ones, numbers [N] from `group_alike`, teach the same: one of each comes, then the next of each. A share
+    is picked by content alone and spread evenly among them: images that are held out later would otherwise all be hard
+    ones. Images that nearly equal a labelled one, `near`, come last.
 
     `confidence` has the highest probability of each image, 0 to 1, by the SHA-256 of its content. Returns, in that
     order, its ``reason``, one of `REASONS`, and its place in the ``queue``: 0 to 1 within its kind, and 1 more for
@@ -85,8 +102,10 @@ def order_queue(confidence: pd.Series, near: Collection[str], random_share: floa
     kinds = np.select([confidence.index.isin(list(near)), picked], [2, 1], 0)
 
     # Each kind is ranked in itself, the random one by content, and its places are spread evenly over 0 to 1.
-    table = pd.DataFrame({"kind": kinds, "rank": np.where(kinds == 1, 0, confidence)}, confidence.index)
-    table = table.rename_axis("sha256").sort_values(["rank", "sha256"])
+    ranks = {"kind": kinds, "rank": np.where(kinds == 1, 0, confidence), "group": np.where(kinds == 0, alike, 0)}
+    table = pd.DataFrame(ranks, confidence.index).rename_axis("sha256").sort_values(["rank", "sha256"])
+    table["turn"] = table.groupby(["kind", "group"]).cumcount()
+    table = table.sort_values(["turn", "rank", "sha256"])
     by_kind = table.groupby("kind")["kind"]
     place = (by_kind.cumcount() + 0.5) / by_kind.transform("size")
     table["queue"] = (place + (table["kind"] == 2)).round(6)

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from helpers.decode import Input
-from helpers.label_studio.queue import draw, find_near_duplicates, order_queue, read_images
+from helpers.label_studio.queue import draw, find_near_duplicates, group_alike, order_queue, read_images
 from helpers.problems import Problem
 
 
@@ -91,6 +91,28 @@ def test_the_same_images_are_labelled_blind_again_and_among_others():
     assert draw(contents[:50], "blind_share", 0.1).tolist() == blind[:50].tolist()
     assert draw(contents, "blind_share", 0.2)[blind].all()
     assert (draw(contents, "blind_share", 0).any(), draw(contents, "blind_share", 1).all()) == (False, True)
+
+
+def test_the_least_certain_are_not_the_same_picture_thirty_times():
+    confidence = confidences(60)
+    alike = np.array([0] * 30 + list(range(1, 31)))
+    confidence[:30] /= 10  # thirty of a kind are the least certain
+
+    queue = order_queue(confidence, [], random_share=0, alike=alike)
+
+    group = dict(zip(confidence.index, alike, strict=True))
+    assert {group[sha256] for sha256 in queue.index[:31]} == set(range(31))
+    assert [group[sha256] for sha256 in queue.index[31:]] == [0] * 29
+    assert queue.index[0] == confidence.idxmin()
+    assert confidence[queue.index[31:]].is_monotonic_increasing
+
+
+def test_alike_pictures_are_grouped():
+    centres = np.eye(5, 20, dtype=np.float32)
+    features = np.repeat(centres, 40, axis=0) + np.random.default_rng(0).normal(0, 0.01, (200, 20)).astype(np.float32)
+    groups = group_alike(features).reshape(5, 40)
+    assert not set(groups[0]) & set(groups[1:].ravel())
+    assert len(group_alike(features[:3])) == 3
 
 
 def test_an_empty_queue_is_one():
