@@ -25,6 +25,7 @@ class PictureLessons:
     input: Input
     params: TrainParams
     fewest_steps = 0  # in an epoch
+    pace = 1.0  # the share of the learning rate
     backbone = None
 
     @property
@@ -53,7 +54,9 @@ class FeatureLessons:
     features: Records  # float32 [N, features]
     mirrored: Records | None
     backbone: Backbone
+    # On five sets of 40 to 2,500 pictures, no other values did better.
     fewest_steps = 64  # a head learns from few images as long as from many
+    pace = 0.2
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -66,8 +66,9 @@ def train(
 
     network = lessons.build_network(len(description.classes)).to(device)
     shared = nn.parallel.DistributedDataParallel(network) if workers > 1 else network
-    optimizer = torch.optim.AdamW(network.parameters(), params.learning_rate, weight_decay=params.weight_decay)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, params.learning_rate, total_steps=params.epochs * steps)
+    rate = lessons.pace * params.learning_rate
+    optimizer = torch.optim.AdamW(network.parameters(), rate, weight_decay=params.weight_decay)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=params.epochs * steps)
 
     # The probabilities of each image when it was last seen, in one array: small ones would tear the memory to pieces.
     answers = np.zeros((len(index), len(description.classes)), np.float32)
