@@ -52,7 +52,7 @@ notebook: $(VENV)/installed ## Run the notebook in a new sample and store its ou
 	cd demo/notebooks && ../../$(BIN)/jupyter nbconvert --log-level WARN --to notebook --execute --inplace retrain.ipynb
 	cp demo/notebooks/retrain.ipynb notebooks/retrain.ipynb
 
-BENCHMARKS := reading merging backend retrain growth
+BENCHMARKS := reading merging backend retrain growth photographs
 bench: $(VENV)/installed ## Measure times and accuracies, or a part: make bench growth
 	$(BIN)/python -m benchmarks $(filter $(BENCHMARKS),$(MAKECMDGOALS))
 $(BENCHMARKS): bench

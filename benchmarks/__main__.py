@@ -7,14 +7,14 @@ from importlib import import_module
 from pathlib import Path
 
 USUAL = ("reading", "merging", "backend", "retrain")
-ALL = (*USUAL, "growth")
+ALL = (*USUAL, "growth", "photographs")
 
 
 def main() -> None:
     """Run the benchmarks that were asked for, each in a temporary folder of its own."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        "names", nargs="*", metavar="name", help=f"which of {', '.join(ALL)} (default: all but the last)"
+        "names", nargs="*", metavar="name", help=f"which of {', '.join(ALL)} (default: {', '.join(USUAL)})"
     )
     names = parser.parse_args().names or USUAL
     if unknown := set(names) - set(ALL):
