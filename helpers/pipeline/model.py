@@ -25,7 +25,14 @@ from helpers.problems import Problem
 GRAPH, BACKBONE, DESCRIPTION, INFO = "model.onnx", "backbone.onnx", "classifier.json", "model.yaml"
 LARGEST_MEMBER = 2**30  # bytes; a compressed archive can hold far more than its own size
 # Weights hardly become smaller, and more effort takes seconds for a backbone.
-QUICK = {"id": lzma.FILTER_LZMA2, "mode": lzma.MODE_FAST, "mf": lzma.MF_HC3, "nice_len": 4, "depth": 1}
+QUICK = {
+    "id": lzma.FILTER_LZMA2,
+    "mode": lzma.MODE_FAST,
+    "mf": lzma.MF_HC3,
+    "nice_len": 4,
+    "depth": 1,
+    "dict_size": 2**12,
+}
 
 
 @dataclass(frozen=True)
