@@ -74,6 +74,8 @@ def decide_round(
         if version != comparison.old:
             other_baseline = f"The comparison is with {old}, but the new model would replace {to_replace}."
     added, corrected = count_changes_since(workspace, commit)
+    export_sha256, lineage = sha256_of(export), comparison.lineage
+    last_label = lineage.loc[lineage["export_sha256"] == export_sha256, "updated_at"].max()
     # Decide, and note how often these held-out images have judged models.
     policy = read_params(DecideParams, workspace.root / PARAMS)
     noise = look.noise if look else None
@@ -99,7 +101,9 @@ def decide_round(
         "baseline_commit": commit,
         "replaces": to_replace,
         "replaces_commit": replaced,
-        "export_sha256": sha256_of(export),
+        "export": export.name,
+        "export_sha256": export_sha256,
+        "labels_until": "" if pd.isna(last_label) else f"{last_label:%Y-%m-%d}",
         "seed": seed,
         "judged": judged,
     }

@@ -1,30 +1,30 @@
 """Figures of numbers, one per function. A function returns None if there is nothing to compare."""
 
-import textwrap
 from collections.abc import Sequence
 from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
-from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from helpers.comparison.decision import FEWEST_IMAGES
 from helpers.comparison.statistics import wilson
-from helpers.comparison.style import COLOURS, DPI, INK, NEW, OLD, PALE, QUIET, WIDTH, label_text, styled, title_text
+from helpers.comparison.style import COLOURS, INK, NEW, OLD, PALE, QUIET, Chart, label_text, styled
 from helpers.comparison.tables import models_in
 from helpers.comparison.words import count_of, percent, signed
 
-SHADES = LinearSegmentedColormap.from_list("old to new", [OLD, "white", NEW])
+SHADES = LinearSegmentedColormap.from_list("old to new", [OLD, "#EEEEEE", NEW])
 ROWS, MATRIX = 25, 20  # most classes in a chart with a row for each, and in a confusion matrix
 NUMBERED = 12  # classes of a confusion matrix whose cells have room for a number
+WIDTH = 9.0  # inches
 PERCENT = FuncFormatter(lambda share, _: f"{100 * share:g} %")
 
 
 @styled
-def class_balance(balance: pd.DataFrame) -> Figure:
+def class_balance(balance: pd.DataFrame) -> Chart:
     """Show the images of each class before and after the merge, from `helpers.merge.plan.count_classes`."""
     before, after = balance["before"], balance["after"]
     title = (
@@ -35,7 +35,7 @@ def class_balance(balance: pd.DataFrame) -> Figure:
     most = (after - before).abs().nlargest(ROWS).index
     shown = balance.loc[most].sort_values("after", ascending=False, kind="stable")
 
-    figure, (axes,) = make_panels(1, 1.4 + 0.27 * len(shown), title, note)
+    figure, (axes,) = make_panels(1, 0.9 + 0.27 * len(shown), title, note)
     rows = _name_rows(axes, [label_text(label) for label in shown.index])
     axes.barh(rows - 0.19, shown["before"], 0.34, color=OLD, label="before")
     bars = axes.barh(rows + 0.19, shown["after"], 0.34, color=NEW, label="after")
@@ -48,7 +48,7 @@ def class_balance(balance: pd.DataFrame) -> Figure:
 
 
 @styled
-def learning_curves(new_history: pd.DataFrame, old_history: pd.DataFrame | None = None) -> Figure:
+def learning_curves(new_history: pd.DataFrame, old_history: pd.DataFrame | None = None) -> Chart:
     """Show loss and accuracy of both models by epoch, from the histories of `helpers.pipeline.train.train`."""
     histories = {"new": new_history} if old_history is None else {"old": old_history, "new": new_history}
     ends = {name: percent(history["held_out_accuracy"].iloc[-1]) for name, history in histories.items()}
@@ -57,7 +57,7 @@ def learning_curves(new_history: pd.DataFrame, old_history: pd.DataFrame | None 
         title += f", the old model's at {ends['old']}"
         note = "Each model on the images that were held out when it was trained."
 
-    figure, panels = make_panels(2, 3.4, title, note)
+    figure, panels = make_panels(2, 2.9, title, note)
     for axes, column, heading in zip(panels, ("loss", "accuracy"), ("Cross-entropy (nats)", "Accuracy"), strict=True):
         for name, history in histories.items():
             epochs, colour = history["epoch"], COLOURS[name]
@@ -73,7 +73,7 @@ def learning_curves(new_history: pd.DataFrame, old_history: pd.DataFrame | None 
 
 
 @styled
-def confusion_matrices(scores: pd.DataFrame) -> Figure | None:
+def confusion_matrices(scores: pd.DataFrame) -> Chart | None:
     """Show the confusion matrices of both models and their difference on the scored images.
 
     A cell's shade is the square root of its share of the actual class, so that rare mistakes are visible.
@@ -86,8 +86,8 @@ def confusion_matrices(scores: pd.DataFrame) -> Figure | None:
     wrong = {name: answers.loc[~scored[f"{name}_right"], ["actual", name]] for name in models}
     title = f"{count_of(len(wrong['new']), 'mistake')} on {count_of(len(scored), 'image')}"
     title += f", {len(wrong['old']):,} before" if "old" in wrong else ""
-    if len(wrong["new"]):
-        common = wrong["new"].value_counts()
+    common = wrong["new"].value_counts()
+    if common.max() > 1:  # once is no habit
         actual, predicted = map(label_text, common.index[0])
         title += f"; most often “{actual}” is taken for “{predicted}” ({common.iloc[0]:,})"
 
@@ -113,14 +113,15 @@ def confusion_matrices(scores: pd.DataFrame) -> Figure | None:
     numbered = len(classes) <= NUMBERED
     length = 0.08 * max(map(len, labels))  # inches
     turned = length > 2.4 / len(classes)
-    figure, panels = make_panels(len(tables), 3.5 + length * turned, title, note, sharey=True)
+    figure, panels = make_panels(len(tables), 3.1 + length * turned, title, note, sharey=True)
     for axes, (name, table) in zip(panels, tables.items(), strict=True):
         share = table / support * (-1 if name == "old" else 1)
         depth = np.sign(share) * np.sqrt(np.abs(share))
-        axes.imshow(depth, cmap=SHADES, vmin=-1, vmax=1)
+        shades = np.ma.masked_where(table == 0, depth)  # where nothing is, the page shows through
+        axes.imshow(shades, cmap=SHADES, vmin=-1, vmax=1, interpolation="none")
         axes.set(title=headings[name], xlabel="predicted", anchor="W")
         axes.set_xticks(places, labels=labels, rotation=90 * turned)
-        axes.tick_params(labelcolor=INK, labelsize=9 if numbered else 7)
+        axes.tick_params(labelsize=9 if numbered else 7)
         axes.spines[:].set(visible=True, color=PALE)
         for row, column in np.argwhere(table) if numbered else []:
             number = table[row, column]
@@ -133,7 +134,7 @@ def confusion_matrices(scores: pd.DataFrame) -> Figure | None:
 
 
 @styled
-def per_class_change(per_class: pd.DataFrame) -> Figure | None:
+def per_class_change(per_class: pd.DataFrame) -> Chart | None:
     """Show the recall of each class, old and new, with 95 % intervals; the worst change comes first."""
     change = per_class.get("recall_difference", pd.Series(dtype=float))
     known = change.dropna().sort_values(kind="stable")
@@ -152,7 +153,7 @@ def per_class_change(per_class: pd.DataFrame) -> Figure | None:
         order = worst.append(best)
 
     shown = per_class.loc[order.append(alone[: ROWS - len(order)])]
-    figure, (axes,) = make_panels(1, 1.4 + 0.27 * len(shown), title, note)
+    figure, (axes,) = make_panels(1, 0.9 + 0.27 * len(shown), title, note)
     rows = _name_rows(axes, [f"{label_text(label)}  ({images:,})" for label, images in shown["support"].items()])
     axes.hlines(rows, shown["old_recall"], shown["new_recall"], color=QUIET, lw=1.2, zorder=1)
     for name, offset, size in (("old", -0.2, 64), ("new", 0.2, 25)):
@@ -167,7 +168,7 @@ def per_class_change(per_class: pd.DataFrame) -> Figure | None:
 
 
 @styled
-def difference(summary: pd.DataFrame, margin: float, control: Sequence[float] | None = None) -> Figure | None:
+def difference(summary: pd.DataFrame, margin: float, control: Sequence[float] | None = None) -> Chart | None:
     """Show the change of accuracy in each population, with its 95 % interval and the margin (a share of images).
 
     `control` is the same change for models trained on the old data with other seeds: the effect of chance alone.
@@ -185,24 +186,29 @@ def difference(summary: pd.DataFrame, margin: float, control: Sequence[float] | 
     if control:
         names.append("old data,\nother seeds")
 
-    figure, (axes,) = make_panels(1, 1.3 + 0.4 * len(names), title)
+    figure, (axes,) = make_panels(1, 0.8 + 0.4 * len(names), title)
     rows = _name_rows(axes, names)[: len(change)]
     axes.axvspan(-100 * margin, 100 * margin, color=PALE, lw=0)
     axes.axvline(0, color=QUIET, lw=1)
-    axes.hlines(rows, low, high, color=INK, lw=2)
-    axes.scatter(change, rows, 45, color=INK, zorder=3)
+    axes.hlines(rows, low, high, color=NEW, lw=2)
+    axes.scatter(change, rows, 45, color=NEW, zorder=3)
     rings = 100 * np.asarray(control or [])
-    axes.scatter(rings, [len(change)] * len(rings), 30, facecolor="none", edgecolor=INK)
+    axes.scatter(rings, [len(change)] * len(rings), 30, facecolor="none", edgecolor=QUIET)
     for row, value in enumerate(change):
-        axes.text(value, row - 0.15, signed(value, 1), ha="center", size=8)
+        axes.text(value, row - 0.22, signed(value, 1), ha="center", size=8, clip_on=True)
     axes.text(0, -0.67, f"margin ±{100 * margin:g}", ha="center", size=8, color=QUIET)
+    # A population of a few images has an interval that would press the others flat: it ends at the edge.
+    enough = accuracy["images"] >= min(FEWEST_IMAGES, accuracy["images"].max())
+    reach = [-100 * margin, 100 * margin, *low[enough], *high[enough], *rings]
+    room = 0.08 * (max(reach) - min(reach))
+    axes.set_xlim(min(reach) - room, max(reach) + room)
     axes.set_xlabel("new minus old, percentage points")
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:+g}".replace("-", "−") if x else "0"))
     return figure
 
 
 @styled
-def calibration(scores: pd.DataFrame) -> Figure | None:
+def calibration(scores: pd.DataFrame) -> Chart | None:
     """Show how often predictions on scored images are right, by confidence, with Wilson's 95 % intervals."""
     scored = scores[scores["scored"]]
     if scored.empty:
@@ -216,7 +222,7 @@ def calibration(scores: pd.DataFrame) -> Figure | None:
     note = "On the diagonal, confidence and accuracy agree. Vertical lines: 95 % intervals. Area: number of images. "
     note += "Each half of the images is judged with the temperature that is fitted on the other half."
 
-    figure, panels = make_panels(len(models), 4.0, title, note, sharey=True)
+    figure, panels = make_panels(len(models), 3.5, title, note, sharey=True)
     for axes, name in zip(panels, models, strict=True):
         confidence, right = scored[f"{name}_confidence"], scored[f"{name}_right"]
         tenths = np.ceil(10 * confidence)
@@ -235,15 +241,11 @@ def calibration(scores: pd.DataFrame) -> Figure | None:
     return figure
 
 
-def make_panels(count: int, height: float, title: str, note: str = "", **options: Any) -> tuple[Figure, list[Axes]]:
-    """Start a figure with charts side by side, the finding as title and a note below."""
-    size = (WIDTH, height)
-    figure, axes = plt.subplots(1, count, figsize=size, dpi=DPI, layout="constrained", squeeze=False, **options)
-    figure.get_layout_engine().set(h_pad=0.08, w_pad=0.06)
-    figure.suptitle(title_text(title), x=0.008, ha="left", size=12)
-    if note:
-        figure.supxlabel(textwrap.fill(note, 125), x=0.01, ha="left", size=8, color=QUIET)
-    return figure, list(axes[0])
+def make_panels(count: int, height: float, finding: str, note: str = "", **options: Any) -> tuple[Chart, list[Axes]]:
+    """Start a figure with charts side by side, with its finding and a note."""
+    figure = Chart((WIDTH, height), layout=ConstrainedLayoutEngine(h_pad=0.08, w_pad=0.06))
+    figure.finding, figure.note = finding, note
+    return figure, list(figure.subplots(1, count, squeeze=False, **options)[0])
 
 
 def _name_rows(axes: Axes, names: Sequence[str]) -> np.ndarray:

@@ -1,137 +1,158 @@
-"""Figures of pictures, one per function. A function returns None if there is no picture to show."""
+"""Pictures above their captions, as many side by side as the page is wide. No picture, no gallery: None."""
 
-import textwrap
-from collections.abc import Collection, Sequence
-from math import ceil
+import io
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
-import matplotlib.pyplot as plt
-import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
-from PIL import Image
 
-from helpers.comparison.style import COLOURS, DPI, PALE, QUIET, WIDTH, label_text, room_for, styled, title_text
-from helpers.comparison.words import count_of, left_out
+from helpers.comparison.markup import QUIET, WRAP, Shown, escape, image_tag
+from helpers.comparison.second_look import SecondLook, describe_look, suspects
+from helpers.comparison.style import COLOURS
+from helpers.comparison.words import count_of, left_out, percent
 from helpers.decode import UNREADABLE, read_upright
 
-EDGE, PICTURE, LINE = 0.1, 0.84, 0.15  # inches: the page's edge, a picture, a line of small text
-Captioned = tuple[str | Path, list[tuple[str, str]]]  # a picture; each line below it, after the colour of its mark
+WIDTH, SHARP = 96, 2  # pixels: a picture on the page, and how many of its own each of them has at most
+FEWEST, MOST = 6, 24  # labels that a second look shows, by how many look wrong
 
 
-@styled
-def gallery(files: Collection[str | Path], captions: Collection[str], title: str, most: int = 16) -> Figure | None:
+class Picture(NamedTuple):
+    """A picture and the lines of HTML below it; the first of them is its name."""
+
+    file: str | Path
+    name: str
+    lines: list[str]
+
+
+def gallery(files: Collection[str | Path], captions: Collection[str], title: str, most: int = 16) -> Shown | None:
     """Show the first pictures, each above its caption; the title counts those that are left out."""
-    if not len(files):
-        return None
-    pictures: list[Captioned] = []
-    for file, caption in list(zip(files, captions, strict=True))[:most]:
-        text = label_text(caption, 45)
-        pictures.append((file, [("", line) for line in textwrap.wrap(text, room_for(text, 16))]))
-    figure = _sheet(title + left_out(files, most))
-    _put_pictures(figure, 0.0, pictures, across=8)
-    return figure
+    pairs = list(zip(files, captions, strict=True))[:most]
+    return _wall(title + left_out(files, most), [_named(file, Path(file).name, caption) for file, caption in pairs])
 
 
-@styled
-def near_duplicates(pairs: pd.DataFrame, folder: Path, most: int = 8) -> Figure | None:
+def review(plan: pd.DataFrame, project: str = "", most: int = 50) -> Shown | None:
+    """Show the images of a merge plan that were left out although somebody labelled them."""
+    images = plan[(plan["action"] == "leave out") & ~plan["status"].isin(["unlabelled", "skipped"])]
+    pictures = []
+    for image in images.head(most).to_dict("records"):
+        answers = [f"{who}: {label}" for who, label in zip(image["annotators"], image["labels"], strict=False)]
+        lines = [*answers, image["reason"]]
+        pictures.append(_named(image["source"], image["file"], *lines, tasks=image["tasks"], project=project))
+    return _wall(f"For a person: {count_of(len(images), 'image')}{left_out(images, most)}", pictures)
+
+
+def second_look(look: SecondLook, project: str = "") -> Shown:
+    """Show the new labels that the old model believes least.
+
+    `project` is the address of the project in Label Studio, or anything else if it is not known.
+    """
+    images = look.judged.head(max(FEWEST, min(MOST, len(suspects(look.judged)))))
+    pictures = []
+    for image in images.to_dict("records"):
+        lines = [
+            f"label: {image['label']}",
+            f"old model: {image['opinion']}",
+            f"believes the label: {percent(image['believed'])}",
+            f"wrong: {percent(image['doubt'])}",
+        ]
+        pictures.append(_named(image["source"], image["file"], *lines, tasks=image["tasks"], project=project))
+    return _wall(describe_look(look), pictures) or Shown(f"<p>{escape(describe_look(look))}</p>", describe_look(look))
+
+
+def corrected(plan: pd.DataFrame, project: str = "", most: int = 16) -> Shown | None:
+    """Show the images whose earlier label the merge corrects."""
+    moves = plan[plan["action"] == "move"]
+    pictures = []
+    for move in moves.head(most).to_dict("records"):
+        line = f"{move['previous']} → {move['label']}"
+        pictures.append(_named(move["source"], move["file"], line, tasks=move["tasks"], project=project))
+    return _wall(f"Corrected labels: {len(moves):,}{left_out(moves, most)}", pictures)
+
+
+def near_duplicates(pairs: pd.DataFrame, folder: Path, most: int = 8) -> Shown | None:
     """Show each held-out image beside the training image that it nearly equals; `folder` holds the files."""
-    if pairs.empty:
-        return None
-    pictures: list[Captioned] = []
-    for _, pair in pairs.head(most).iterrows():
-        pictures.append((folder / pair["file"], [("", "held out"), ("", label_text(pair["label"], 14))]))
-        pictures.append((folder / pair["like"], [("", "trained on"), ("", label_text(pair["like_label"], 14))]))
+    pictures = []
+    for pair in pairs.head(most).to_dict("records"):
+        pictures.append(_named(folder / pair["file"], pair["file"], "held out", f"label: {pair['label']}"))
+        pictures.append(_named(folder / pair["like"], pair["like"], "trained on", f"label: {pair['like_label']}"))
     verb = "equals" if len(pairs) == 1 else "equal"
-    figure = _sheet(f"{count_of(len(pairs), 'held-out image')} nearly {verb} a training image" + left_out(pairs, most))
-    _put_pictures(figure, 0.0, pictures, across=8)
-    return figure
+    title = f"{count_of(len(pairs), 'held-out image')} nearly {verb} a training image{left_out(pairs, most)}"
+    return _wall(title, pictures)
 
 
-@styled
-def flip_gallery(flips: pd.DataFrame, folder: Path, most: int = 24) -> Figure | None:
+def flips(flips: pd.DataFrame, folder: Path, links: Mapping[str, str] | None = None, most: int = 24) -> Shown:
     """Show the images that exactly one model gets right: true label, both predictions, both confidences.
 
     Half of the `most` pictures are broken, unless there are too few of a kind; the first ones of each kind are shown.
+    `links` are those of `link_tasks`.
     """
-    if flips.empty:
-        return None
     broken, fixed = (flips[flips["flip"] == kind] for kind in ("broken", "fixed"))
-    title = f"The new model corrects {count_of(len(fixed), 'mistake')} and makes {count_of(len(broken), 'new one')}"
-    figure, end = _sheet(title), 0.0
-    axes = figure.axes[0]
+    title = f"The new model corrects {count_of(len(fixed), 'mistake')} and makes {count_of(len(broken), 'new one')}."
     most_broken = min(len(broken), max(most // 2, most - len(fixed)))
-    labels = flips[["actual", "old_predicted", "new_predicted"]].stack()
-    across, room = (6, 14) if labels.str.len().max() <= 14 else (4, 24)
+    walls = []
     for heading, kind, count in (
         ("Broken: the old model was right, the new one is wrong", broken, most_broken),
         ("Fixed: the old model was wrong, the new one is right", fixed, most - most_broken),
     ):
-        if kind.empty:
-            continue
-        axes.text(EDGE, end + 0.15, heading + left_out(kind, count))
-        pictures: list[Captioned] = []
-        for _, flip in kind.head(count).iterrows():
-            lines = [("", label_text(flip["actual"], room))]
+        pictures = []
+        for flip in kind.head(count).to_dict("records"):
+            picture = _named(folder / flip["file"], flip["file"], f"label: {flip['actual']}")
             for name, colour in COLOURS.items():
-                label, confidence = label_text(flip[f"{name}_predicted"], room), flip[f"{name}_confidence"]
-                lines.append((colour, f"{label} ({100 * confidence:.0f} %)"))
-            pictures.append((folder / flip["file"], lines))
-        end = _put_pictures(figure, end + 0.25, pictures, across)
-    for name, colour in COLOURS.items():
-        axes.scatter([], [], marker="s", color=colour, label=f"{name} model's prediction and confidence")
-    axes.legend(loc="upper right")
-    return figure
+                said = f"{name}: {flip[f'{name}_predicted']} ({100 * flip[f'{name}_confidence']:.0f} %)"
+                picture.lines.append(f'<span style="color:{colour}">■</span> {escape(said)}')
+            picture.lines.extend([link] if (link := (links or {}).get(flip["sha256"])) else [])
+            pictures.append(picture)
+        walls.append(_wall(heading + left_out(kind, count), pictures))
+    return Shown(f"<p>{title}</p>" + "".join(wall.html for wall in walls if wall), title)
 
 
-def read_thumbnail(file: str | Path, size: int) -> Image.Image | None:
-    """Read a picture in RGB, scaled to fit into a square of `size` pixels; None if it cannot be read."""
-    try:
-        picture = read_upright(file, size)
-        picture.thumbnail((size, size), reducing_gap=2.0)
-        return picture.convert("RGB")
-    except UNREADABLE:
+def link_tasks(lineage: pd.DataFrame, export_sha256: str, project: str) -> dict[str, str]:
+    """Link the tasks of a project in Label Studio whose labels came with an export, by the images' SHA-256."""
+    ours = lineage[lineage["export_sha256"] == export_sha256]
+    tasks = {
+        sha256: _list_tasks(task.split(), project) for sha256, task in zip(ours["sha256"], ours["task"], strict=True)
+    }
+    return {sha256: links for sha256, links in tasks.items() if links}
+
+
+def _named(file: str | Path, name: str, *lines: str, tasks: Iterable[object] = (), project: str = "") -> Picture:
+    links = _list_tasks(map(str, tasks), project)
+    quiet = f'<span style="{QUIET}">{escape(name)}</span>'
+    return Picture(file, name, [quiet, *map(escape, lines), *filter(None, [links])])
+
+
+def _list_tasks(tasks: Iterable[str], project: str) -> str:
+    links = []
+    for task in tasks:
+        page = f"{escape(project.rstrip('/'))}/data?task={task}"
+        link = project.startswith("http") and task.isdecimal()
+        links.append(f'<a href="{page}">{task}</a>' if link else escape(task))
+    return f"task {', '.join(links)}" if links else ""
+
+
+def _wall(title: str, pictures: Collection[Picture]) -> Shown | None:
+    if not pictures:
         return None
+    frames = [
+        f'<figure style="margin:0; width:8em; overflow-wrap:anywhere">{_show(picture)}'
+        f'<figcaption style="font-size:0.9em; line-height:1.3">{"<br>".join(picture.lines)}</figcaption></figure>'
+        for picture in pictures
+    ]
+    wall = f'<div style="{WRAP}; gap:1em; margin-bottom:1em">{"".join(frames)}</div>'
+    return Shown(f"<p>{escape(title)}</p>{wall}", title)
 
 
-def _sheet(title: str) -> Figure:
-    """Start a figure laid out by hand: x counts inches from the left, y inches down from below the title."""
-    title = title_text(title)
-    header = 0.25 + 0.2 * len(title.splitlines())
-    figure = plt.figure(figsize=(WIDTH, header), dpi=DPI)
-    axes = figure.add_axes((0, 0, 1, 1), xlim=(0, WIDTH), ylim=(0, -header), autoscale_on=False)
-    axes.axis("off")
-    axes.text(EDGE, 0.1 - header, title, size=12, va="top")
-    return figure
-
-
-def _put_pictures(figure: Figure, top: float, pictures: Sequence[Captioned], across: int) -> float:
-    """Put rows of pictures on a sheet, and return the y of their end."""
-    axes = figure.axes[0]
-    row = PICTURE + 0.2 + LINE * max((len(lines) for _, lines in pictures), default=0)
-    for number, (file, lines) in enumerate(pictures):
-        left, upper = EDGE + round(WIDTH / across, 2) * (number % across), top + row * (number // across)
-        _put_picture(axes, left, upper, file)
-        for place, (colour, line) in enumerate(lines, start=1):
-            baseline = upper + PICTURE + LINE * place
-            if colour:
-                axes.text(left, baseline, "■", color=colour, size=8)
-            axes.text(left + 0.13 * bool(colour), baseline, line, size=8)
-    end, header = top + row * ceil(len(pictures) / across), -axes.get_ylim()[1]
-    axes.set_ylim(end, -header)
-    figure.set_figheight(header + end)
-    return end
-
-
-def _put_picture(axes: Axes, left: float, top: float, file: str | Path) -> None:
-    axes.add_patch(Rectangle((left, top), PICTURE, PICTURE, fill=False, edgecolor=PALE))
-    picture = read_thumbnail(file, round(PICTURE * DPI))
-    if picture is None:
-        axes.text(left + PICTURE / 2, top + PICTURE / 2, "cannot\nbe read", ha="center", va="center", color=QUIET)
-        return
-    pixels = (np.asarray(picture) // 8 * (255 / 31)).astype(np.uint8)  # 32 levels: half the bytes, the same to the eye
-    height, width = np.array(pixels.shape[:2]) * PICTURE / max(pixels.shape[:2])
-    x, y = left + (PICTURE - width) / 2, top + (PICTURE - height) / 2
-    axes.imshow(pixels, extent=(x, x + width, y + height, y), aspect="auto", interpolation="nearest")
+def _show(picture: Picture) -> str:
+    """Put a picture into the page; a sentence stands in for one that cannot be read."""
+    size = WIDTH * SHARP
+    try:
+        image = read_upright(picture.file, size)
+        image.thumbnail((size, size), reducing_gap=2.0)
+    except UNREADABLE:
+        return f'<p style="height:{WIDTH}px; margin:0; {QUIET}">cannot be read</p>'
+    coded = io.BytesIO()
+    image.convert("RGB").save(coded, "WEBP", quality=75, lossless=max(image.size) < WIDTH)
+    style = f"border:1px solid #88888866; width:{round(WIDTH * image.width / max(image.size))}px"
+    style += "; image-rendering:pixelated" if max(image.size) < WIDTH else ""  # enlarged, without blur
+    return image_tag("webp", coded.getvalue(), picture.name, style)

@@ -4,20 +4,19 @@ from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from helpers.comparison.charts import PERCENT, make_panels
 from helpers.comparison.forecast import extrapolate
 from helpers.comparison.statistics import wilson
-from helpers.comparison.style import INK, NEW, PALE, QUIET, label_text, styled
+from helpers.comparison.style import NEW, PALE, QUIET, Chart, label_text, styled
 from helpers.comparison.words import percent, points
 
 FEWEST_HELD_OUT = 50  # of fewer, all may be right although the model errs in 7 % of cases
 
 
 @styled
-def story(rounds: pd.DataFrame) -> Figure | None:
+def story(rounds: pd.DataFrame) -> Chart | None:
     """Show the accuracy of each model by its number of training images, from `helpers.story.read_rounds`."""
     known = rounds.dropna(subset=["training_images", "accuracy"])
     if len(known) < 2:
@@ -29,7 +28,7 @@ def story(rounds: pd.DataFrame) -> Figure | None:
     title += f" with {images.iloc[-1]:,.0f} training images, {images.iloc[0]:,.0f} at the start"
     note = "Lines: 95 % intervals. Each model on the images that were held out when it was trained."
 
-    figure, (axes,) = make_panels(1, 3.4, title, note)
+    figure, (axes,) = make_panels(1, 2.9, title, note)
     axes.plot(images, accuracy, color=QUIET, lw=1, zorder=1)
     _mark_models(axes, images, accuracy, known["low"], known["high"])
     axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
@@ -72,13 +71,13 @@ def describe_outlook(answers: pd.DataFrame, forecast: pd.DataFrame | None, margi
 
 
 @styled
-def outlook(answers: pd.DataFrame, margin: float) -> Figure:
+def outlook(answers: pd.DataFrame, margin: float) -> Chart:
     """Show the accuracy that twice and four times as many training images would bring; see `describe_outlook`."""
     forecast = extrapolate(answers)
     note = "Lines and band: 95 % intervals, without the effect of chance on training. Today's model, in blue, and "
     note += "models that were trained on parts of its training images predict the same held-out images."
 
-    figure, (axes,) = make_panels(1, 3.8, describe_outlook(answers, forecast, margin), note)
+    figure, (axes,) = make_panels(1, 3.2, describe_outlook(answers, forecast, margin), note)
     right = answers.drop(columns="actual").eq(answers["actual"], axis=0)
     models, today = right.columns.astype(int), right.iloc[:, -1].mean()
     _mark_models(axes, models, right.mean(), *wilson(right.sum(), len(right)))
@@ -88,7 +87,7 @@ def outlook(answers: pd.DataFrame, margin: float) -> Figure:
         axes.plot(images, curves["gain"], color=QUIET, lw=1, zorder=2)
         axes.fill_between(images, curves["low"], curves["high"], where=images >= models[-1], color=PALE, lw=0)
         ahead, gains = [2 * models[-1], 4 * models[-1]], curves["gain"].loc[[2, 4]]
-        axes.scatter(ahead, gains, 70, facecolor="white", edgecolor=NEW, zorder=3)
+        axes.scatter(ahead, gains, 70, facecolor="none", edgecolor=NEW, zorder=3)
         for x, accuracy in zip(ahead, gains, strict=True):
             axes.annotate(percent(accuracy), (x, accuracy), (0, -15), textcoords="offset points", ha="center", size=8)
     axes.set_xscale("log")
@@ -100,7 +99,7 @@ def outlook(answers: pd.DataFrame, margin: float) -> Figure:
 def _mark_models(axes: Axes, images: Any, accuracy: pd.Series, low: pd.Series, high: pd.Series) -> None:
     """Mark the accuracy of models with its interval, the last one in the colour of the new model."""
     past = len(accuracy) - 1
-    colours = [INK] * past + [NEW]
+    colours = [QUIET] * past + [NEW]
     axes.vlines(images, low, high, color=colours, lw=1.5)
     axes.scatter(images, accuracy, [30] * past + [70], color=colours, zorder=3)
     axes.yaxis.set_major_formatter(PERCENT)

@@ -1,26 +1,32 @@
-"""The style of all figures: colours, sizes, and text that every font can draw."""
+"""The style of all charts: colours, sizes, and text that every font can draw."""
 
-import textwrap
+import io
 from collections.abc import Callable
 from functools import cache, wraps
 from typing import Any, ParamSpec
 from unicodedata import east_asian_width
 
-import matplotlib.pyplot as plt
-from matplotlib import font_manager
+from IPython.display import display
+from matplotlib import font_manager, rc_context, style
 from matplotlib.figure import Figure
+
+from helpers.comparison import markup
+from helpers.comparison.markup import Shown, escape, image_tag
 
 COLOURS = {"old": "#E69F00", "new": "#0072B2"}  # Okabe and Ito: told apart with any colour vision, and in grey
 OLD, NEW = COLOURS.values()
-INK, QUIET, PALE = "#222222", "#707070", "#E4E4E4"
+INK = "#222222"  # on a colour
+QUIET, PALE = "#7A7A7A", "#88888833"  # on the page, whether it is light or dark: text, and lines and areas
 # The fonts after the first have Chinese, Arabic and many more scripts, on macOS, Linux and Windows.
 FONTS = ["DejaVu Sans", "Arial Unicode MS", "Noto Sans CJK JP", "Droid Sans Fallback", "Microsoft YaHei"]
 STYLE: dict[str, Any] = {
+    "figure.facecolor": "none",
     "font.family": [name for name in FONTS if name in font_manager.get_font_names()],
     "font.size": 9,
-    "text.color": INK,
+    "text.color": QUIET,
     "text.parse_math": False,  # a label may hold dollar signs
     "axes.edgecolor": QUIET,
+    "axes.facecolor": "none",
     "axes.labelcolor": QUIET,
     "axes.titlelocation": "left",
     "axes.titlesize": 9,
@@ -30,31 +36,44 @@ STYLE: dict[str, Any] = {
     "grid.color": PALE,
     "xtick.color": QUIET,
     "ytick.color": QUIET,
-    "ytick.labelcolor": INK,
     "xtick.major.size": 0,
     "ytick.major.size": 0,
     "legend.frameon": False,
     "legend.handletextpad": 0.5,
 }
-DPI = 100
-WIDTH = 9.0  # inches: a page
 P = ParamSpec("P")
 
 
-def styled(draw: Callable[P, Figure | None]) -> Callable[P, Any]:
+class Chart(Figure):
+    """A figure that is shown as a drawing, below its finding, which is its alternative text too, and above a note."""
+
+    finding = note = ""
+
+    def _ipython_display_(self) -> None:
+        """Come before the bitmap that IPython would make."""
+        display(self.shown())
+
+    def shown(self) -> Shown:
+        drawing = io.BytesIO()
+        with rc_context({"svg.hashsalt": "the same drawing has the same bytes"}):
+            self.savefig(drawing, format="svg", metadata={"Date": None})
+        picture = image_tag("svg+xml", drawing.getvalue(), self.finding, "width:100%; min-width:40em; max-width:60em")
+        heading = f'<p style="font-size:1.1em; margin:0 0 0.5em">{escape(self.finding)}</p>'
+        note = f'<figcaption style="{markup.QUIET}">{escape(self.note)}</figcaption>' if self.note else ""
+        return Shown(f'<figure style="margin:1em 0">{heading}{markup.scroll(picture)}{note}</figure>', self.finding)
+
+
+def styled(draw: Callable[P, Chart | None]) -> Callable[P, Any]:
     """Draw in `STYLE`, independent of the notebook's own settings, and leave these unchanged."""
 
     @wraps(draw)
-    def styled(*args: P.args, **kwargs: P.kwargs) -> Figure | None:
-        plt.draw_if_interactive()  # loads a notebook's backend; inside the style its settings would be lost
-        with plt.style.context(["default", STYLE]):
+    def styled(*args: P.args, **kwargs: P.kwargs) -> Chart | None:
+        with style.context(["default", STYLE]):
             figure = draw(*args, **kwargs)
             if figure and (layout := figure.get_layout_engine()):  # here, because ticks take the current style
                 layout.execute(figure)
                 layout.execute(figure)  # square panels need a second pass
                 figure.set_layout_engine("none")
-        if figure:
-            plt.close(figure)  # else a notebook shows it a second time
         return figure
 
     return styled
@@ -66,16 +85,8 @@ def label_text(value: object, letters: int = 22) -> str:
     The result is at most as wide as `letters` Latin letters; Chinese ones count double.
     """
     text = "".join(c if _drawable(c) else c.encode("unicode_escape").decode() for c in str(value))
-    letters = room_for(text, letters)
+    letters = letters // 2 if any(east_asian_width(c) in "WF" for c in text) else letters
     return text if len(text) <= letters else f"{text[: letters // 2]}…{text[-((letters - 1) // 2) :]}"
-
-
-def title_text(text: str) -> str:
-    return textwrap.fill(label_text(text, 300), 92)
-
-
-def room_for(text: str, letters: int) -> int:
-    return letters // 2 if any(east_asian_width(c) in "WF" for c in text) else letters
 
 
 @cache

@@ -16,6 +16,10 @@ def points(share: float) -> str:
     return signed(100 * share, 1)
 
 
+def p_value(p: float) -> str:
+    return f"{p:.3f}" if p >= 0.001 else "<0.001"
+
+
 def count_of(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 

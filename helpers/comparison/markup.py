@@ -1,0 +1,61 @@
+"""HTML for a notebook and for the page made of it: only what JupyterLab shows of a notebook that was not run here."""
+
+import html
+from base64 import b64encode
+from dataclasses import dataclass
+from itertools import groupby
+
+import pandas as pd
+
+WRAP = "display:flex; flex-wrap:wrap"
+QUIET = "opacity:0.75; font-size:0.9em"  # inherits the page's colour, light or dark
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What a notebook shows as HTML, and in plain text where it cannot."""
+
+    html: str
+    text: str
+
+    def _repr_html_(self) -> str:
+        return self.html
+
+    def __repr__(self) -> str:
+        return self.text
+
+
+def escape(text: object) -> str:
+    """Make text from outside harmless; a name may hold lone surrogates."""
+    return html.escape(str(text).encode("utf-8", "backslashreplace").decode())
+
+
+def image_tag(kind: str, content: bytes, alternative: str, style: str = "") -> str:
+    """Put a picture of a media type ``image/<kind>`` into the page itself."""
+    data = b64encode(content).decode()
+    return f'<img alt="{escape(alternative)}" style="{style}" src="data:image/{kind};base64,{data}">'
+
+
+def scroll(wide: str) -> str:
+    """Let HTML that a phone has no room for scroll in its own box, also by keyboard."""
+    return f'<div tabindex="0" style="overflow-x:auto">{wide}</div>'
+
+
+def table(frame: pd.DataFrame) -> Shown:
+    """Show a table of text; its index names the rows, and a name that several rows share stands once."""
+    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in [*frame.index.names, *frame.columns])
+    names = [list(name) if isinstance(name, tuple) else [name] for name in frame.index]
+    cells = frame.astype("string").fillna("").to_numpy()
+    body = ""
+    for shared, group in groupby(zip(names, cells, strict=True), key=lambda row: row[0][:-1]):
+        rows = [f'<th scope="row">{escape(name[-1])}</th>{"".join(map(_cell, row))}' for name, row in group]
+        for name in reversed(shared):
+            rows[0] = (
+                f'<th scope="rowgroup" rowspan="{len(rows)}" style="vertical-align:top">{escape(name)}</th>{rows[0]}'
+            )
+        body += "".join(f"<tr>{row}</tr>" for row in rows)
+    return Shown(scroll(f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"), repr(frame))
+
+
+def _cell(text: str) -> str:
+    return f'<td style="white-space:nowrap">{escape(text)}</td>' if len(text) < 20 else f"<td>{escape(text)}</td>"
