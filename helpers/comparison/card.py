@@ -3,7 +3,7 @@
 from typing import Any
 
 from helpers.comparison.decision import FEWEST_IMAGES
-from helpers.comparison.markup import QUIET, WRAP, Shown, escape, image_tag
+from helpers.comparison.markup import QUIET, WRAP, Shown, escape, image_tag, prose
 from helpers.comparison.words import count_of, percent, points
 
 GOOD, BAD = "#009E73", "#D55E00"  # Okabe and Ito's green and vermilion: read on light and on dark
@@ -32,14 +32,14 @@ def show_card(decision: dict[str, Any], state: str = "") -> Shown:
         f"<div>{escape(outcome)}</div>",
         _draw_bar(change, decision["policy"]["margin"]) if change else "",
         f'<div style="{WRAP}; gap:0.5em; margin:0.8em 0">{"".join(map(_chip, decision["rules"]))}</div>',
-        *(f'<div><span style="color:{BAD}">✗</span> {escape(why)}</div>' for why in failed),
+        *(f'<div><span style="color:{BAD}">✗</span> {prose(why)}</div>' for why in failed),
         *(
             f'<div style="display:flex; gap:1em"><span style="flex:0 0 5em; {QUIET}">{name}</span>'
             f'<span style="overflow-wrap:anywhere">{escape(fact)}</span></div>'
             for name, fact in facts
         ),
-        *(f'<div style="margin-top:0.5em; {QUIET}">{escape(note)}</div>' for note in decision["notes"]),
-        *(f'<div style="margin-top:0.5em; font-weight:bold">{escape(line)}</div>' for line in state.splitlines()),
+        *(f'<div style="margin-top:0.5em; {QUIET}">{prose(note)}</div>' for note in decision["notes"]),
+        *(f'<div style="margin-top:0.5em; font-weight:bold">{prose(line)}</div>' for line in state.splitlines()),
     ]
     text = [f"{headline}. {outcome}", *failed, *(f"{name}: {fact}" for name, fact in facts), *decision["notes"], state]
     html = f'<div style="{BOX}; border-left:6px solid {edge}">{"".join(parts)}</div>'

@@ -1,6 +1,7 @@
 """HTML for a notebook and for the page made of it: only what JupyterLab shows of a notebook that was not run here."""
 
 import html
+import re
 from base64 import b64encode
 from dataclasses import dataclass
 from itertools import groupby
@@ -28,6 +29,11 @@ class Shown:
 def escape(text: object) -> str:
     """Make text from outside harmless; a name may hold lone surrogates."""
     return html.escape(str(text).encode("utf-8", "backslashreplace").decode())
+
+
+def prose(text: str) -> str:
+    """Make a sentence harmless, and set what stands between backticks as code."""
+    return re.sub("`([^`]+)`", r"<code>\1</code>", escape(text))
 
 
 def image_tag(kind: str, content: bytes, alternative: str, style: str = "") -> str:

@@ -94,4 +94,8 @@ def doubtful_slices(comparison: Comparison) -> pd.DataFrame | None:
     table = doubtful[["images"]].assign(accuracy=doubtful["new"].map(percent))
     table["95 % interval"] = doubtful["new_low"].map(percent) + " to " + doubtful["new_high"].map(percent)
     table = table.assign(p=doubtful["p"].map(p_value)).rename_axis(["Labels by", "Name"])
+    # A person knows a round by its date.
+    export = comparison.lineage["export_sha256"].str[:12]
+    last_label = comparison.lineage.groupby(export)["updated_at"].max().dropna()
+    table = table.rename(index=last_label.dt.strftime("until %Y-%m-%d %H:%M").to_dict(), level="Name")
     return table.rename(columns={"images": "Images", "accuracy": "Accuracy"})

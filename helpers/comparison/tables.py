@@ -121,21 +121,19 @@ def slices(scores: pd.DataFrame, lineage: pd.DataFrame) -> pd.DataFrame:
     have the same effect. A row of `lineage` counts if its content and label are those of the image: a label that was
     changed by hand later is nobody's.
 
-    Index `by` (``annotator``, ``labelling round``: when the last label of its export was made, ``label made by``: a
+    Index `by` (``annotator``, ``labelling round``: the first 12 digits of its export's sha256, ``label made by``: a
     person or a model) and `value`, ``not recorded`` for images without lineage. Columns: `images`; for each model its
     accuracy `old` and `new` with Wilson's 95 % interval `…_low` and `…_high`; `p`: the probability that the new model
     gets so few right in a random draw of the scored images (one-sided hypergeometric, times the number of slices after
     Bonferroni); `suspect`: `p` is below 0.05. The least agreement comes first.
     """
     scored = scores[scores["scored"]]
-    known = lineage[["sha256", "label", "annotators", "by_model"]]
-    last = lineage.groupby("export_sha256")["updated_at"].transform("max")
-    known = known.assign(until=last.dt.strftime("until %Y-%m-%d %H:%M"))
+    known = lineage[["sha256", "label", "annotators", "export_sha256", "by_model"]]
     labels = scored.merge(known, how="left", left_on=["sha256", "actual"], right_on=["sha256", "label"])
 
     # A row for each slice that an image belongs to; an image that was merged twice counts once.
     labels["annotator"] = labels["annotators"].astype(object).str.split()
-    labels["labelling round"] = labels["until"]
+    labels["labelling round"] = labels["export_sha256"].str[:12]
     labels["label made by"] = labels["by_model"].map({True: "a model", False: "a person"})
     kinds = ["annotator", "labelling round", "label made by"]
     right = [f"{name}_right" for name in models_in(scores)]

@@ -4,14 +4,14 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 from matplotlib.text import Text
 from PIL import Image
 from scores import images, says
 from sklearn.datasets import load_digits
 
-from helpers.comparison import charts, galleries
+from helpers.comparison import charts
 from helpers.comparison.scores import score_images
+from helpers.comparison.style import Chart
 from helpers.comparison.tables import flips, per_class, summary
 
 HISTORY = pd.DataFrame(
@@ -45,18 +45,16 @@ def many_scores(classes: list[str], images: int = 200) -> pd.DataFrame:
     return scores_of(actual.tolist(), old.tolist(), new.tolist())
 
 
-def all_figures(scores: pd.DataFrame, folder: Path) -> dict[str, Figure]:
+def all_figures(scores: pd.DataFrame) -> dict[str, Chart]:
     labels = scores["actual"]
     balance = labels.value_counts().rename("after").to_frame().assign(before=3)
     return {
-        "gallery": galleries.gallery([folder / file for file in scores["file"]], labels, f"Labelled {labels[0]}"),
         "class_balance": charts.class_balance(balance[["before", "after"]]),
         "learning_curves": charts.learning_curves(HISTORY, HISTORY),
         "confusion_matrices": charts.confusion_matrices(scores),
         "per_class_change": charts.per_class_change(per_class(scores)),
         "difference": charts.difference(summary(scores), margin=0.01, control=[0.0, 0.02, -0.01]),
         "calibration": charts.calibration(scores),
-        "flip_gallery": galleries.flip_gallery(flips(scores), folder),
     }
 
 
@@ -66,14 +64,10 @@ def flips_of(broken: int, fixed: int) -> pd.DataFrame:
     return table.assign(file=[f"{number % 200}.png" for number in range(len(table))])
 
 
-def texts(figure: Figure) -> list[str]:
+def texts(figure: Chart) -> list[str]:
     """Every piece of text that can be seen."""
-    return [text.get_text() for text in figure.findobj(Text) if text.get_visible() and text.get_text()]
-
-
-def title(figure: Figure) -> str:
-    first = figure.get_suptitle() or figure.axes[0].texts[0].get_text()
-    return first.replace("\n", " ")
+    drawn = [text.get_text() for text in figure.findobj(Text) if text.get_visible() and text.get_text()]
+    return [figure.note, *drawn]
 
 
 def write_digits(folder: Path) -> None:

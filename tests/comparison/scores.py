@@ -56,6 +56,7 @@ def noisy(rng, actual, accuracy, classes):
 
 
 NO_LINEAGE = pd.DataFrame(columns=["sha256", "label", "annotators", "export_sha256", "by_model"], dtype=str)
+NO_LINEAGE["updated_at"] = pd.to_datetime([], utc=True)
 POLICY = DecideParams(
     margin=0.01, max_negative_flips=0.05, min_class_support=10, max_class_drop=0.1, max_label_noise=0.05
 )

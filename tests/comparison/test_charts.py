@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from figures import HISTORY, scores_of, texts, title
+from figures import HISTORY, scores_of, texts
 
 from helpers.comparison import charts
 from helpers.comparison.tables import per_class, summary
@@ -12,7 +12,7 @@ from helpers.comparison.tables import per_class, summary
 def test_class_balance_says_how_the_training_set_grew():
     balance = pd.DataFrame({"before": [100, 0, 30], "after": [90, 40, 30]}, index=["a", "b", "c"])
     figure = charts.class_balance(balance)
-    assert title(figure) == "From 130 to 160 images; classes have 30 to 90, before 0 to 100"
+    assert figure.finding == "From 130 to 160 images; classes have 30 to 90, before 0 to 100"
     assert {"−10", "+40", "0"} <= set(texts(figure))
 
 
@@ -25,9 +25,9 @@ def test_class_balance_of_a_hundred_classes_shows_those_that_change_most():
 
 def test_learning_curves_name_the_last_held_out_accuracy_of_both():
     old = HISTORY.assign(held_out_accuracy=0.5)
-    assert title(charts.learning_curves(HISTORY, old)) == "Held-out accuracy ends at 87.5 %, the old model's at 50.0 %"
+    assert charts.learning_curves(HISTORY, old).finding == "Held-out accuracy ends at 87.5 %, the old model's at 50.0 %"
     alone = charts.learning_curves(HISTORY)
-    assert title(alone) == "Held-out accuracy ends at 87.5 %"
+    assert alone.finding == "Held-out accuracy ends at 87.5 %"
     assert not any("old" in text for text in texts(alone))
 
 
@@ -36,7 +36,7 @@ def test_confusion_matrices_count_the_mistakes_and_name_the_commonest():
     old = ["Mars"] * 5 + ["Mars"] * 5
     new = ["Moon"] * 3 + ["Pluto"] * 2 + ["Mars"] * 4 + ["Moon"]
     figure = charts.confusion_matrices(scores_of(actual, old, new))
-    assert title(figure) == "3 mistakes on 10 images, 5 before; most often “Moon” is taken for “Pluto” (2)"
+    assert figure.finding == "3 mistakes on 10 images, 5 before; most often “Moon” is taken for “Pluto” (2)"
     before, after, change = figure.axes
     assert [axes.get_title(loc="left") for axes in figure.axes] == [
         "Old: 5 mistakes",
@@ -50,7 +50,7 @@ def test_confusion_matrices_count_the_mistakes_and_name_the_commonest():
 
 def test_confusion_matrix_without_an_old_model_is_one_panel():
     figure = charts.confusion_matrices(scores_of(["a", "b"], None, ["a", "b"]))
-    assert title(figure) == "0 mistakes on 2 images"
+    assert figure.finding == "0 mistakes on 2 images"
     assert len(figure.axes) == 1
 
 
@@ -70,7 +70,7 @@ def test_recall_is_counted_class_by_class():
     old = ["rose"] * 2 + ["same"] * 2 + ["fell"] * 4 + ["same"] * 4
     new = ["rose"] * 3 + ["same"] * 1 + ["fell"] * 1 + ["same"] * 3 + ["same"] * 4
     figure = charts.per_class_change(per_class(scores_of(actual, old, new)))
-    assert title(figure) == "Recall rose for 1 of 3 classes, fell for 1 (“fell”)"
+    assert figure.finding == "Recall rose for 1 of 3 classes, fell for 1 (“fell”)"
     labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
     assert labels == ["fell  (4)", "same  (4)", "rose  (4)"]
 
@@ -91,7 +91,7 @@ def test_a_class_that_only_one_model_knows_is_shown_and_not_counted():
     scores = scores_of(["a", "b", "b"], ["a", "b", "b"], ["a", "b", "b"])
     scores = scores.assign(known_to=["new", "both", "both"], scored=[False, True, True])
     figure = charts.per_class_change(per_class(scores))
-    assert title(figure) == "Recall rose for 0 of 1 classes, fell for none"
+    assert figure.finding == "Recall rose for 0 of 1 classes, fell for none"
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["b  (2)", "a  (1)"]
     assert any("Known to one model only: 1 of 2 classes." in text for text in texts(figure))
 
@@ -107,7 +107,7 @@ def test_the_difference_says_which_way_accuracy_went_and_how_surely(better, wors
     table = summary(scores_of(["a"] * 10, old, new))
     figure = charts.difference(table, margin=0.02)
     low, high = table.loc[("together", "accuracy"), ["low", "high"]] * 100
-    assert title(figure) == f"Accuracy {finding} (95 % interval {low:+.1f} to {high:+.1f})".replace("-", "−")
+    assert figure.finding == f"Accuracy {finding} (95 % interval {low:+.1f} to {high:+.1f})".replace("-", "−")
     labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
     assert labels == ["frozen\n5 images", "new\n5 images", "together\n10 images"]
     assert "margin ±2" in texts(figure)
@@ -129,5 +129,7 @@ def test_the_difference_is_drawn_against_what_other_seeds_do():
 def test_calibration_says_who_is_too_sure():
     actual = ["a"] * 10
     figure = charts.calibration(scores_of(actual, ["a"] * 10, ["a"] * 5 + ["b"] * 5, confidence=0.9))
-    assert title(figure) == ("The new model is overconfident by 40.0 points, the old one underconfident by 10.0 points")
+    assert figure.finding == (
+        "The new model is overconfident by 40.0 points, the old one underconfident by 10.0 points"
+    )
     assert figure.axes[1].get_title(loc="left") == "New: mean confidence 90.0 %, accuracy 50.0 %"

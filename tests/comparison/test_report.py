@@ -1,11 +1,6 @@
 """The texts and tables for a person say everything that the decision rests on."""
 
-import io
-from base64 import b64decode
-
 import pandas as pd
-from matplotlib.figure import Figure
-from PIL import Image
 from scores import comparison_of, images, outcome, says
 
 from helpers.comparison import report
@@ -13,12 +8,13 @@ from helpers.comparison.report import (
     describe_decision,
     doubtful_slices,
     figures_table,
-    review_table,
     write_report,
 )
 from helpers.comparison.scores import score_images
+from helpers.comparison.style import Chart
 
 DECISION = {
+    "verdict": "undecided",
     "sentence": "Undecided: too few.",
     "accepted": False,
     "rules": [
@@ -46,7 +42,7 @@ ROUNDS = pd.DataFrame(
 
 def test_the_verdict_comes_first_and_every_rule_says_how_it_ended():
     lines = describe_decision(DECISION).splitlines()
-    assert lines[0] == "**Undecided: too few.** The new model is **not accepted**."
+    assert lines[0] == "**Undecided: too few.** The new model is not accepted."
     assert lines[2:] == [
         "- ✗ *margin*: It begins too low.",
         "- ✓ *classes*: None fell.",
@@ -56,7 +52,7 @@ def test_the_verdict_comes_first_and_every_rule_says_how_it_ended():
 
 def test_the_report_holds_verdict_table_and_picture(tmp_path):
     comparison = comparison_of(outcome(both=170, fixed=20, broken=2, neither=8))
-    write_report(tmp_path, DECISION, comparison, Figure(), ROUNDS)
+    write_report(tmp_path, DECISION, comparison, Chart(), ROUNDS)
     text = (tmp_path / "report.md").read_text(encoding="utf-8")
     assert describe_decision(DECISION) in text
     assert [line.split("|")[5].strip() for line in text.splitlines() if "| accuracy " in line][:2] == ["0.950", "0.950"]
@@ -80,82 +76,31 @@ def test_the_report_holds_verdict_table_and_picture(tmp_path):
 
 def test_the_table_of_figures_holds_flips_beside_the_accuracy():
     table = figures_table(comparison_of(outcome(both=170, fixed=20, broken=2, neither=8))).reset_index()
-    accuracy, loss = (table[table["figure"] == name].iloc[-1] for name in ("accuracy", "loss"))
-    assert accuracy[["held-out images", "count", "old", "new", "new minus old"]].tolist() == [
+    accuracy, loss = (table[table["Figure"] == name].iloc[-1] for name in ("accuracy", "loss"))
+    assert accuracy[["Held-out images", "Count", "Old", "New", "New minus old"]].tolist() == [
         "together", "200", "0.860", "0.950", "+0.090",
     ]  # fmt: skip
-    assert accuracy[["fixed", "broken", "exact p"]].tolist() == ["20", "2", "< 0.001"]
+    assert accuracy[["Fixed", "Broken", "Exact p"]].tolist() == ["20", "2", "<0.001"]
     assert accuracy["95 % interval"] == "+0.043 to +0.135"
-    assert loss[["fixed", "broken", "mid-p"]].tolist() == ["", "", ""]
+    assert loss[["Fixed", "Broken", "Mid p"]].tolist() == ["", "", ""]
 
 
 def test_the_table_of_figures_of_a_first_model_has_its_own_figures_alone():
     held_out = images(["cat", "dog"])
     table = figures_table(comparison_of(score_images(held_out, says(held_out, ["cat", "cat"]))))
-    assert list(table.columns) == ["new"]
-    assert table["new"].iloc[0] == "0.500"
+    assert list(table.columns) == ["New"]
+    assert table["New"].iloc[0] == "0.500"
     assert figures_table(comparison_of(outcome(both=3, population="leaked"))).empty
-
-
-def plan_of(**columns):
-    plan = {
-        "action": "leave out",
-        "status": "conflict",
-        "source": "",
-        "file": "a.png",
-        "tasks": [(3, 4)],
-        "annotators": [("1", "2")],
-        "labels": [("Moon", "Mars")],
-        "reason": "people disagree",
-    }
-    return pd.DataFrame(plan | columns)
-
-
-def shown(plan, most=50):
-    table = review_table(plan, most)
-    assert table
-    return table.data
-
-
-def test_only_images_that_somebody_labelled_in_vain_need_a_person():
-    rows = [("leave out", "conflict"), ("leave out", "unlabelled"), ("leave out", "labelled"), ("add", "labelled")]
-    plan = pd.concat([plan_of(action=action, status=status, reason=f"{action}, {status}") for action, status in rows])
-    html = shown(plan)
-    assert [f"{action}, {status}" in html for action, status in rows] == [True, False, True, False]
-    assert review_table(plan.iloc[[1, 3]]) is None
-
-
-def test_the_table_for_a_person_shows_picture_file_tasks_answers_and_reason(tmp_path):
-    Image.new("L", (300, 100), 255).save(tmp_path / "a.png")
-    html = shown(plan_of(source=str(tmp_path / "a.png")))
-    for text in ("a.png", "3, 4", "1: Moon<br>2: Mars", "people disagree", "1 image"):
-        assert text in html
-    picture = Image.open(io.BytesIO(b64decode(html.split("base64,")[1].split('"')[0])))
-    assert picture.size == (80, 27)
-
-
-def test_the_table_for_a_person_counts_the_images_that_it_leaves_out():
-    html = shown(pd.concat([plan_of()] * 1234), most=3)
-    assert html.count("a.png") == 3
-    assert "1,234 images" in html
-    assert "1,231 more" in html
-
-
-def test_text_from_outside_is_never_markup():
-    evil = "<script>x</script>\udc80"
-    html = shown(plan_of(file=evil, tasks=[(evil,)], annotators=[(evil,)], labels=[(evil,)], reason=evil))
-    assert "<script>" not in html
-    assert html.count("&lt;script&gt;") == 5
-    html.encode()
 
 
 def test_slices_are_shown_only_where_labels_deserve_a_second_look(monkeypatch):
     index = pd.MultiIndex.from_tuples([("annotator", "ann"), ("annotator", "bob")], names=["by", "value"])
     table = pd.DataFrame({"images": [50, 40], "new": [0.5, 0.95], "p": [0.0004, 1.0], "suspect": [True, False]}, index)
+    table = table.assign(new_low=0.4, new_high=0.6)
     compared = comparison_of(outcome(both=50, fixed=1, broken=0, neither=0))
     monkeypatch.setattr(report, "slices", lambda *_: table)
     shown = doubtful_slices(compared)
     assert shown is not None
-    assert shown.to_numpy().tolist() == [[50, "50.0 %", "0.000"]]
+    assert shown.to_numpy().tolist() == [[50, "50.0 %", "40.0 % to 60.0 %", "<0.001"]]
     monkeypatch.setattr(report, "slices", lambda *_: table.assign(suspect=False))
     assert doubtful_slices(compared) is None

@@ -5,12 +5,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from figures import texts, title
+from figures import texts
 from matplotlib.colors import same_color
 
 from helpers.comparison import rounds
 from helpers.comparison.rounds import describe_outlook
-from helpers.comparison.style import INK, NEW
+from helpers.comparison.style import NEW, QUIET
 
 NAMES = ["start", "model/v1", "model/v2", "this round"]
 
@@ -29,7 +29,7 @@ def story_of(images: list[Any], accuracy: list[Any], names: list[str] = NAMES) -
     ],
 )
 def test_the_story_says_where_it_began_and_where_it_is(accuracy, finding):
-    assert title(rounds.story(story_of([300, 1200], accuracy))) == finding
+    assert rounds.story(story_of([300, 1200], accuracy)).finding == finding
 
 
 def test_one_model_is_no_story():
@@ -43,7 +43,7 @@ def test_each_model_is_named_and_the_present_one_stands_out():
     assert {"start", "v1", "v2", "this round"} <= set(texts(figure))
     points = figure.axes[0].collections[-1]
     assert points.get_offsets().tolist() == [[300, 0.9], [600, 0.92], [900, 0.94], [1200, 0.95]]
-    assert all(same_color(colour, INK) for colour in points.get_facecolor()[:3])
+    assert all(same_color(colour, QUIET) for colour in points.get_facecolor()[:3])
     assert same_color(points.get_facecolor()[3], NEW)
 
 
@@ -103,7 +103,7 @@ def test_the_outlook_shows_the_models_and_twice_and_four_times_as_many_images():
     answers = answers_of(1000, n100=240, n200=120, n400=60, n800=30)
     figure = rounds.outlook(answers, margin=0.01)
     start = "Another round is worth it: twice as many training images would raise the accuracy from 97.0 %"
-    assert title(figure).startswith(start)
+    assert figure.finding.startswith(start)
     (axes,) = figure.axes
     assert [label.get_text() for label in axes.get_xticklabels()] == ["100", "200", "400", "800", "1,600", "3,200"]
     places = [points.get_offsets().tolist() for points in axes.collections]
@@ -118,5 +118,5 @@ def test_no_accuracy_above_100_percent_is_promised():
 
 def test_an_outlook_without_a_trend_shows_the_models():
     figure = rounds.outlook(answers_of(300, n200=10, n400=0), margin=0.01)
-    assert title(figure).startswith("Another round is not worth it")
+    assert figure.finding.startswith("Another round is not worth it")
     assert [label.get_text() for label in figure.axes[0].get_xticklabels()] == ["200", "400"]

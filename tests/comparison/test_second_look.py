@@ -9,8 +9,8 @@ from scores import POLICY, comparison_of, outcome
 from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 
+from helpers.comparison import galleries
 from helpers.comparison.decision import decide
-from helpers.comparison.report import second_look_table
 from helpers.comparison.second_look import (
     UNKNOWN,
     SecondLook,
@@ -101,19 +101,19 @@ def test_annotators_are_told_apart(judged):
     assert float(by_ann[1]) == pytest.approx(100 * 4 / 50, abs=2)
 
 
-def test_the_table_shows_the_suspects_and_links_their_tasks(judged):
+def test_the_suspects_are_shown_with_links_to_their_tasks(judged):
     noise = estimate_noise(np.array([[0.98, 0.01, 0.01]] * 9 + [[0.01, 0.98, 0.01]]), np.zeros(10, int))
-    html = second_look_table(SecondLook(judged, noise), "http://labels.example/projects/3").data
+    html = galleries.second_look(SecondLook(judged, noise), "http://labels.example/projects/3").html
     assert html.count("/projects/3/data?task=") == 6  # the least believed, with the four suspects
     assert "4 of 99 new labels look wrong" in html
     hostile = judged.assign(label="<script>", tasks=[("<script>",)] * len(judged))
-    assert "<script>" not in second_look_table(SecondLook(hostile, noise), 'http://x"<script>').data
-    assert "href" not in second_look_table(SecondLook(judged, noise), "annotations.json").data
+    assert "<script>" not in galleries.second_look(SecondLook(hostile, noise), 'http://x"<script>').html
+    assert "href" not in galleries.second_look(SecondLook(judged, noise), "annotations.json").html
 
 
 def test_without_an_opinion_there_is_a_sentence():
     judged, _ = doubt_labels(plan_of([], []), pd.DataFrame())
-    assert "no opinion" in describe_look(SecondLook(judged, None))
+    assert "no opinion" in galleries.second_look(SecondLook(judged, None)).html
 
 
 def test_suspects_leave_the_training_set_and_stay_held_out():
