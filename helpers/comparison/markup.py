@@ -49,19 +49,17 @@ def scroll(wide: str) -> str:
 
 def table(frame: pd.DataFrame) -> Shown:
     """Show a table of text; its index names the rows, and a name that several rows share stands once."""
-    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in [*frame.index.names, *frame.columns])
-    names = [list(name) if isinstance(name, tuple) else [name] for name in frame.index]
+    head = "".join(_cell(name, 'th scope="col"') for name in [*frame.index.names, *frame.columns])
+    names = [name if isinstance(name, tuple) else (name,) for name in frame.index]
     cells = frame.astype("string").fillna("").to_numpy()
     body = ""
     for shared, group in groupby(zip(names, cells, strict=True), key=lambda row: row[0][:-1]):
-        rows = [f'<th scope="row">{escape(name[-1])}</th>{"".join(map(_cell, row))}' for name, row in group]
-        for name in reversed(shared):
-            rows[0] = (
-                f'<th scope="rowgroup" rowspan="{len(rows)}" style="vertical-align:top">{escape(name)}</th>{rows[0]}'
-            )
+        rows = [_cell(name[-1], 'th scope="row"') + "".join(map(_cell, row)) for name, row in group]
+        rows[0] = "".join(_cell(name, f'th scope="rowgroup" rowspan="{len(rows)}"') for name in shared) + rows[0]
         body += "".join(f"<tr>{row}</tr>" for row in rows)
     return Shown(scroll(f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"), repr(frame))
 
 
-def _cell(text: str) -> str:
-    return f'<td style="white-space:nowrap">{escape(text)}</td>' if len(text) < 20 else f"<td>{escape(text)}</td>"
+def _cell(text: object, tag: str = "td") -> str:
+    wrap = "normal" if len(str(text)) > 20 else "nowrap"
+    return f'<{tag} style="text-align:left; vertical-align:top; white-space:{wrap}">{escape(text)}</{tag[:2]}>'

@@ -47,7 +47,7 @@ def test_a_better_model_is_seen_at_a_glance():
         ):
             assert fact in html
     assert "<code>-p publish True</code> ends it." in card.html
-    assert 'alt="Accuracy +5.0 points, 95 % interval +1.9 to +8.0, margin 1"' in card.html
+    assert 'alt="Accuracy +5.0 points, 95 % interval +1.9 to +8.1, margin 1"' in card.html
 
 
 def test_the_bar_spans_the_interval_and_the_margin():
@@ -58,7 +58,7 @@ def test_the_bar_spans_the_interval_and_the_margin():
         for pattern in (r'<rect x="([\d.]+)" y="15" width="([\d.]+)"', r"M([\d.]+) 27H([\d.]+)")
     )
     assert low > x + width, "the whole interval lies above the margin"
-    assert (high - low) / width == pytest.approx((8.0 - 1.9) / 2, abs=0.1)
+    assert (high - low) / width == pytest.approx((8.1 - 1.9) / 2, abs=0.1)
 
 
 def test_an_undecided_model_that_is_accepted_says_why():

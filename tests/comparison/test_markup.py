@@ -1,5 +1,7 @@
 """Tables that a screen reader can read, without markup from outside."""
 
+import re
+
 import pandas as pd
 
 from helpers.comparison.markup import table
@@ -8,10 +10,10 @@ from helpers.comparison.markup import table
 def test_headings_name_columns_and_rows_and_a_shared_name_stands_once():
     index = pd.MultiIndex.from_tuples([("frozen", "a"), ("frozen", "b"), ("new", "a")], names=["Images", "Figure"])
     html = table(pd.DataFrame({"Old": ["1", None, "<b>"]}, index)).html
-    assert '<th scope="col">Images</th><th scope="col">Figure</th><th scope="col">Old</th>' in html
+    assert re.findall(r'<th scope="col"[^>]*>(.*?)</th>', html) == ["Images", "Figure", "Old"]
     assert html.count(">frozen</th>") == 1
     assert 'scope="rowgroup" rowspan="2"' in html
-    assert html.count('<th scope="row">') == 3
+    assert html.count('<th scope="row"') == 3
     assert "<b>" not in html
     assert "None" not in html
 
