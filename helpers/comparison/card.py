@@ -32,7 +32,7 @@ def show_card(decision: dict[str, Any], state: str = "") -> Shown:
         f"<div>{escape(outcome)}</div>",
         _draw_bar(change, decision["policy"]["margin"]) if change else "",
         f'<div style="{WRAP}; gap:0.5em; margin:0.8em 0">{"".join(map(_chip, decision["rules"]))}</div>',
-        *(f'<div><span style="color:{BAD}">✗</span> {prose(why)}</div>' for why in failed),
+        *(f'<div style="margin-bottom:0.4em"><span style="color:{BAD}">✗</span> {prose(why)}</div>' for why in failed),
         *(
             f'<div style="display:flex; gap:1em"><span style="flex:0 0 5em; {QUIET}">{name}</span>'
             f'<span style="overflow-wrap:anywhere">{escape(fact)}</span></div>'

@@ -12,7 +12,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from helpers.comparison.decision import FEWEST_IMAGES
 from helpers.comparison.statistics import wilson
-from helpers.comparison.style import COLOURS, INK, NEW, OLD, PALE, QUIET, Chart, label_text, styled
+from helpers.comparison.style import COLOURS, INK, NEW, OLD, PALE, QUIET, Chart, label_text, shorten, styled
 from helpers.comparison.tables import models_in
 from helpers.comparison.words import count_of, percent, signed
 
@@ -88,7 +88,7 @@ def confusion_matrices(scores: pd.DataFrame) -> Chart | None:
     title += f", {len(wrong['old']):,} before" if "old" in wrong else ""
     common = wrong["new"].value_counts()
     if common.max() > 1:  # once is no habit
-        actual, predicted = map(label_text, common.index[0])
+        actual, predicted = map(shorten, common.index[0])
         title += f"; most often “{actual}” is taken for “{predicted}” ({common.iloc[0]:,})"
 
     # If there are many classes, those with most mistakes keep their rows; the others share one.
@@ -140,7 +140,7 @@ def per_class_change(per_class: pd.DataFrame) -> Chart | None:
     known = change.dropna().sort_values(kind="stable")
     if known.empty:
         return None
-    fallen = [f"“{label_text(label)}”" for label in known.index[known < 0]]
+    fallen = [f"“{shorten(label)}”" for label in known.index[known < 0]]
     title = f"Recall rose for {(known > 0).sum()} of {len(known)} classes, fell for {len(fallen) or 'none'}"
     title += f" ({', '.join(fallen)})" if 0 < len(fallen) <= 3 else ""
     order, alone = known.index, change.index[change.isna()]

@@ -3,7 +3,6 @@
 import io
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
-from typing import NamedTuple
 
 import pandas as pd
 
@@ -17,18 +16,10 @@ WIDTH, SHARP = 96, 2  # pixels: a picture on the page, and how many of its own e
 FEWEST, MOST = 6, 24  # labels that a second look shows, by how many look wrong
 
 
-class Picture(NamedTuple):
-    """A picture and the lines of HTML below it; the first of them is its name."""
-
-    file: str | Path
-    name: str
-    lines: list[str]
-
-
 def gallery(files: Collection[str | Path], captions: Collection[str], title: str, most: int = 16) -> Shown | None:
     """Show the first pictures, each above its caption; the title counts those that are left out."""
     pairs = list(zip(files, captions, strict=True))[:most]
-    return _wall(title + left_out(files, most), [_named(file, Path(file).name, caption) for file, caption in pairs])
+    return _wall(title + left_out(files, most), [_frame(file, Path(file).name, caption) for file, caption in pairs])
 
 
 def review(plan: pd.DataFrame, project: str = "", most: int = 50) -> Shown | None:
@@ -37,8 +28,8 @@ def review(plan: pd.DataFrame, project: str = "", most: int = 50) -> Shown | Non
     pictures = []
     for image in images.head(most).to_dict("records"):
         answers = [f"{who}: {label}" for who, label in zip(image["annotators"], image["labels"], strict=False)]
-        lines = [*answers, image["reason"]]
-        pictures.append(_named(image["source"], image["file"], *lines, tasks=image["tasks"], project=project))
+        tasks = [_list_tasks(image["tasks"], project)]
+        pictures.append(_frame(image["source"], image["file"], *answers, image["reason"], more=tasks))
     return _wall(f"For a person: {count_of(len(images), 'image')}{left_out(images, most)}", pictures)
 
 
@@ -56,7 +47,8 @@ def second_look(look: SecondLook, project: str = "") -> Shown:
             f"believes the label: {percent(image['believed'])}",
             f"wrong: {percent(image['doubt'])}",
         ]
-        pictures.append(_named(image["source"], image["file"], *lines, tasks=image["tasks"], project=project))
+        tasks = [_list_tasks(image["tasks"], project)]
+        pictures.append(_frame(image["source"], image["file"], *lines, more=tasks))
     return _wall(describe_look(look), pictures) or Shown(f"<p>{escape(describe_look(look))}</p>", describe_look(look))
 
 
@@ -65,8 +57,8 @@ def corrected(plan: pd.DataFrame, project: str = "", most: int = 16) -> Shown | 
     moves = plan[plan["action"] == "move"]
     pictures = []
     for move in moves.head(most).to_dict("records"):
-        line = f"{move['previous']} → {move['label']}"
-        pictures.append(_named(move["source"], move["file"], line, tasks=move["tasks"], project=project))
+        line, tasks = f"{move['previous']} → {move['label']}", [_list_tasks(move["tasks"], project)]
+        pictures.append(_frame(move["source"], move["file"], line, more=tasks))
     return _wall(f"Corrected labels: {len(moves):,}{left_out(moves, most)}", pictures)
 
 
@@ -74,8 +66,8 @@ def near_duplicates(pairs: pd.DataFrame, folder: Path, most: int = 8) -> Shown |
     """Show each held-out image beside the training image that it nearly equals; `folder` holds the files."""
     pictures = []
     for pair in pairs.head(most).to_dict("records"):
-        pictures.append(_named(folder / pair["file"], pair["file"], "held out", f"label: {pair['label']}"))
-        pictures.append(_named(folder / pair["like"], pair["like"], "trained on", f"label: {pair['like_label']}"))
+        pictures.append(_frame(folder / pair["file"], pair["file"], "held out", f"label: {pair['label']}"))
+        pictures.append(_frame(folder / pair["like"], pair["like"], "trained on", f"label: {pair['like_label']}"))
     verb = "equals" if len(pairs) == 1 else "equal"
     title = f"{count_of(len(pairs), 'held-out image')} nearly {verb} a training image{left_out(pairs, most)}"
     return _wall(title, pictures)
@@ -97,12 +89,12 @@ def flips(flips: pd.DataFrame, folder: Path, links: Mapping[str, str] | None = N
     ):
         pictures = []
         for flip in kind.head(count).to_dict("records"):
-            picture = _named(folder / flip["file"], flip["file"], f"label: {flip['actual']}")
+            more = []
             for name, colour in COLOURS.items():
                 said = f"{name}: {flip[f'{name}_predicted']} ({100 * flip[f'{name}_confidence']:.0f} %)"
-                picture.lines.append(f'<span style="color:{colour}">■</span> {escape(said)}')
-            picture.lines.extend([link] if (link := (links or {}).get(flip["sha256"])) else [])
-            pictures.append(picture)
+                more.append(f'<span style="color:{colour}">■</span> {escape(said)}')
+            more.append((links or {}).get(flip["sha256"], ""))
+            pictures.append(_frame(folder / flip["file"], flip["file"], f"label: {flip['actual']}", more=more))
         walls.append(_wall(heading + left_out(kind, count), pictures))
     return Shown(f"<p>{title}</p>" + "".join(wall.html for wall in walls if wall), title)
 
@@ -110,44 +102,37 @@ def flips(flips: pd.DataFrame, folder: Path, links: Mapping[str, str] | None = N
 def link_tasks(lineage: pd.DataFrame, export_sha256: str, project: str) -> dict[str, str]:
     """Link the tasks of a project in Label Studio whose labels came with an export, by the images' SHA-256."""
     ours = lineage[lineage["export_sha256"] == export_sha256]
-    tasks = {
-        sha256: _list_tasks(task.split(), project) for sha256, task in zip(ours["sha256"], ours["task"], strict=True)
-    }
-    return {sha256: links for sha256, links in tasks.items() if links}
+    return dict(zip(ours["sha256"], (_list_tasks(tasks.split(), project) for tasks in ours["task"]), strict=True))
 
 
-def _named(file: str | Path, name: str, *lines: str, tasks: Iterable[object] = (), project: str = "") -> Picture:
-    links = _list_tasks(map(str, tasks), project)
-    quiet = f'<span style="{QUIET}">{escape(name)}</span>'
-    return Picture(file, name, [quiet, *map(escape, lines), *filter(None, [links])])
-
-
-def _list_tasks(tasks: Iterable[str], project: str) -> str:
+def _list_tasks(tasks: Iterable[object], project: str) -> str:
     links = []
-    for task in tasks:
+    for task in map(str, tasks):
         page = f"{escape(project.rstrip('/'))}/data?task={task}"
         link = project.startswith("http") and task.isdecimal()
         links.append(f'<a href="{page}">{task}</a>' if link else escape(task))
     return f"task {', '.join(links)}" if links else ""
 
 
-def _wall(title: str, pictures: Collection[Picture]) -> Shown | None:
+def _wall(title: str, pictures: Collection[str]) -> Shown | None:
     if not pictures:
         return None
-    frames = [
-        f'<figure style="margin:0; width:8em; overflow-wrap:anywhere">{_show(picture)}'
-        f'<figcaption style="font-size:0.9em; line-height:1.3">{"<br>".join(picture.lines)}</figcaption></figure>'
-        for picture in pictures
-    ]
-    wall = f'<div style="{WRAP}; gap:1em; margin-bottom:1em">{"".join(frames)}</div>'
+    wall = f'<div style="{WRAP}; gap:1em; margin-bottom:1em">{"".join(pictures)}</div>'
     return Shown(f"<p>{escape(title)}</p>{wall}", title)
 
 
-def _show(picture: Picture) -> str:
+def _frame(file: str | Path, name: str, *lines: str, more: Iterable[str] = ()) -> str:
+    """Put a picture above its name, lines of text, and lines of HTML."""
+    below = [f'<span style="{QUIET}">{escape(name)}</span>', *map(escape, lines), *filter(None, more)]
+    caption = f'<figcaption style="font-size:0.9em; line-height:1.3">{"<br>".join(below)}</figcaption>'
+    return f'<figure style="margin:0; width:8em; overflow-wrap:anywhere">{_show(file, name)}{caption}</figure>'
+
+
+def _show(file: str | Path, name: str) -> str:
     """Put a picture into the page; a sentence stands in for one that cannot be read."""
     size = WIDTH * SHARP
     try:
-        image = read_upright(picture.file, size)
+        image = read_upright(file, size)
         image.thumbnail((size, size), reducing_gap=2.0)
     except UNREADABLE:
         return f'<p style="height:{WIDTH}px; margin:0; {QUIET}">cannot be read</p>'
@@ -155,4 +140,4 @@ def _show(picture: Picture) -> str:
     image.convert("RGB").save(coded, "WEBP", quality=75, lossless=max(image.size) < WIDTH)
     style = f"border:1px solid #88888866; width:{round(WIDTH * image.width / max(image.size))}px"
     style += "; image-rendering:pixelated" if max(image.size) < WIDTH else ""  # enlarged, without blur
-    return image_tag("webp", coded.getvalue(), picture.name, style)
+    return image_tag("webp", coded.getvalue(), name, style)

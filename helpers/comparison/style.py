@@ -80,11 +80,12 @@ def styled(draw: Callable[P, Chart | None]) -> Callable[P, Any]:
 
 
 def label_text(value: object, letters: int = 22) -> str:
-    """Make text drawable: write characters that no font has as escapes, and keep both ends of a long text.
+    """Make text drawable: write characters that no font has as escapes, and `shorten` it."""
+    return shorten("".join(c if _drawable(c) else c.encode("unicode_escape").decode() for c in str(value)), letters)
 
-    The result is at most as wide as `letters` Latin letters; Chinese ones count double.
-    """
-    text = "".join(c if _drawable(c) else c.encode("unicode_escape").decode() for c in str(value))
+
+def shorten(text: str, letters: int = 22) -> str:
+    """Keep both ends of a text, at most as wide as so many Latin letters; Chinese ones count double."""
     letters = letters // 2 if any(east_asian_width(c) in "WF" for c in text) else letters
     return text if len(text) <= letters else f"{text[: letters // 2]}…{text[-((letters - 1) // 2) :]}"
 
