@@ -23,7 +23,7 @@ backbone: $(VENV)/installed ## Write the pretrained backbones/efficientnet-lite0
 	$(BIN)/python -m examples.efficientnet_lite0
 
 test: $(VENV)/installed ## Run the tests that take minutes together
-	$(BIN)/pytest --numprocesses auto --dist worksteal -m "not (slow or kills or label_studio)"
+	$(BIN)/pytest --numprocesses auto --dist worksteal -m "not (slow or kills or label_studio or browser)"
 
 slow: $(VENV)/installed ## Run the tests that take longer
 	$(BIN)/pytest --numprocesses auto -m "slow and not kills"
@@ -31,6 +31,9 @@ slow: $(VENV)/installed ## Run the tests that take longer
 
 kills: $(VENV)/installed ## Kill a hundred rounds at random instants: half an hour
 	$(BIN)/pytest --numprocesses auto -m kills
+
+browser: $(VENV)/installed ## Run the tests with a real browser, which leave screenshots/
+	$(BIN)/pytest -m browser
 
 circle: $(VENV)/installed ## Run the tests with a real Label Studio, which is installed once into ~/.cache
 	$(BIN)/pytest -m label_studio
@@ -64,4 +67,4 @@ $(VENV)/installed: requirements.txt
 	@touch $@
 
 .DEFAULT_GOAL := help
-.PHONY: help demo lab serve backbone test slow kills circle lint format notebook bench $(BENCHMARKS)
+.PHONY: help demo lab serve backbone test slow kills browser circle lint format notebook bench $(BENCHMARKS)

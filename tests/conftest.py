@@ -9,10 +9,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from browsers import open_browser
 from filelock import FileLock
 from hypothesis import settings
 from label_studio_server import LabelStudio, Pretended, pretend_label_studio, run_label_studio
 from PIL import Image
+from playwright.sync_api import Browser
 
 from examples.workspace import make_workspace
 from helpers.workspace import Workspace
@@ -127,3 +129,10 @@ def pretended() -> Iterator[Pretended]:
     """A server that answers as a test wants."""
     with pretend_label_studio() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def browser(plain_home) -> Iterator[Browser]:
+    """A real browser, started once."""
+    with open_browser() as browser:
+        yield browser
