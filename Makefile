@@ -1,23 +1,27 @@
 VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= python3
+# Where to retrain and whose model to serve; the sample is in demo.
+WORKSPACE := .
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: $(VENV)/installed ## Retrain on the sample, headless: demo/out.ipynb and demo/out.html
+demo: $(VENV)/installed ## Retrain on the sample, headless: demo/report.html
+	@echo "A sample with a trained baseline, in demo/: ten seconds. Then a round in it: half a minute."
 	$(BIN)/python -m examples.digits demo
-	cd demo && ../$(BIN)/papermill notebooks/retrain.ipynb out.ipynb
-	cd demo && ../$(BIN)/jupyter nbconvert --log-level WARN --to html out.ipynb
-	@echo && $(BIN)/python -c 'import json; print(json.load(open("demo/evaluation/decision.json"))["sentence"])'
-	@echo "Executed notebook: demo/out.ipynb, as a page: demo/out.html"
+	@$(MAKE) --no-print-directory retrain WORKSPACE=demo
+	@echo "The report: demo/report.html, the executed notebook: demo/out.ipynb"
 
-lab: $(VENV)/installed ## Open the notebook in JupyterLab, in the sample workspace
-	$(BIN)/python -m examples.digits demo
-	cd demo && ../$(BIN)/jupyter lab notebooks/retrain.ipynb
+retrain: $(VENV)/installed ## Retrain headless: make retrain EXPORT=annotations.json, writes report.html
+	@cd $(WORKSPACE) && "$(abspath $(BIN))/python" -m helpers.headless $(if $(EXPORT),"$(EXPORT)")
+
+lab: $(VENV)/installed ## Open the notebook in JupyterLab, in a sample of its own
+	$(BIN)/python -m examples.digits demo-lab
+	cd demo-lab && "$(abspath $(BIN))/jupyter" lab --notebook-dir=. notebooks/retrain.ipynb
 
 serve: $(VENV)/installed ## Serve the model of the last commit to Label Studio, at http://127.0.0.1:9090
-	$(BIN)/uvicorn --factory helpers.label_studio.backend:make_backend --port 9090
+	cd $(WORKSPACE) && "$(abspath $(BIN))/uvicorn" --factory helpers.label_studio.backend:make_backend --port 9090
 
 backbone: $(VENV)/installed ## Write the pretrained backbones/efficientnet-lite0.onnx, for photographs
 	$(BIN)/python -m examples.efficientnet_lite0
@@ -52,19 +56,17 @@ format: $(VENV)/installed ## Put the code into shape
 notebook: $(VENV)/installed ## Run the notebook in a new sample and store its outputs in notebooks/
 	rm -rf demo demo.git demo-storage
 	$(BIN)/python -m examples.digits demo
-	cd demo/notebooks && ../../$(BIN)/jupyter nbconvert --log-level WARN --to notebook --execute --inplace retrain.ipynb
+	cd demo/notebooks && "$(abspath $(BIN))/jupyter" nbconvert --log-level WARN --to notebook --execute --inplace retrain.ipynb
 	cp demo/notebooks/retrain.ipynb notebooks/retrain.ipynb
 
-BENCHMARKS := reading merging backend retrain growth photographs
-bench: $(VENV)/installed ## Measure times and accuracies, or a part: make bench growth
-	$(BIN)/python -m benchmarks $(filter $(BENCHMARKS),$(MAKECMDGOALS))
-$(BENCHMARKS): bench
-	@:
+bench: $(VENV)/installed ## Measure times and accuracies, or a part of them: make bench PART=growth
+	$(BIN)/python -m benchmarks $(PART)
 
 $(VENV)/installed: requirements.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --requirement requirements.txt
+	@echo "Installing into $(VENV), once: some minutes, most of them for PyTorch."
+	$(BIN)/pip install --requirement requirements.txt
 	@touch $@
 
 .DEFAULT_GOAL := help
-.PHONY: help demo lab serve backbone test slow kills browser circle lint format notebook bench $(BENCHMARKS)
+.PHONY: help demo retrain lab serve backbone test slow kills browser circle lint format notebook bench

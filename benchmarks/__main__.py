@@ -1,4 +1,4 @@
-"""Measure times, memory and accuracies: `make bench`, or `make bench growth` for a part of it."""
+"""Measure times, memory and accuracies: `make bench`, or `make bench PART=growth` for a part of it."""
 
 import argparse
 import os

@@ -1,0 +1,25 @@
+"""What made a report: the labels, the commit, the programs and the machine."""
+
+import os
+import platform
+from importlib.metadata import version
+from pathlib import Path
+
+from helpers.hashing import sha256_of
+from helpers.workspace import Workspace
+
+PROGRAMS = ["dvc", "torch", "onnxruntime", "numpy"]
+
+
+def describe_run(workspace: Workspace, export: Path) -> str:
+    """Tell in a line each from what, and with what, a report was made."""
+    commit = workspace.git("describe", "--always", "--tags", "--dirty=, and changes that are not committed")
+    programs = [f"{name} {version(name)}" for name in PROGRAMS]
+    return "\n".join(
+        [
+            f"Labels:   {export.name}, sha256 {sha256_of(export)[:12]}",
+            f"Commit:   {commit.strip()}",
+            f"Programs: {', '.join([f'Python {platform.python_version()}', *programs])}",
+            f"Machine:  {platform.system()} {platform.machine()}, {os.cpu_count()} processors",
+        ]
+    )
