@@ -177,17 +177,13 @@ def read_near_duplicates(workspace: Workspace) -> pd.DataFrame:
     return read_table((workspace.root / NEAR_DUPLICATES).read_bytes())
 
 
-def draw_plots(workspace: Workspace, comparison: Comparison, anew: bool) -> Future[str]:
-    """Let ``dvc plots diff`` write its page, beside other work, if it is missing or `anew` is set.
-
-    The result is the relative path to the page.
-    """
-    page = workspace.root / "dvc_plots/index.html"
+def draw_plots(workspace: Workspace, comparison: Comparison) -> Future[str]:
+    """Let ``dvc plots diff`` write its page, beside other work; the result is the relative path to it."""
+    old = workspace.git("describe", "--tags", "--always", comparison.baseline).strip()  # what the legends call it
 
     def draw() -> str:
-        if anew or not page.exists():
-            workspace.dvc("plots", "diff", comparison.baseline, quiet=True)
-        return Path(os.path.relpath(page)).as_posix()
+        workspace.dvc("plots", "diff", old, quiet=True)
+        return Path(os.path.relpath(workspace.root / "dvc_plots/index.html")).as_posix()
 
     return ThreadPoolExecutor(max_workers=1).submit(draw)
 

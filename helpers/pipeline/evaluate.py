@@ -1,4 +1,4 @@
-"""Stage ``evaluate``: the model on the held-out images → evaluation/metrics.json and predictions.csv."""
+"""Stage ``evaluate``: the model on the held-out images → metrics.json, predictions.csv and classes.csv."""
 
 import json
 from pathlib import Path
@@ -8,7 +8,7 @@ import pandas as pd
 
 from helpers.pipeline.calibration import cross_fit, score
 from helpers.pipeline.model import load_classifier
-from helpers.pipeline.paths import INDEX, METRICS, MODEL, PREDICTIONS, RAW, read_table
+from helpers.pipeline.paths import CLASSES, INDEX, METRICS, MODEL, PREDICTIONS, RAW, read_table
 from helpers.problems import exit_on_problem
 
 
@@ -55,9 +55,9 @@ def main() -> None:
         **score(probabilities, labels),
         **{name: float(per_class[name].mean()) for name in ("precision", "recall", "f1")},
         "images": len(predictions),
-        "per_class": per_class.to_dict(orient="index"),
     }
     predictions.to_csv(PREDICTIONS, index=False, float_format="%.6f")
+    per_class.to_csv(CLASSES, index_label="class", float_format="%.6f")
     Path(METRICS).write_text(json.dumps(metrics, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     print(f"accuracy {metrics['accuracy']:.1%}, macro F1 {metrics['f1']:.3f} on {len(predictions):,} held-out images")
 

@@ -12,7 +12,7 @@ BACKBONES = "backbones"
 TRAINING_SECONDS = ".dvc/tmp/training_seconds"  # of the last training
 MODEL = "model/classifier.bentomodel"
 HISTORY, METRICS = "evaluation/history.csv", "evaluation/metrics.json"
-PREDICTIONS = "evaluation/predictions.csv"
+PREDICTIONS, CLASSES = "evaluation/predictions.csv", "evaluation/classes.csv"
 
 
 def read_table(file: bytes) -> pd.DataFrame:
