@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Callable, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,11 @@ def check_parameters(namespace: Mapping[str, Any]) -> None:
             elif isinstance(statement, ast.Assign) and source.startswith(INJECTED):
                 injected += [ast.unparse(target) for target in statement.targets]
 
-    wrong = [f"there is no parameter `{name}`" for name in injected if name not in declared]
+    wrong = []
+    for name in injected:
+        if name not in declared:
+            meant = "".join(f": did you mean `{near}`?" for near in get_close_matches(name, declared, n=1))
+            wrong.append(f"there is no parameter `{name}`{meant}")
     for name, kind in declared.items():
         value = namespace.get(name)
         found = type(value).__name__
@@ -55,7 +60,7 @@ def find_images(images: str, root: Path) -> Path:
 
 
 def _find(name: str, folders: list[Path], fits: Callable[[Path], bool], advice: str) -> Path:
-    places = [folder / name for folder in folders]
+    places = list(dict.fromkeys(folder / name for folder in folders))  # here may be the root
     for place in filter(fits, places):
         return place
     raise Problem(f"There is no {name!r}.", map(str, places), advice)

@@ -25,7 +25,8 @@ def test_right_parameters_pass(injected):
 @pytest.mark.parametrize(
     ("injected", "named"),
     [
-        ("exprt = 'b.json'", "no parameter `exprt`"),
+        ("exprt = 'b.json'", "no parameter `exprt`: did you mean `export`?"),
+        ("colour = 'grey'", "no parameter `colour`\n"),
         ("export = 5315.0", "`export` must be str, not float 5315.0"),
         ("publish = 1", "`publish` must be bool, not int 1"),
         ("margin = '1%'", "`margin` must be float, not str '1%'"),
@@ -34,7 +35,7 @@ def test_right_parameters_pass(injected):
     ],
 )
 def test_wrong_parameters_are_named(injected, named):
-    with pytest.raises(Problem, match=named.replace("(", r"\(")):
+    with pytest.raises(Problem, match=named.replace("?", r"\?")):
         check(injected)
 
 
