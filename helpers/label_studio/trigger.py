@@ -120,7 +120,7 @@ class Trigger:
 def notebook_command(export: str) -> list[str]:
     """The command that retrains on an export and publishes an accepted model; it ends with the report's path."""
     parameters = ["-r", "export", export, "-p", "publish", "True", "-p", "require_acceptance", "True"]
-    options = ["--log-output", "--no-progress-bar", *parameters]
+    options = ["--stdout-file", "-", "--no-progress-bar", *parameters]
     return [sys.executable, "-m", "papermill", *options, "notebooks/retrain.ipynb"]
 
 
