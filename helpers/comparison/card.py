@@ -24,7 +24,7 @@ def show_card(decision: dict[str, Any], state: str = "") -> Shown:
     headline = decision["verdict"].capitalize() if decision["verdict"] != "first" else "First model"
     headline += f", {points(change['difference'])} points" if change else ""
     outcome = explain_acceptance(decision)
-    facts = _list_facts(decision)
+    facts = list_facts(decision)
     failed = [rule["explanation"] for rule in decision["rules"] if not rule["passed"]]
     edge = GOOD if decision["accepted"] else BAD
     parts = [
@@ -55,15 +55,7 @@ def explain_acceptance(decision: dict[str, Any]) -> str:
     return "The new model is accepted."
 
 
-def _find_change(decision: dict[str, Any]) -> dict[str, Any] | None:
-    """The change of accuracy on all images that count; None if there is no old model, or if they are too few."""
-    for row in decision["figures"]:
-        if (row["population"], row["metric"]) == ("together", "accuracy") and row["images"] >= FEWEST_IMAGES:
-            return row if "difference" in row else None
-    return None
-
-
-def _list_facts(decision: dict[str, Any]) -> list[tuple[str, str]]:
+def list_facts(decision: dict[str, Any]) -> list[tuple[str, str]]:
     """Return the facts behind a decision, each after its name."""
     models = f"{decision['baseline']} → model {decision['model']}"
     if decision["baseline"] != decision["replaces"]:
@@ -78,6 +70,14 @@ def _list_facts(decision: dict[str, Any]) -> list[tuple[str, str]]:
     facts.append(("Data", f"{trained}; the new model has learnt from {decision['trained_on']:,}"))
     until = f", with labels until {decision['labels_until']}" if decision["labels_until"] else ""
     return [*facts, ("Export", f"{decision['export']}{until}")]
+
+
+def _find_change(decision: dict[str, Any]) -> dict[str, Any] | None:
+    """The change of accuracy on all images that count; None if there is no old model, or if they are too few."""
+    for row in decision["figures"]:
+        if (row["population"], row["metric"]) == ("together", "accuracy") and row["images"] >= FEWEST_IMAGES:
+            return row if "difference" in row else None
+    return None
 
 
 def _chip(rule: dict[str, Any]) -> str:

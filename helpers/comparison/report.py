@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from helpers.comparison.card import explain_acceptance
+from helpers.comparison.card import explain_acceptance, list_facts
 from helpers.comparison.scores import Comparison
 from helpers.comparison.style import Chart
 from helpers.comparison.tables import models_in, slices
@@ -39,7 +39,7 @@ def annotators_table(annotators: pd.DataFrame) -> pd.DataFrame:
     """Write the table of `helpers.labels.annotators.describe_annotators` as text."""
     table = annotators.assign(
         seconds=annotators["seconds"].map("{:.1f}".format, na_action="ignore"),
-        agreed=annotators["agreed"].map("{:.0%}".format, na_action="ignore"),
+        agreed=annotators["agreed"].map(percent, na_action="ignore"),
     )
     headings = {"seconds": "seconds an image", "shared": "shared with others", "agreed": "others agreed"}
     return table.rename(columns=headings).rename(columns=str.capitalize).rename_axis("Annotator")
@@ -74,7 +74,8 @@ def write_report(
 ) -> None:
     """Write the page for a pull request: ``report.md``, and ``difference.png`` if there is a figure."""
     picture = folder / "difference.png"
-    parts = ["# Old beside new", describe_decision(decision)]
+    facts = "\n".join(f"- {name}: {fact}" for name, fact in list_facts(decision))
+    parts = ["# Old beside new", describe_decision(decision), facts]
     picture.unlink(missing_ok=True)  # of an earlier round
     if difference:
         difference.savefig(picture, dpi=200, metadata={"Software": None})

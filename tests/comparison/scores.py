@@ -61,6 +61,18 @@ POLICY = DecideParams(
     margin=0.01, max_negative_flips=0.05, min_class_support=10, max_class_drop=0.1, max_label_noise=0.05
 )
 
+# What `helpers.verdict.decide_round` adds to a decision.
+FACTS = {
+    "policy": POLICY.model_dump(),
+    "changes": {"added": 953, "corrected": 1},
+    "trained_on": 1035,
+    "model": "new0",
+    "baseline": "model old0 of model/v3",
+    "replaces": "model old0 of model/v3",
+    "export": "annotations.json",
+    "labels_until": "2026-01-05",
+}
+
 
 def comparison_of(scores, lineage=NO_LINEAGE):
     return Comparison(scores, lineage, new="new", old="old", baseline="HEAD")

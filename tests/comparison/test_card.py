@@ -5,21 +5,10 @@ from base64 import b64decode
 from typing import Any
 
 import pytest
-from scores import POLICY, comparison_of, decided, outcome
+from scores import FACTS, POLICY, comparison_of, decided, outcome
 
 from helpers.comparison.card import show_card
 from helpers.comparison.decision import decide
-
-FACTS = {
-    "policy": POLICY.model_dump(),
-    "changes": {"added": 953, "corrected": 1},
-    "trained_on": 1035,
-    "model": "new0",
-    "baseline": "model old0 of model/v3",
-    "replaces": "model old0 of model/v3",
-    "export": "annotations.json",
-    "labels_until": "2026-01-05",
-}
 
 
 def record(scores, **facts: Any) -> dict[str, Any]:

@@ -48,6 +48,11 @@ def test_confusion_matrices_count_the_mistakes_and_name_the_commonest():
     assert sorted(text.get_text() for text in change.texts) == ["+1", "+2", "+3", "−1", "−5"]
 
 
+def test_one_mistake_is_no_habit():
+    figure = charts.confusion_matrices(scores_of(["a"] * 5, ["a"] * 5, ["a"] * 4 + ["b"]))
+    assert figure.finding == "1 mistake on 5 images, 0 before"
+
+
 def test_confusion_matrix_without_an_old_model_is_one_panel():
     figure = charts.confusion_matrices(scores_of(["a", "b"], None, ["a", "b"]))
     assert figure.finding == "0 mistakes on 2 images"
@@ -117,6 +122,16 @@ def test_the_difference_of_a_single_population_is_shown_once():
     scores = scores_of(["a"] * 4, ["b", "a", "a", "a"], ["a"] * 4)
     axes = charts.difference(summary(scores[scores["population"] == "new"]), 0.01).axes[0]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["new\n2 images"]
+
+
+def test_a_population_of_one_image_does_not_press_the_others_flat():
+    scores = scores_of(["a"] * 100, ["a"] * 95 + ["b"] * 5, ["a"] * 100)
+    scores["population"] = ["frozen"] + ["new"] * 99
+    table = summary(scores)
+    low, high = charts.difference(table, margin=0.01).axes[0].get_xlim()
+    assert (low, high) == pytest.approx((-2, 11), abs=1.5)
+    alone = charts.difference(table.xs("frozen", drop_level=False), margin=0.01)
+    assert [label.get_text() for label in alone.axes[0].get_yticklabels()] == ["frozen\n1 image"]
 
 
 def test_the_difference_is_drawn_against_what_other_seeds_do():

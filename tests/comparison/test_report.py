@@ -1,7 +1,7 @@
 """The texts and tables for a person say everything that the decision rests on."""
 
 import pandas as pd
-from scores import comparison_of, images, outcome, says
+from scores import FACTS, comparison_of, images, outcome, says
 
 from helpers.comparison import report
 from helpers.comparison.report import (
@@ -22,7 +22,8 @@ DECISION = {
         {"rule": "classes", "passed": True, "explanation": "None fell."},
     ],
     "notes": ["Not only the data changed."],
-}
+    "figures": [],
+} | FACTS
 
 ROUNDS = pd.DataFrame(
     {
@@ -56,6 +57,7 @@ def test_the_report_holds_verdict_table_and_picture(tmp_path):
     text = (tmp_path / "report.md").read_text(encoding="utf-8")
     assert describe_decision(DECISION) in text
     assert [line.split("|")[5].strip() for line in text.splitlines() if "| accuracy " in line][:2] == ["0.950", "0.950"]
+    assert "- Export: annotations.json, with labels until 2026-01-05" in text
     assert "nan" not in text
     assert "](difference.png)" in text
     assert [cell.strip() for cell in text.splitlines()[-2].split("|")[1:8]] == [
