@@ -24,7 +24,7 @@ def remember_workspace(workspace: Workspace) -> None:
     already, the workspace from before its first run stays kept.
     """
     workspace.dvc("add", *_present(workspace, RAW, LINEAGE), quiet=True)
-    if _is_open(workspace):
+    if is_open(workspace):
         return
     with tempfile.TemporaryDirectory() as folder:
         index = f"{folder}/index"
@@ -35,7 +35,7 @@ def remember_workspace(workspace: Workspace) -> None:
     workspace.git("update-ref", BEFORE, commit)
 
 
-def _is_open(workspace: Workspace) -> bool:
+def is_open(workspace: Workspace) -> bool:
     """Whether a round has begun that no commit has ended; later commits without its files do not end it."""
     with suppress(Problem):  # no round has begun, or its begin is not in this history
         return not _committed_since(workspace) - {PARAMS}
@@ -52,7 +52,7 @@ def decline_round(workspace: Workspace) -> str:
 
     The present files go into DVC's cache first, so that none is lost. A `Problem` tells that no round is open.
     """
-    if not _is_open(workspace):
+    if not is_open(workspace):
         raise Problem("There is no round to decline: nothing was merged since the last one ended.")
     settled = _committed_since(workspace)
     before = _names(workspace.git("ls-tree", "-r", "--name-only", "-z", BEFORE))

@@ -18,7 +18,7 @@ from helpers.hashing import sha256_of
 from helpers.labels.consensus import ON_DISAGREEMENT
 from helpers.merge.apply import apply_merge
 from helpers.merge.lineage import extend_lineage, format_lineage, read_lineage
-from helpers.merge.plan import ON_PROBLEM
+from helpers.merge.plan import ON_PROBLEM, count_classes
 from helpers.merge.rules import CHANGES
 from helpers.pipeline.backbone import read_backbone
 from helpers.pipeline.model import load_classifier
@@ -26,8 +26,10 @@ from helpers.pipeline.params import DecideParams, PrepareParams, TrainParams, re
 from helpers.pipeline.paths import HISTORY, INDEX, METRICS, MODEL, NEAR_DUPLICATES, PARAMS, RAW, read_table
 from helpers.problems import EndOfRun, Problem, check_all, require_choice
 from helpers.publishing import (
+    BEFORE,
     decline_round,
     failed_rules,
+    is_open,
     publish_round,
     remember_workspace,
     require_branch,
@@ -94,6 +96,17 @@ def look_again(workspace: Workspace, plan: pd.DataFrame, on_suspect: str) -> tup
         staying = unseen["sha256"].isin(plan.loc[plan["action"] != "leave out", "sha256"]).to_numpy()
         _, noise = doubt_labels(unseen[staying], opinions[staying])
     return plan, SecondLook(judged, noise if len(judged) else None)
+
+
+def count_round(workspace: Workspace, plan: pd.DataFrame) -> pd.DataFrame:
+    """Count the images of each class before and after the round, also if an earlier run of it has merged them.
+
+    A plan without changes, where no round is open, is that of the last published round.
+    """
+    began = past_models(workspace)[1:] if not plan["action"].isin(CHANGES).any() else []
+    if is_open(workspace):
+        began = [BEFORE]
+    return count_classes(plan, workspace.raw, workspace.list_at(began[0], RAW) if began else [])
 
 
 def merge_round(workspace: Workspace, plan: pd.DataFrame, export: Path) -> None:

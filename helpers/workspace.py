@@ -2,11 +2,13 @@
 
 import json
 import os
+import re
 import shlex
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,11 +17,16 @@ from typing import Any
 
 import yaml
 
-from helpers.pipeline.paths import HASHES, RAW
+from helpers.pipeline.paths import HASHES, MODEL, RAW
 from helpers.problems import Problem
 
 # The files of the pipeline are in `helpers.pipeline.paths`; these are the round's.
 EXTRA, LINEAGE, DECISION = "extra-data", "data/labels.csv", "evaluation/decision.json"
+# DVC's advice on what to do next, which publishing a round does, and its notes about its own lock file.
+ADVICE = re.compile(
+    r"$|To track the changes|\tgit add|To enable auto staging|\tdvc config core.autostage|Use `dvc push`"
+    r"|(Updating|Generating) lock file"
+)
 
 
 @dataclass(frozen=True)
@@ -40,8 +47,8 @@ class Workspace:
     def hashes(self) -> Path:
         return self.root / HASHES
 
-    def dvc(self, *arguments: str, quiet: bool = False) -> list[str]:
-        """Run DVC here, return its lines of output and, unless `quiet`, print each as it comes.
+    def dvc(self, *arguments: str, quiet: bool = False, tell: Callable[[str], object] = print) -> list[str]:
+        """Run DVC here, return its lines of output without its `ADVICE` and, unless `quiet`, `tell` each as it comes.
 
         A `Problem` has the last lines of a command that failed, or tells that another DVC command is at work here.
         """
@@ -56,10 +63,12 @@ class Workspace:
         with subprocess.Popen(command, cwd=self.root, env=environment, process_group=0, **output) as process:
             assert process.stdout is not None
             try:
-                for line in process.stdout:
+                for line in map(str.rstrip, process.stdout):
+                    if ADVICE.match(line):
+                        continue
                     if not quiet:
-                        print(line, end="")
-                    said.append(line.rstrip())
+                        tell(line)
+                    said.append(line)
             except KeyboardInterrupt:
                 os.killpg(process.pid, signal.SIGINT)  # DVC and the stage that it runs
                 process.wait()
@@ -68,7 +77,7 @@ class Workspace:
             shown = f"`dvc {' '.join(arguments)}`"
             if any("is busy" in line for line in said):
                 raise Problem(f"{shown}: another DVC command is running in {self.root}.", advice="Wait for it to end.")
-            raise Problem(f"{shown} failed.", [line for line in said[-15:] if line])
+            raise Problem(f"{shown} failed.", said[-15:])
         return said
 
     def git(self, *arguments: str, **variables: str) -> str:
@@ -143,18 +152,22 @@ class Workspace:
             repo.drop_data_index()
         self.dvc("push", quiet=True)
 
-    def reproduce(self) -> str:
-        """Run the stages of ``dvc.yaml`` whose inputs changed, and return the state of the model.
+    def reproduce(self, tell: Callable[[str], object] = print) -> str:
+        """Run the stages of ``dvc.yaml`` whose inputs changed, `tell` what they say, and return the state of the model.
 
         It was ``trained``, ``restored`` from DVC's cache, or it is ``unchanged``. DVC removes the outputs of a stage
-        before it starts; if a stage fails, the outputs of the last successful run are restored.
+        before it starts; if a stage fails or is interrupted, which is a `Problem`, those of the last successful run
+        are restored.
         """
         try:
-            said = self.dvc("repro")
-        except (Problem, KeyboardInterrupt):
+            said = self.dvc("repro", tell=tell)
+        except (Problem, KeyboardInterrupt) as stopped:
             with suppress(Problem):
                 self.dvc("checkout", "train", "evaluate", quiet=True)
-            raise
+            if isinstance(stopped, Problem):
+                raise
+            there = "the old model is back" if (self.root / MODEL).exists() else "there is no model yet"
+            raise Problem(f"The training was interrupted: {there}.", advice="The same again starts it anew.") from None
         if "Running stage 'train':" in said:
             return "trained"
         return "restored" if any(line.startswith("Stage 'train' is cached") for line in said) else "unchanged"
@@ -193,6 +206,17 @@ class Workspace:
                     "`dvc pull` or `dvc fetch --all-commits` on a machine that has access brings it back.",
                 )
         return None
+
+    def list_at(self, revision: str, folder: str) -> list[str]:
+        """List the files that a folder tracked by DVC had at a git revision; empty if DVC's cache does not know it."""
+        from dvc.repo import Repo  # takes half a second, and only reading the past needs it
+        from dvc_data.hashfile.hash_info import HashInfo
+        from dvc_data.hashfile.tree import Tree
+
+        with suppress(LookupError, OSError), Repo(str(self.root)) as repo:
+            (pointer,) = self.load(f"{folder}.dvc", revision)["outs"]
+            return ["/".join(name) for name, *_ in Tree.load(repo.cache.local, HashInfo("md5", pointer["md5"]))]
+        return []
 
 
 def open_workspace(start: Path) -> Workspace:

@@ -18,7 +18,7 @@ from helpers.pipeline.model import load_classifier
 from helpers.pipeline.paths import MODEL, RAW, TRAINING_SECONDS
 from helpers.problems import EndOfRun, Problem
 from helpers.publishing import decline_round, publish_round, remember_workspace
-from helpers.round import compare_models, look_again, merge_round, start_round
+from helpers.round import compare_models, count_round, look_again, merge_round, start_round
 from helpers.seed_noise import measure_seed_noise
 from helpers.verdict import decide_round
 from helpers.workspace import DECISION, LINEAGE, Workspace
@@ -218,6 +218,20 @@ def plan_sample(sample: Workspace, wrong: Collection[str] = ()) -> pd.DataFrame:
     export.write_text(json.dumps(rows))
     labels = read_export(export)
     return plan_merge(labels, sample.root / "extra-data", sample.raw, lineage=sample.lineage, on_problem="skip")
+
+
+@pytest.mark.slow
+def test_a_round_that_is_run_again_counts_against_the_images_from_before_it(tiny):
+    plan = plan_sample(tiny)
+    first = count_round(tiny, plan)
+    assert first.to_dict() == {"before": {"dark": 12, "light": 12}, "after": {"dark": 16, "light": 16}}
+    export = tiny.root / "extra-data/annotations.json"
+    merge_round(tiny, plan, export)
+    plan = plan_sample(tiny)
+    assert count_round(tiny, plan).equals(first)
+    tiny.reproduce()
+    publish_round(tiny, plan, decide(tiny), anyway="a test")
+    assert count_round(tiny, plan_sample(tiny)).equals(first)
 
 
 @pytest.mark.slow

@@ -82,10 +82,16 @@ def plan_merge(
     return plan.drop(columns=["problem", "reason"]).join(placements)
 
 
-def count_classes(plan: pd.DataFrame, raw: Path) -> pd.DataFrame:
-    """Count the images of each class, columns ``before`` and ``after`` a merge, from the plan and `raw` before it."""
+def count_classes(plan: pd.DataFrame, raw: Path, former: Collection[str] = ()) -> pd.DataFrame:
+    """Count the images of each class, columns ``before`` and ``after`` a merge, from the plan and `raw` before it.
+
+    `former` are the files before an earlier merge, to count the changes of both.
+    """
     images, changes = set(_list_images(raw)), plan[plan["action"].isin(CHANGES)]
-    files = {"before": images, "after": images - set(changes["previous"]) | set(changes["destination"])}
+    files = {
+        "before": filter(_is_image, former) if former else images,
+        "after": images - set(changes["previous"]) | set(changes["destination"]),
+    }
     counts = {time: pd.Series(map(class_of, names), dtype=object).value_counts() for time, names in files.items()}
     return pd.DataFrame(counts).fillna(0).astype(int).rename_axis("label").sort_index()
 
@@ -175,5 +181,10 @@ def _stop_on_problems(plan: pd.DataFrame, refused: Mapping[str, str], advice: st
 
 
 def _list_images(raw: Path) -> list[str]:
-    """List the images of the training set, relative to it: every file in a class that is not hidden."""
-    return [name for name in list_files(raw) if "/" in name and "/." not in f"/{name}"]
+    """List the images of the training set, relative to it."""
+    return list(filter(_is_image, list_files(raw)))
+
+
+def _is_image(name: str) -> bool:
+    """Whether a file of the training set is one of its images: every file in a class that is not hidden."""
+    return "/" in name and "/." not in f"/{name}"
