@@ -1,4 +1,4 @@
-"""A progress bar that a terminal shows, JupyterLab shows, and an executed notebook keeps as one line."""
+"""Outputs that change while a cell runs, and a bar that a terminal and JupyterLab show and a file keeps as a line."""
 
 import sys
 from collections.abc import Callable, Collection
@@ -8,20 +8,26 @@ from typing import Any
 from tqdm import tqdm  # type: ignore[import-untyped]
 
 
-class _Line:
-    """A line of a cell's output; each write takes the place of the one before."""
+class Output:
+    """An output of a cell; each content, by MIME type, takes the place of the one before."""
 
     _shown: Any = None
 
-    def write(self, text: str) -> None:
+    def show(self, content: dict[str, Any]) -> None:
         from IPython.display import display
 
+        if self._shown is None:
+            self._shown = display(content, raw=True, display_id=True)
+        else:
+            self._shown.update(content, raw=True)
+
+
+class _Line(Output):
+    """An output of one line, as a file that `tqdm` writes to."""
+
+    def write(self, text: str) -> None:
         if line := text.strip():
-            content = {"text/plain": line}
-            if self._shown is None:
-                self._shown = display(content, raw=True, display_id=True)
-            else:
-                self._shown.update(content, raw=True)
+            self.show({"text/plain": line})
 
     def flush(self) -> None:
         """Writing shows it already."""
@@ -31,6 +37,14 @@ def _in_notebook() -> bool:
     """Whether a notebook runs this; without IPython, whose import takes half a second, none does."""
     ipython = sys.modules.get("IPython")
     return ipython is not None and ipython.get_ipython() is not None
+
+
+def is_watched() -> bool:
+    """Whether a person sits at the notebook: JupyterLab lets a cell ask for input, papermill and nbconvert do not."""
+    if not _in_notebook():
+        return False
+    kernel = getattr(sys.modules["IPython"].get_ipython(), "kernel", None)  # a terminal has none
+    return bool(kernel and kernel.get_parent().get("content", {}).get("allow_stdin"))
 
 
 def progress_bar(total: int, description: str, unit: str = "images") -> tqdm:

@@ -70,16 +70,32 @@ def decline_round(workspace: Workspace) -> str:
     return f"Declined: {RAW}, the model and its evaluation are as they were before the round."
 
 
+def is_published(workspace: Workspace) -> bool:
+    """Whether the files of the round are committed, and the branch's upstream has the commit."""
+    with suppress(Problem):  # the branch has no upstream
+        ahead = workspace.git("rev-list", "--count", "@{upstream}..HEAD", "--", *FILES)
+        return not _is_changed(workspace) and not int(ahead)
+    return False
+
+
 def tell_state(workspace: Workspace) -> str:
-    """Say in a sentence whether the round in the workspace is open, committed or published."""
-    if workspace.git("status", "--porcelain", "--", *_present(workspace, *FILES)):
-        return "The round is open: neither published nor declined."
+    """Say whether the round in the workspace is open, committed or published, and which step fits next."""
+    if _is_changed(workspace):
+        decline = "`-p decline True` gives back the workspace from before it"
+        if workspace.load(DECISION).get("accepted"):
+            return f"The round is open. papermill's `-p publish True` publishes it, {decline}."
+        anyway = "`-p publish True -r publish_anyway '<why>'` publishes it all the same"
+        return f"The round is open, its model not accepted: see the failed rules. papermill's {decline}, {anyway}."
     commit, tag = _find_round(workspace)
     name = tag or workspace.git("rev-parse", "--short", commit).strip()
-    with suppress(Problem):  # the branch has no upstream
-        if not int(workspace.git("rev-list", "--count", "@{upstream}..HEAD", "--", *FILES)):
-            return f"The round is published: `{name}`."
-    return f"The round is committed, `{name}`, but not pushed: `publish` pushes it."
+    if is_published(workspace):
+        return f"The round is published: `{name}`. Next, `notebooks/label.ipynb` sends more images to label."
+    return f"The round is committed, `{name}`, but not pushed: papermill's `-p publish True` pushes it."
+
+
+def _is_changed(workspace: Workspace) -> bool:
+    """Whether the files of a round differ from the last commit."""
+    return bool(workspace.git("status", "--porcelain", "--", *_present(workspace, *FILES)))
 
 
 def failed_rules(decision: dict[str, Any]) -> list[str]:
