@@ -10,7 +10,7 @@ from io import BytesIO
 import pandas as pd
 
 from helpers.comparison.style import NEW
-from helpers.comparison.words import percent
+from helpers.comparison.words import count_of, percent
 from helpers.pipeline.paths import HISTORY
 from helpers.problems import Problem
 from helpers.progress import Output, is_watched
@@ -55,9 +55,9 @@ class LiveCurve(Output):
         self._seconds += float(found[4])
         old = f", the old model ended at {percent(self._old[-1])}" if self._old else ""
         self._sentence = f"Epoch {epoch} of {epochs}: {percent(self._new[-1])} of the held-out images right{old}."
-        if time.monotonic() - self._drawn >= 1:
+        if epoch == epochs or time.monotonic() - self._drawn >= 1:
             seconds = self._seconds / epoch * (epochs - epoch)
-            left = f"{seconds / 60:.0f} minutes" if seconds > 100 else f"{seconds:.0f} seconds"
+            left = count_of(round(seconds / 60), "minute") if seconds > 90 else count_of(round(seconds), "second")
             caption = f"{self._sentence} About {left} left."
             self.show({"text/html": draw_curves(self._new, self._old, epochs, caption), "text/plain": caption})
             self._drawn = time.monotonic()

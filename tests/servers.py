@@ -68,14 +68,14 @@ def proxying(folder: Path, **servers: str) -> Iterator[str]:
     command = [nginx, "-p", str(folder), "-e", "nginx.log", "-c", "nginx.conf"]
     with subprocess.Popen(command) as process:
         try:
-            wait_until(lambda: process.poll() is not None or _listens(port))
+            wait_until(lambda: process.poll() is not None or listens(port))
             assert process.poll() is None, "nginx did not start"
             yield f"http://127.0.0.1:{port}"
         finally:
             process.terminate()
 
 
-def _listens(port: int) -> bool:
+def listens(port: int) -> bool:
     with suppress(OSError), socket.create_connection(("127.0.0.1", port)):
         return True
     return False
