@@ -18,7 +18,7 @@ retrain: $(VENV)/installed ## Retrain headless: make retrain EXPORT=annotations.
 
 lab: $(VENV)/installed ## Open the notebook in JupyterLab, in a sample of its own
 	$(BIN)/python -m examples.digits demo-lab
-	cd demo-lab && "$(abspath $(BIN))/jupyter" lab --notebook-dir=. notebooks/retrain.ipynb
+	cd demo-lab && "$(abspath $(BIN))/jupyter" lab --config=notebooks/jupyter_server_config.py --notebook-dir=. notebooks/retrain.ipynb
 
 serve: $(VENV)/installed ## Serve the model of the last commit to Label Studio, at http://127.0.0.1:9090
 	cd $(WORKSPACE) && "$(abspath $(BIN))/uvicorn" --factory helpers.label_studio.backend:make_backend --port 9090

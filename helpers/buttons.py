@@ -22,8 +22,8 @@ def offer_buttons(
 ) -> None:
     """Offer to publish or to decline the round by buttons, unless it is published, or nobody is there to click.
 
-    `show` gets the sentences of what a click has done, and the buttons go: a stored notebook has no dead ones, and
-    nothing in their place if nobody clicked. A `Problem` stands below them.
+    `show` gets the sentences of what a click has done, and the buttons go; a `Problem` stands below them. JupyterLab
+    does not save them: see notebooks/jupyter_server_config.py.
     """
     if not is_watched() or is_published(workspace):
         return

@@ -66,13 +66,11 @@ class Lab:
 
 @contextmanager
 def open_lab(browser: Browser, workspace: Workspace) -> Iterator[Lab]:
-    """Start JupyterLab in a workspace and open its notebook for retraining."""
+    """Start JupyterLab in a workspace, as `make lab` does, and open its notebook for retraining."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", f"--port={port}"]
-    command += [
-        "--IdentityProvider.token=",
-    ]
+    command += ["--IdentityProvider.token=", "--config=notebooks/jupyter_server_config.py"]
     log = workspace.root.with_name("lab.log").open("w")
     with subprocess.Popen(command, cwd=workspace.root, stdout=log, stderr=log) as server:
         try:

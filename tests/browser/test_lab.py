@@ -21,6 +21,7 @@ def test_a_round_is_run_watched_and_published_with_a_click_and_a_second_run_trai
         lab.wait()
         lab.screenshot("lab-open")
         assert "Traceback" not in lab.saved()
+        assert "Better, +" in lab.saved("setup"), "the verdict stands at the top"
         assert "svg" not in lab.saved("retrain"), "the curves are drawn once, where the models are compared"
         assert lab.button("Decline").is_enabled()
         assert lab.button("Publish anyway, because…").is_disabled()
@@ -28,7 +29,7 @@ def test_a_round_is_run_watched_and_published_with_a_click_and_a_second_run_trai
         lab.shows("its tag `model/v1` with it")
         lab.screenshot("lab-published")
         assert sample.git("ls-remote", "origin", "refs/tags/model/v1")
-        assert "widget" not in lab.saved()
+        assert "The round is published" in lab.saved("setup")
 
         model = (sample.root / MODEL).stat().st_mtime_ns
         lab.run_all(restart=True)
@@ -53,6 +54,8 @@ def test_declining_gives_back_the_workspace_and_a_problem_is_told_below_the_butt
     model = (tiny.root / MODEL).read_bytes()
     with open_lab(browser, tiny) as lab:
         lab.run_all()
+        lab.button("Decline")
+        assert "widget" not in lab.saved(), "buttons are dead without their kernel"
         tiny.git("checkout", "--quiet", "--detach")
         lab.page.get_by_placeholder("the reason").fill("eight images are few")
         lab.button("Publish anyway, because…").click()
