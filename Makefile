@@ -53,11 +53,13 @@ format: $(VENV)/installed ## Put the code into shape
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-notebook: $(VENV)/installed ## Run the notebook in a new sample and store its outputs in notebooks/
+notebook: $(VENV)/installed ## Run the notebook in a new sample and store its outputs in notebooks/, its picture in docs/
 	rm -rf demo demo.git demo-storage
 	$(BIN)/python -m examples.digits demo
 	cd demo/notebooks && "$(abspath $(BIN))/jupyter" nbconvert --log-level WARN --to notebook --execute --inplace retrain.ipynb
 	cp demo/notebooks/retrain.ipynb notebooks/retrain.ipynb
+	cd demo/notebooks && "$(abspath $(BIN))/jupyter" nbconvert --log-level WARN --to html --template report retrain.ipynb
+	$(BIN)/python -m examples.picture demo/notebooks/retrain.html
 
 bench: $(VENV)/installed ## Measure times and accuracies, or a part of them: make bench PART=growth
 	$(BIN)/python -m benchmarks $(PART)
