@@ -52,6 +52,12 @@ def test_the_messages_that_are_explained_are_those_of_the_code():
     assert [words for words in fixed if not any(words in text for text in texts)] == []
 
 
+def test_the_map_of_the_house_has_every_part():
+    parts = {part.name for part in (ROOT / "helpers").iterdir() if not part.name.startswith("_")}
+    named = re.findall(r"`([a-z_]+)(?:/|(\.py))`", (ROOT / "CONTRIBUTING.md").read_text())
+    assert parts - {name + suffix for name, suffix in named} == set()
+
+
 def test_make_has_the_targets_that_the_documents_name():
     named = {
         target
