@@ -216,6 +216,10 @@ def test_the_state_of_a_round_is_told_as_it_is(tiny):
     assert "published" in tell_state(tiny)
     merge_something(tiny)
     assert "open" in tell_state(tiny)
+    assert "publish_anyway" in tell_state(tiny)
+    (tiny.root / "evaluation/decision.json").write_text('{"accepted": true}')
+    assert "open" in tell_state(tiny)
+    assert "publish_anyway" not in tell_state(tiny)
     push_something_else(tiny)
     with pytest.raises(Problem, match="rejected"):
         publish_round(tiny, PLAN, DECISION)
