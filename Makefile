@@ -61,8 +61,11 @@ notebook: $(VENV)/installed ## Run the notebook in a new sample and store its ou
 	cd demo/notebooks && "$(abspath $(BIN))/jupyter" nbconvert --log-level WARN --to html --template report retrain.ipynb
 	$(BIN)/python -m examples.picture demo/notebooks/retrain.html
 
-bench: $(VENV)/installed ## Measure times and accuracies, or a part of them: make bench PART=growth
-	$(BIN)/python -m benchmarks $(PART)
+BENCHMARKS := reading merging backend rounds growth photographs
+bench: $(VENV)/installed ## Measure times and accuracies, or a part of them: make bench growth
+	$(BIN)/python -m benchmarks $(filter $(BENCHMARKS),$(MAKECMDGOALS))
+$(BENCHMARKS): bench
+	@:
 
 $(VENV)/installed: requirements.txt
 	$(PYTHON) -m venv $(VENV)
@@ -71,4 +74,4 @@ $(VENV)/installed: requirements.txt
 	@touch $@
 
 .DEFAULT_GOAL := help
-.PHONY: help demo retrain lab serve backbone test slow kills browser circle lint format notebook bench
+.PHONY: help demo retrain lab serve backbone test slow kills browser circle lint format notebook bench $(BENCHMARKS)

@@ -1,4 +1,4 @@
-"""Measure times, memory and accuracies: `make bench`, or `make bench PART=growth` for a part of it."""
+"""Measure times, memory and accuracies: `make bench`, or `make bench growth` for a part of it."""
 
 import argparse
 import os
@@ -6,7 +6,7 @@ import tempfile
 from importlib import import_module
 from pathlib import Path
 
-USUAL = ("reading", "merging", "backend", "retrain")
+USUAL = ("reading", "merging", "backend", "rounds")
 ALL = (*USUAL, "growth", "photographs")
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx
 
-from benchmarks.retrain import make_benchmark
+from benchmarks.rounds import make_benchmark
 from helpers.decode import SUFFIXES
 from helpers.merge.files import list_files
 from helpers.pipeline.model import load_classifier

@@ -1,6 +1,6 @@
 """How time and memory of each step grow with the number of images: 1,000, 10,000 and 50,000 of 224 × 224 pixels.
 
-The images are crops of those at hand (see `benchmarks.retrain`). Writes ``growth.json``.
+The images are crops of those at hand (see `benchmarks.rounds`). Writes ``growth.json``.
 """
 
 import json
@@ -17,7 +17,7 @@ import pandas as pd
 import yaml
 from PIL import Image
 
-from benchmarks.retrain import PLANETS
+from benchmarks.rounds import PLANETS
 from examples.digits import write_digits
 from examples.workspace import clone_project
 from helpers.pipeline.near_duplicates import near_duplicates

@@ -1,6 +1,6 @@
 """Public sets of pictures: accuracy and seconds of `dvc repro`, first / after 10 % more, small network and backbone.
 
-Packages hold the sets, and are kept in ``~/.cache/retrain-benchmarks``; of the planets see `benchmarks.retrain`.
+Packages hold the sets, and are kept in ``~/.cache/retrain-benchmarks``; of the planets see `benchmarks.rounds`.
 """
 
 import gzip
@@ -16,7 +16,7 @@ import yaml
 from PIL import Image
 
 from benchmarks.growth import measure
-from benchmarks.retrain import PLANETS
+from benchmarks.rounds import PLANETS
 from examples.workspace import PROJECT, clone_project
 from helpers.comparison.statistics import wilson
 from helpers.comparison.words import percent

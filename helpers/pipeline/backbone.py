@@ -79,7 +79,7 @@ def read_backbone(root: Path, setting: str) -> Backbone | None:
     if not file.resolve().is_relative_to((root / BACKBONES).resolve()):
         raise Problem(
             f"train.backbone is {setting}, which is no file in {BACKBONES}/.",
-            advice="It is a path. To take a model from a hub, export it to ONNX and put it there: see the README.",
+            advice="It is a path. To take a model from a hub, put its ONNX export there, as docs/pipeline.md tells.",
         )
     if not file.is_file():
         raise Problem(

@@ -183,7 +183,7 @@ def test_a_picture_that_is_broken_after_it_was_prepared_is_named(folder):
 
 
 BAD: dict[str, tuple[str, dict[str, Any], str]] = {
-    "a hub's name": ("facebook/dinov2-small", {}, "README"),
+    "a hub's name": ("facebook/dinov2-small", {}, "pipeline.md"),
     "outside": ("backbones/../../other.onnx", {}, "no file in backbones"),
     "missing": ("backbones/other.onnx", {}, "make backbone"),
     "no ONNX": ("", {"graph": b"no graph"}, "pictures to features"),
