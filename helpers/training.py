@@ -58,7 +58,7 @@ class LiveCurve(Output):
         if epoch == epochs or time.monotonic() - self._drawn >= 1:
             seconds = self._seconds / epoch * (epochs - epoch)
             left = count_of(round(seconds / 60), "minute") if seconds > 90 else count_of(round(seconds), "second")
-            caption = f"{self._sentence} About {left} left."
+            caption = f"{self._sentence} About {left} left." if seconds >= 1 else self._sentence
             self.show({"text/html": draw_curves(self._new, self._old, epochs, caption), "text/plain": caption})
             self._drawn = time.monotonic()
 

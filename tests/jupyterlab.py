@@ -38,9 +38,13 @@ class Lab:
         self.wait()
 
     def wait(self) -> None:
-        """Wait until no cell runs any more."""
-        self.page.wait_for_timeout(1000)
-        self.page.locator('.jp-Notebook-ExecutionIndicator[data-status="idle"]').wait_for(timeout=MINUTES)
+        """Wait until no cell runs any more: between two cells, too, JupyterLab may say for a moment that it is idle."""
+        idle = self.page.locator('.jp-Notebook-ExecutionIndicator[data-status="idle"]')
+        seconds = 0
+        while seconds < 3:
+            self.page.wait_for_timeout(1000)
+            seconds = seconds + 1 if idle.count() else 0
+            idle.wait_for(timeout=MINUTES)
 
     def button(self, name: str) -> Locator:
         found = self.page.get_by_role("button", name=name, exact=True)
