@@ -19,20 +19,21 @@ QUIET = ["--IPKernelApp.log_level=ERROR"]  # else each kernel warns that program
 
 
 def run_round(parameters: dict[str, str]) -> str:
-    """Run the notebook, printing what it prints, and write its page; return its error, empty if there is none."""
-    problem = ""
+    """Run the notebook, printing its output, and write its page; return its last sentence, or exit with its error."""
     try:
-        execute_notebook(
+        notebook = execute_notebook(
             NOTEBOOK, EXECUTED, parameters, progress_bar=False, stdout_file=sys.stdout, extra_arguments=QUIET
         )
     except PapermillExecutionError as error:
-        problem = "\n".join(error.traceback)
-    page, _ = HTMLExporter(template_name=TEMPLATE).from_filename(EXECUTED)
-    Path(PAGE).write_text(page, encoding="utf-8")
-    return problem
+        sys.exit("\n".join(["", *error.traceback]))
+    finally:
+        page, _ = HTMLExporter(template_name=TEMPLATE).from_filename(EXECUTED)
+        Path(PAGE).write_text(page, encoding="utf-8")
+    # A run in which nothing is left to do ends in a cell before the verdict: see `helpers.problems.EndOfRun`.
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    ends = ["\n".join(output.traceback) for output in outputs if output.output_type == "error"]
+    return ends[0] if ends else str(Workspace(Path.cwd()).load(DECISION)["sentence"])
 
 
 if __name__ == "__main__":
-    if problem := run_round({"export": sys.argv[1]} if sys.argv[1:] else {}):
-        sys.exit(f"\n{problem}")
-    print(f"\n{Workspace(Path.cwd()).load(DECISION)['sentence']}")
+    print(f"\n{run_round({'export': sys.argv[1]} if sys.argv[1:] else {})}")

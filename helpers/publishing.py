@@ -78,6 +78,15 @@ def is_published(workspace: Workspace) -> bool:
     return False
 
 
+def is_pending(workspace: Workspace) -> bool:
+    """Whether a round is open, or something that makes a model changed, or a round is committed but not pushed."""
+    if is_open(workspace) or _is_changed(workspace):
+        return True
+    with suppress(Problem):  # the branch has no upstream
+        return bool(workspace.git("rev-list", "--max-count=1", "@{upstream}..HEAD", "--", DECISION))
+    return False
+
+
 def tell_state(workspace: Workspace) -> str:
     """Say whether the round in the workspace is open, committed or published, and which step fits next."""
     if _is_changed(workspace):

@@ -30,6 +30,7 @@ from helpers.publishing import (
     decline_round,
     failed_rules,
     is_open,
+    is_pending,
     publish_round,
     remember_workspace,
     require_branch,
@@ -96,6 +97,14 @@ def look_again(workspace: Workspace, plan: pd.DataFrame, on_suspect: str) -> tup
         staying = unseen["sha256"].isin(plan.loc[plan["action"] != "leave out", "sha256"]).to_numpy()
         _, noise = doubt_labels(unseen[staying], opinions[staying])
     return plan, SecondLook(judged, noise if len(judged) else None)
+
+
+def end_without_labels(workspace: Workspace, plan: pd.DataFrame) -> None:
+    """End the run if a plan has no label to merge, unless an earlier run has left something to judge or to publish."""
+    if plan["action"].eq("leave out").all() and not is_pending(workspace):
+        counts = [f"{count:,} {status}" for status, count in plan["status"].value_counts().items()]
+        images = f"of {len(plan):,} images, {', '.join(counts)}" if counts else "the export is empty"
+        raise EndOfRun(f"There are no labels to merge ({images}): the run ends here, and nothing was changed.")
 
 
 def count_round(workspace: Workspace, plan: pd.DataFrame) -> pd.DataFrame:

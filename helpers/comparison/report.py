@@ -39,9 +39,14 @@ def annotators_table(annotators: pd.DataFrame) -> pd.DataFrame:
     """Write the table of `helpers.labels.annotators.describe_annotators` as text."""
     table = annotators.assign(
         seconds=annotators["seconds"].map("{:.1f}".format, na_action="ignore"),
-        agreed=annotators["agreed"].map(percent, na_action="ignore"),
+        **{
+            share: annotators[share].map(percent, na_action="ignore")
+            for share in ("agreed", "right")
+            if share in annotators
+        },
     )
     headings = {"seconds": "seconds an image", "shared": "shared with others", "agreed": "others agreed"}
+    headings |= {"checked": "with ground truth", "right": "agreed with it"}
     return table.rename(columns=headings).rename(columns=str.capitalize).rename_axis("Annotator")
 
 

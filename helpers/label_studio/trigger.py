@@ -146,8 +146,9 @@ def run(workspace: Workspace, command: Sequence[str]) -> None:
     decision = workspace.load(DECISION) if decided else {}
     cells = workspace.load(record["report"]).get("cells", [])
     outputs = [output for cell in cells for output in cell.get("outputs", [])]  # text has none
-    errors = [output["evalue"].partition("\n")[0] for output in outputs if output["output_type"] == "error"]
-    record["verdict"] = " ".join(filter(None, [decision.get("sentence"), *errors]))
+    errors = [output for output in outputs if output["output_type"] == "error"]
+    ends = [error["evalue"].partition("\n")[0] or "".join(error["traceback"]) for error in errors]
+    record["verdict"] = " ".join(filter(None, [decision.get("sentence"), *ends]))
 
     # An accepted model that was not pushed, or a run that was killed, costs no training: the next run goes on there.
     if record["exit_code"] and decision.get("accepted") is False:

@@ -5,6 +5,7 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 
 Picks = tuple[str, ...]  # the choices of one annotation, sorted
+PATH = " / "  # joins a nested choice to its parents
 
 
 class Outcome(StrEnum):
@@ -29,6 +30,7 @@ class Annotation(NamedTuple):
     lead_time: float | None  # seconds
     by_model: bool
     blind: bool | None  # sent without the model's opinion
+    is_truth: bool  # marked as ground truth, or accepted by the last person who reviewed it
 
 
 def make_annotation(
@@ -47,16 +49,34 @@ def make_annotation(
         task = int(text) if text.isdecimal() and len(text) < 19 else text
     annotator = _name(entry.get("completed_by")) if entry else None
     updated_at, lead_time = _time(entry.get("updated_at")), _number(entry.get("lead_time"))
-    return Annotation(image, task, outcome, picks, annotator, updated_at, lead_time, by_model, blind)
+    is_truth = entry.get("ground_truth") is True or _is_accepted(entry.get("reviews"))
+    return Annotation(image, task, outcome, picks, annotator, updated_at, lead_time, by_model, blind, is_truth)
 
 
 def picks_of(value: object) -> Picks:
-    """Return the distinct choices in a control's value: ``"a"``, ``{"choices": ["a", "b"]}`` or a list of such."""
+    """Return the distinct choices in a control's value: ``"a"``, ``{"choices": ["a", "b"]}`` or a list of such.
+
+    A nested choice is a list of names, from the outermost to its own.
+    """
     chosen: list[Any] = []
     for part in value if isinstance(value, list) else [value]:
         choices = part.get("choices") if isinstance(part, dict) else part
         chosen.extend(choices if isinstance(choices, list) else [choices])
-    return tuple(sorted(set(chosen))) if all(isinstance(choice, str) and choice for choice in chosen) else ()
+    paths = [choice if isinstance(choice, list) else [choice] for choice in chosen]
+    named = all(path and all(isinstance(name, str) and name for name in path) for path in paths)
+    return tuple(sorted(set(map(PATH.join, paths)))) if named else ()
+
+
+def leaves_of(picks: Picks) -> Picks:
+    """Return nested choices without their parents."""
+    return tuple(sorted({pick.rpartition(PATH)[2] for pick in picks}))
+
+
+def _is_accepted(reviews: object) -> bool:
+    """Whether the last of the reviews, which may be of any type, accepts the annotation."""
+    known = [review for review in reviews if isinstance(review, dict)] if isinstance(reviews, list) else []
+    last = max(known, key=lambda review: str(review.get("created_at")), default={})
+    return last.get("accepted") is True
 
 
 def _name(person: object) -> str:

@@ -10,7 +10,8 @@ def describe_annotators(labels: pd.DataFrame) -> pd.DataFrame:
 
     Index ``annotator``, sorted, with ``nobody`` last for images without annotations. Columns: the number of images by
     status; ``seconds``, the median lead time of images that nobody else labelled; ``shared``, the number of images that
-    others labelled too; ``agreed``, the share of these others' answers that equal all of the annotator's own.
+    others labelled too; ``agreed``, the share of these others' answers that equal all of the annotator's own. Where
+    the export marks ground truth, ``checked`` and ``right`` are the same for those of the others' answers.
     """
     seen = labels[["status", "lead_time"]].reset_index(drop=True)
     seen["annotator"] = [sorted(set(people)) or [NOBODY] for people in labels["annotators"]]
@@ -24,14 +25,15 @@ def describe_annotators(labels: pd.DataFrame) -> pd.DataFrame:
     table = table.loc[sorted(table.index, key=lambda name: (name == NOBODY, name))]
 
     # Pair each answer with every other person's answer for the same image; one person may have answered twice.
-    chosen = labels.loc[labels["labels"].map(len) > 1, ["annotators", "labels"]].reset_index(drop=True)
-    chosen = chosen.rename_axis("image").explode(["annotators", "labels"]).reset_index()
+    chosen = labels.loc[labels["labels"].map(len) > 1, ["annotators", "labels", "truths"]].reset_index(drop=True)
+    chosen = chosen.rename_axis("image").explode(["annotators", "labels", "truths"]).reset_index()
     pairs = chosen.merge(chosen, on="image").query("annotators_x != annotators_y")
-    alike = (pairs["labels_x"] == pairs["labels_y"]).groupby(
-        [pairs["annotators_x"], pairs["image"], pairs["annotators_y"]]
-    )
-    agreed = alike.all().rename("agreed").reset_index().groupby("annotators_x")
+    pairs["alike"] = pairs["labels_x"] == pairs["labels_y"]
+    true = pairs[pairs["truths_y"].astype(bool)]
     table["seconds"] = times.reindex(table.index)
-    table["shared"] = agreed["image"].nunique().reindex(table.index, fill_value=0)
-    table["agreed"] = agreed["agreed"].mean().reindex(table.index)
+    for counted, share, some in [("shared", "agreed", pairs), *([("checked", "right", true)] if len(true) else [])]:
+        agreed = some.groupby(["annotators_x", "image", "annotators_y"])["alike"].all().reset_index()
+        by_person = agreed.groupby("annotators_x")
+        table[counted] = by_person["image"].nunique().reindex(table.index, fill_value=0)
+        table[share] = by_person["alike"].mean().reindex(table.index)
     return table

@@ -7,19 +7,25 @@ from typing import Any
 
 import pandas as pd
 
-from helpers.labels.annotations import Annotation, Outcome
+from helpers.labels.annotations import Annotation, Outcome, leaves_of
 from helpers.labels.fields import file_of
 from helpers.labels.formats import read_annotations
 from helpers.problems import require_choice
 from helpers.progress import progress_bar
 
-ON_DISAGREEMENT = ("leave out", "majority", "latest")
+ON_DISAGREEMENT = ("leave out", "majority", "latest", "ground truth")
+NESTED_CHOICES = ("path", "leaf")
 TYPES = {"updated_at": "datetime64[us, UTC]", "lead_time": "float64", "by_model": "bool"}
-COLUMNS = ["image", "file", "label", "status", "reason", "tasks", "annotators", "labels", *TYPES, "blind"]
+COLUMNS = ["image", "file", "label", "status", "reason", "tasks", "annotators", "labels", "truths", *TYPES, "blind"]
 
 
 def read_export(
-    path: str | PathLike[str], *, image_key: str = "", label_control: str = "", on_disagreement: str = "leave out"
+    path: str | PathLike[str],
+    *,
+    image_key: str = "",
+    label_control: str = "",
+    nested_choices: str = "path",
+    on_disagreement: str = "leave out",
 ) -> pd.DataFrame:
     """Read a Label Studio export in JSON, JSON-MIN, CSV or TSV, told apart by its content.
 
@@ -34,9 +40,12 @@ def read_export(
     label_control : str, optional
         The name of the ``<Choices>`` tag that holds the label; required if several could, or if JSON-MIN does not tell
         it from the tasks' data. In the latter case every value of that field in an annotation counts as chosen.
-    on_disagreement : {'leave out', 'majority', 'latest'}
-        Whether annotations that disagree give no label, the most frequent answer, or the one that was updated last. A
-        tie means no label; so does a missing time under ``latest``.
+    nested_choices : {'path', 'leaf'}
+        Whether the label of a nested choice is its path, as in ``animal / dog``, or what follows the last `` / ``.
+    on_disagreement : {'leave out', 'majority', 'latest', 'ground truth'}
+        Whether annotations that disagree give no label, the most frequent answer, the one that was updated last, or the
+        one that is marked as ground truth or was accepted in a review, which only JSON records. A tie means no label;
+        so does a missing time under ``latest``.
 
     Returns
     -------
@@ -51,6 +60,7 @@ def read_export(
         - ``tasks`` (tuple of int or str): the tasks that the status comes from.
         - ``annotators`` (tuple of str): an id or an e-mail address for each annotation that counts.
         - ``labels`` (tuple of str): the choice of each annotator; empty if nothing was chosen.
+        - ``truths`` (tuple of bool): for each of ``labels``, whether it is ground truth or was accepted in a review.
         - ``updated_at`` (datetime64[us, UTC]): when the last of these annotations was last updated.
         - ``lead_time`` (float): seconds that these annotations took together.
         - ``by_model`` (bool): the label was accepted in bulk from predictions. Only JSON records this; in the other
@@ -59,8 +69,11 @@ def read_export(
           field ``blind`` of the tasks' data says; None if that says nothing, or not the same of all annotations.
     """
     require_choice("on_disagreement", on_disagreement, ON_DISAGREEMENT)
+    require_choice("nested_choices", nested_choices, NESTED_CHOICES)
     by_image: dict[str, list[Annotation]] = {}
     for annotation in read_annotations(Path(path), image_key, label_control):
+        if nested_choices == "leaf":
+            annotation = annotation._replace(picks=leaves_of(annotation.picks))
         by_image.setdefault(annotation.image, []).append(annotation)
     rows = []
     with progress_bar(len(by_image), "Reading labels") as bar:
@@ -74,7 +87,7 @@ def _settle(image: str, annotations: list[Annotation], on_disagreement: str) -> 
     """Reduce all annotations of an image to its row in the table."""
     outcome = max((annotation.outcome for annotation in annotations), key=list(Outcome).index)
     counting = [annotation for annotation in annotations if annotation.outcome == outcome]
-    _, tasks, _, picks, annotators, times, seconds, *_ = zip(*counting, strict=True)
+    _, tasks, _, picks, annotators, times, seconds, *_, truths = zip(*counting, strict=True)
     labels = tuple(map(", ".join, picks)) if outcome == Outcome.ANSWERED else ()
 
     # An image has a label if all deciding annotations give the same answer, of one class.
@@ -101,6 +114,7 @@ def _settle(image: str, annotations: list[Annotation], on_disagreement: str) -> 
         "tasks": tuple(dict.fromkeys(tasks)),
         "annotators": tuple(filter(None, annotators)),
         "labels": labels,
+        "truths": truths[: len(labels)],
         "updated_at": max(filter(None, times), default=None),
         "lead_time": sum(known_seconds) if known_seconds else None,
         "by_model": label is not None and all(annotation.by_model for annotation in deciding),
@@ -119,4 +133,6 @@ def _find_deciding(counting: list[Annotation], on_disagreement: str) -> list[Ann
         times = {annotation.updated_at for annotation in counting}
         latest = None if None in times else max(filter(None, times))
         return [annotation for annotation in counting if latest in (None, annotation.updated_at)]
+    if on_disagreement == "ground truth":
+        return [annotation for annotation in counting if annotation.is_truth] or counting
     return counting

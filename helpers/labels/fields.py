@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any
-from urllib.parse import unquote
+from itertools import product
+from typing import Any, NoReturn
+from urllib.parse import quote, unquote
 
 from helpers.problems import Problem
 
@@ -29,23 +30,46 @@ def find_image_key(rows: list[dict[str, Any]], names: set[str], named: str) -> s
     fields = sorted(names - NOT_DATA - {UNDEFINED})
     few = rows[:: len(rows) // 10_000 + 1]  # ten thousand rows show it as well as a million
     found: list[str] = []
-    for pattern in IMAGE_REFERENCES:
+    for pattern, text_of in product(IMAGE_REFERENCES, (_text, _first_text)):
         looks = re.compile(pattern, re.IGNORECASE).search
-        counts = {
-            name: sum(isinstance(row.get(name), str) and bool(looks(row[name])) for row in few) for name in fields
-        }
+        counts = {name: sum(bool(looks(text_of(row.get(name)))) for row in few) for name in fields}
         if found := frequent(counts):
             break
-    key = choose("image_key", named, found or [UNDEFINED], names)
+    if not found and UNDEFINED in names:
+        return named or UNDEFINED
+    key = choose("image_key", named, found, names)
     if key not in names:
         listed = [f"the export has: {name}" for name in fields]
         raise Problem("No field of the export holds images.", listed, "Set image_key if one of these does.")
+    if lists := sum(isinstance(row.get(key), list) for row in few):
+        raise Problem(
+            "Tasks with several images are not supported, because one label would stand for several images.",
+            [f"{key}: a list in {lists} tasks"],
+            'Import one task for each image, and show it with <Image value="$image"> in place of valueList.',
+        )
     return key
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _first_text(value: object) -> str:
+    return _text(value[0]) if isinstance(value, list) and value else ""
 
 
 def frequent(counts: dict[str, int]) -> list[str]:
     """Return the names that occur at least half as often as the most frequent one; rarer ones are strays."""
     return sorted(name for name, count in counts.items() if count and 2 * count >= max(counts.values()))
+
+
+def refuse_controls(used: list[str]) -> NoReturn:
+    """Refuse an export whose annotations used these controls, and no choices."""
+    raise Problem(
+        "No annotation of the export has a choice, and only choices are read as labels.",
+        [f"the export has: {control}" for control in used],
+        "Label whole images with a <Choices>: boxes, taxonomies and other controls give an image no class.",
+    )
 
 
 def choose(parameter: str, named: str, candidates: list[str], known: Iterable[str]) -> str:
@@ -70,7 +94,8 @@ def blind_of(data: Mapping[str, object]) -> bool | None:
 def file_of(image: str) -> str:
     """Return the percent-decoded file to look for on disk, for an image as Label Studio names it.
 
-    It is the stored name of an upload, else the path below the bucket, host or document root; empty for ``data:``.
+    It is the stored name of an upload, else the path below the bucket, host or document root; empty for ``data:``. An
+    address whose path does not end like an image has its query, too: ``show%3Fid=1`` for ``https://host/show?id=1``.
     """
     if "/data/upload/" in image:
         return unquote(image.partition("?")[0].partition("#")[0].rpartition("/")[2])
@@ -78,9 +103,12 @@ def file_of(image: str) -> str:
         return unquote(image.partition("?d=")[2].partition("&")[0])
     if image.startswith("data:"):
         return ""
-    path = image.partition("?")[0]
     if image.startswith(("http", "/")):
         # Elsewhere a # is part of the name: Label Studio takes the keys of a bucket as they are.
-        path = path.partition("#")[0]
+        image = image.partition("#")[0]
+    path, _, query = image.partition("?")
     _, absolute, below_scheme = path.partition("://")
-    return unquote(below_scheme.partition("/")[2] if absolute else path.lstrip("/"))
+    file = unquote(below_scheme.partition("/")[2] if absolute else path.lstrip("/"))
+    if query and image.startswith("http") and not re.search(f"{SUFFIX}$", path, re.IGNORECASE):
+        file += quote(f"?{query}", safe="%=&+,;")
+    return file

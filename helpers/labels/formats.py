@@ -13,6 +13,7 @@ from typing import Any
 import orjson
 
 from helpers.labels.annotations import Annotation
+from helpers.labels.fields import TAIL
 from helpers.labels.json_min import read_rows
 from helpers.labels.json_tasks import read_tasks
 from helpers.problems import Problem
@@ -45,17 +46,19 @@ def _parse(content: bytes) -> list[Any]:
     if content.lstrip()[:1] not in (b"[", b"{"):
         return _parse_csv(content.decode())
     entries = orjson.loads(content)
+    if _is_task(entries):  # a single one
+        return [entries]
     if not isinstance(entries, list):
         raise ValueError(f"it is an object with {', '.join(map(repr, list(entries)[:5]))}")
     return entries
 
 
 def _parse_csv(text: str) -> list[dict[str, object]]:
-    """Return rows as JSON-MIN has them: without the fields that are empty, but always with an ``annotation_id``."""
+    """Return rows as JSON-MIN has them: without the fields that are empty, but for those that every row has."""
     first = text.partition("\n")[0].strip().replace('"', "")
-    separator = next((mark for mark in ",\t;" if "annotation_id" in first.split(mark)), None)
+    separator = next((mark for mark in ",\t;" if set(TAIL) <= set(first.split(mark))), None)
     if separator is None:
-        raise ValueError("neither JSON nor a table with a column annotation_id")
+        raise ValueError(f"neither JSON nor a table with the columns {', '.join(TAIL)}")
     # A picture in a data: URI is longer than the 128 KiB that a cell may have by default.
     csv.field_size_limit(max(csv.field_size_limit(), len(text)))
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
@@ -67,7 +70,7 @@ def _parse_csv(text: str) -> list[dict[str, object]]:
         if len(cells) != len(header):
             raise ValueError(f"line {reader.line_num} has {len(cells)} cells instead of {len(header)}")
         filled = {name: _parse_cell(cell) for name, cell in zip(header, cells, strict=True) if cell}
-        rows.append({"annotation_id": None} | filled)
+        rows.append(dict.fromkeys(TAIL) | filled)
     return rows
 
 
@@ -79,7 +82,7 @@ def _parse_cell(text: str) -> object:
 
 
 def _is_row(entry: object) -> bool:
-    return isinstance(entry, dict) and "annotation_id" in entry
+    return isinstance(entry, dict) and set(TAIL) <= entry.keys()
 
 
 def _is_task(entry: object) -> bool:

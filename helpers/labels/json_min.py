@@ -6,10 +6,22 @@ place: such a value may be the annotator's or the task's own.
 """
 
 from collections.abc import Iterator
+from itertools import chain
 from typing import Any
 
 from helpers.labels.annotations import Annotation, make_annotation, picks_of
-from helpers.labels.fields import BLIND, NOT_DATA, QUEUE, TAIL, UNDEFINED, blind_of, choose, find_image_key, frequent
+from helpers.labels.fields import (
+    BLIND,
+    NOT_DATA,
+    QUEUE,
+    TAIL,
+    UNDEFINED,
+    blind_of,
+    choose,
+    find_image_key,
+    frequent,
+    refuse_controls,
+)
 from helpers.problems import Problem
 
 Row = dict[str, Any]
@@ -25,16 +37,18 @@ def read_rows(rows: list[Row], image_key: str, label_control: str) -> Iterator[A
     if {QUEUE, BLIND} <= names:
         fields -= {QUEUE, BLIND} - {label_control}
     control = _find_control(rows, fields, label_control)
+    nested = _is_nested([row.get(control) for row in rows if row["annotation_id"] is not None])
     repeated = []
     for row in rows:
         number, seconds = row.get("id"), row.get("lead_time")
         answer = row.get(control) if control else None
-        picks = picks_of(answer)
+        names_alone = isinstance(answer, list) and all(isinstance(name, str) for name in answer)
+        picks = picks_of({"choices": [answer]} if nested and names_alone else answer)
         entry = {}
         if row["annotation_id"] is not None:
             entry = {"completed_by": row.get("annotator"), "updated_at": row.get("updated_at"), "lead_time": seconds}
             # Only regions, listed flat here, can give the same choice twice.
-            if isinstance(answer, list) and 0 < len(picks) < len(answer):
+            if names_alone and len(set(answer)) < len(answer):
                 repeated.append(f"task {number}: {answer}")
         image, by_model = row.get(key) or row.get(UNDEFINED), seconds is None
         yield make_annotation(image, number, entry, picks, by_model, blind_of(row))
@@ -44,6 +58,17 @@ def read_rows(rows: list[Row], image_key: str, label_control: str) -> Iterator[A
             repeated[:20],
             "Export as JSON, which tells the choices of regions from those of whole images.",
         )
+
+
+def _is_nested(answers: list[Any]) -> bool:
+    """Whether a list of names is the path of one nested choice: where choices are not nested, some are no lists."""
+    several = [answer.get("choices") for answer in answers if isinstance(answer, dict)]
+    choices = [*answers, *chain.from_iterable(choices for choices in several if isinstance(choices, list))]
+    return not any(isinstance(choice, str) for choice in choices)
+
+
+def _lists_objects(answer: object) -> bool:
+    return isinstance(answer, list) and any(isinstance(part, dict) for part in answer)
 
 
 def _find_control(rows: list[Row], fields: set[str], named: str) -> str:
@@ -62,6 +87,11 @@ def _find_control(rows: list[Row], fields: set[str], named: str) -> str:
     # Only a field that holds choices, in some annotation, can be a control.
     answers = {name: [row[name] for row in annotated if row.get(name) is not None] for name in fields}
     counts = {name: len(values) for name, values in answers.items() if any(map(picks_of, values))}
+
+    # Controls of other kinds, but for text, give lists of objects.
+    others = [name for name in set(answers) - bare - before_id if any(map(_lists_objects, answers[name]))]
+    if others and not counts:
+        refuse_controls([f"{name}: in {len(answers[name])} annotations" for name in sorted(others)])
 
     # Fields that are never data are the first choice; fields that are data in some rows only, the second.
     certain = {name: count for name, count in counts.items() if name not in bare | before_id}

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from helpers.labels.annotations import Annotation, make_annotation, picks_of
-from helpers.labels.fields import UNDEFINED, blind_of, choose, find_image_key
+from helpers.labels.fields import UNDEFINED, blind_of, choose, find_image_key, refuse_controls
 from helpers.problems import Problem
 
 
@@ -18,7 +18,7 @@ def read_tasks(tasks: list[dict[str, Any]], image_key: str, label_control: str) 
         image, number = task["data"].get(key) or task["data"].get(UNDEFINED), task.get("id")
         for entry in task["annotations"] or [{}]:
             # A choice that belongs to a region is no label of the whole image.
-            choices = [choice for choice in _choices(entry) if choice["from_name"] == control]
+            choices = [result for result in _results(entry) if result["from_name"] == control and _is_choice(result)]
             picks = picks_of([choice["value"] for choice in choices if not _in_region(choice)])
             by_model = entry.get("lead_time") is None and entry.get("parent_prediction") is not None
             yield make_annotation(image, number, entry, picks, by_model, blind_of(task["data"]))
@@ -26,7 +26,11 @@ def read_tasks(tasks: list[dict[str, Any]], image_key: str, label_control: str) 
 
 def _find_control(tasks: list[dict[str, Any]], label_control: str) -> str:
     submitted = [entry for task in tasks for entry in task["annotations"] if not entry.get("was_cancelled")]
-    choices = [choice for entry in submitted for choice in _choices(entry)]
+    results = [result for entry in submitted for result in _results(entry)]
+    choices = list(filter(_is_choice, results))
+    if results and not choices:
+        used = Counter(f"{result['from_name']}: {result.get('type')}" for result in results)
+        refuse_controls([f"{control}, {count} times" for control, count in sorted(used.items())])
     controls = sorted({choice["from_name"] for choice in choices if not _in_region(choice)})
     regional = Counter(choice["from_name"] for choice in choices if _in_region(choice))
     control = choose("label_control", label_control, controls, [*controls, *regional])
@@ -39,13 +43,15 @@ def _find_control(tasks: list[dict[str, Any]], label_control: str) -> str:
     return control
 
 
-def _choices(entry: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _results(entry: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the results of an annotation that controls gave."""
     results = entry.get("result")
-    for result in results if isinstance(results, list) else []:
-        if not (isinstance(result, dict) and isinstance(result.get("from_name"), str)):
-            continue
-        if isinstance(result.get("value"), dict) and "choices" in result["value"]:
-            yield result
+    known = [result for result in results if isinstance(result, dict)] if isinstance(results, list) else []
+    return [x for x in known if isinstance(x.get("from_name"), str) and isinstance(x.get("value"), dict)]
+
+
+def _is_choice(result: dict[str, Any]) -> bool:
+    return "choices" in result["value"]
 
 
 def _in_region(choice: dict[str, Any]) -> bool:

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from unicodedata import normalize
 
+from helpers.decode import SUFFIXES
+
 UPLOAD = re.compile(r"/data/upload/(?:(\d+)/)?[^/]+$")
 PREFIX = re.compile(r"^[0-9a-f]{8}-")
 # Django cuts the path of an upload to 100 characters, and ends its stem with `_` and seven random ones.
@@ -48,6 +50,8 @@ class ImageFiles:
         """
         upload = UPLOAD.search(image)
         found = self._find_upload(file, f"upload/{upload[1]}/{file}") if upload else self._find_path(file)
+        if not (found or upload or Path(file).suffix.lower() in SUFFIXES):  # an address may lack what a picture needs
+            found = [path for suffix in sorted(SUFFIXES) for path in self._find_path(file + suffix)]
         return [f"{self._folder}/{path}" for path in found]
 
     def _find_upload(self, file: str, stored_path: str) -> list[str]:
@@ -108,6 +112,11 @@ def free_name(folder: str, file: str, sha256: str, taken: Mapping[str, str]) -> 
         name = f"{folder}/{stem}-{sha256[:8]}{f'-{number}' if number > 1 else ''}.{suffix}"
         number += 1
     return name
+
+
+def folder_of(label: str) -> str:
+    """Return the name of the folder for a label; that of a nested choice, ``a / b``, is ``a - b``."""
+    return label.replace(" / ", " - ")
 
 
 def class_of(name: str) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 
 from helpers.hashing import HashCache, examine_image, hash_file, hash_files, status_of
-from helpers.merge.files import UPLOAD, ImageFiles, class_of, fold, is_safe, list_files, shorten
+from helpers.merge.files import UPLOAD, ImageFiles, class_of, fold, folder_of, is_safe, list_files, shorten
 from helpers.merge.lineage import read_lineage
 from helpers.merge.rules import CHANGES, place_images
 from helpers.problems import Problem, require_choice
@@ -44,7 +44,7 @@ def plan_merge(
     Returns
     -------
     DataFrame
-        The rows of `labels` and, all of them str:
+        The rows of `labels`, with the class in data/raw as their label, and, all of them str:
 
         - ``source``: absolute path of the image; empty if there is none, or if it is ambiguous.
         - ``sha256``: of its content.
@@ -61,6 +61,11 @@ def plan_merge(
             missing,
             "`images` is where the labelled images are. `dvc pull` fetches data/raw; for a first round make it, empty.",
         )
+    # The name of a folder is the label from here on.
+    labels = labels.assign(
+        label=labels["label"].map(folder_of, na_action="ignore"),
+        labels=[tuple(map(folder_of, choices)) for choices in labels["labels"]],
+    )
     # Find the files of each image, and hash them and the images of the training set that may equal them.
     known = ImageFiles(images)
     found = [known.find(image, file) for image, file in zip(labels["image"], labels["file"], strict=True)]

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, settings
 
 from helpers.labels import read_export
 
-COLUMNS = ["image", "file", "label", "status", "reason", "tasks", "annotators", "labels"]
+COLUMNS = ["image", "file", "label", "status", "reason", "tasks", "annotators", "labels", "truths"]
 COLUMNS += ["updated_at", "lead_time", "by_model", "blind"]
 FORMATS = ("JSON", "JSON-MIN", "CSV", "TSV")
 in_all_formats = pytest.mark.parametrize("form", FORMATS)
@@ -23,7 +23,9 @@ UPLOAD = "/data/upload/7/0a1b2c3d-{}.jpg"
 Task = dict[str, Any]
 
 
-def annotation(*picks: str, by: Any = 1, at: str = "2026-01-05T09:00:00Z", seconds: float | None = 2.0, **more) -> Task:
+def annotation(
+    *picks: str | list[str], by: Any = 1, at: str = "2026-01-05T09:00:00Z", seconds: float | None = 2.0, **more
+) -> Task:
     """An annotation of the full JSON export; `picks` are what was chosen in the control `choice`."""
     result = [{"from_name": "choice", "to_name": "image", "type": "choices", "value": {"choices": list(picks)}}]
     about = {"completed_by": by, "updated_at": at, "lead_time": seconds, "was_cancelled": False, **more}
@@ -52,10 +54,11 @@ def minimal(tasks: list[Task], *, as_csv: bool = False) -> list[dict[str, Any]]:
             row["id"] = task.get("id", number)
             answers: dict[str, list[Any]] = {}
             for result in entry.get("result", ()):
-                texts = next(iter(result["value"].values()))
-                single = isinstance(texts, list) and len(texts) == 1
-                answers.setdefault(result["from_name"], []).append(texts[0] if single else result["value"])
-            row |= {name: values[0] if len(values) == 1 else values for name, values in answers.items()}
+                texts = result["value"].get("choices", [])
+                answers.setdefault(result["from_name"], []).append(texts[0] if len(texts) == 1 else result["value"])
+            chosen = {result["from_name"] for result in entry.get("result", ()) if "choices" in result["value"]}
+            for name, values in answers.items():
+                row[name] = values[0] if name in chosen and len(values) == 1 else values
             row["annotator"] = entry.get("completed_by")
             row["annotation_id"] = len(rows) + 1 if entry else None
             rows.append(row | {key: entry.get(key) for key in ("created_at", "updated_at", "lead_time")})

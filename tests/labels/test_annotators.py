@@ -27,6 +27,21 @@ def test_agreement_counts_images_that_both_labelled(tmp_path, form):
     assert people["agreed"].to_dict() == {"ann": 3 / 5, "bob": 3 / 5, "eve": 1.0}
 
 
+def test_agreement_with_ground_truth_counts_the_answers_of_others(tmp_path):
+    table = read(
+        tmp_path,
+        task(UPLOAD.format("a"), annotation("Mars", by="ann"), annotation("Mars", by="eve", ground_truth=True)),
+        task(UPLOAD.format("b"), annotation("Mars", by="ann"), annotation("Moon", by="eve", ground_truth=True)),
+        task(UPLOAD.format("c"), annotation("Moon", by="bob"), annotation("Moon", by="eve", ground_truth=True)),
+        task(UPLOAD.format("d"), annotation("Moon", by="ann"), annotation("Moon", by="bob")),
+        task(UPLOAD.format("e"), annotation("Moon", by="eve", ground_truth=True)),
+    )
+    people = describe_annotators(table)
+    assert people["checked"].to_dict() == {"ann": 2, "bob": 1, "eve": 0}
+    assert people["right"].dropna().to_dict() == {"ann": 0.5, "bob": 1.0}
+    assert "right" not in describe_annotators(read(tmp_path, task(UPLOAD.format("a"), annotation("Mars"))))
+
+
 def test_nobody_agrees_where_nobody_shared_an_image(tmp_path):
     people = describe_annotators(read(tmp_path, task(UPLOAD.format("a"), annotation("Mars", by="ann"))))
     assert people["shared"].to_dict() == {"ann": 0}

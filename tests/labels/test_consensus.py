@@ -225,6 +225,45 @@ def test_who_decides_where_annotations_disagree(tmp_path, form, on_disagreement,
     assert table["status"][3] == ("several labels" if on_disagreement == "latest" else "conflict")
 
 
+CONTESTED = [
+    task(UPLOAD.format("a"), annotation("Mars", by="ann"), annotation("Moon", by="bob", ground_truth=True)),
+    task(UPLOAD.format("b"), annotation("Mars", by="ann"), annotation("Moon", by="bob")),
+    task(UPLOAD.format("c"), *(annotation(label, by=label, ground_truth=True) for label in ("Mars", "Moon"))),
+    task(
+        UPLOAD.format("d"),
+        annotation("Mars", by="ann", reviews=[{"accepted": True, "created_at": "2026-01-06T09:00:00Z"}]),
+        annotation("Moon", by="bob", reviews=[{"accepted": False, "created_at": "2026-01-06T09:00:00Z"}]),
+    ),
+    task(
+        UPLOAD.format("e"),
+        annotation(
+            "Mars",
+            by="ann",
+            reviews=[
+                {"accepted": False, "created_at": "2026-01-07T09:00:00Z"},
+                {"accepted": True, "created_at": "2026-01-06T09:00:00Z"},
+            ],
+        ),
+        annotation("Moon", by="bob"),
+    ),
+    task(UPLOAD.format("f"), annotation("Mars", by="ann"), annotation("Moon", was_cancelled=True, ground_truth=True)),
+]
+
+
+def test_ground_truth_and_accepted_reviews_settle_a_disagreement(tmp_path):
+    table = read(tmp_path, *CONTESTED, on_disagreement="ground truth")
+    assert table["label"].tolist() == ["Moon", None, None, "Mars", None, "Mars"]
+    assert read(tmp_path, *CONTESTED)["label"].tolist() == [None] * 5 + ["Mars"]
+
+
+@pytest.mark.parametrize("reviews", [None, 7, "yes", {}, [None], [[]], [{"accepted": "no"}], [{"created_at": 3}]])
+def test_reviews_of_another_form_say_nothing(tmp_path, reviews):
+    reviewed = annotation("Moon", by="bob", reviews=reviews, ground_truth="false")
+    table = read(tmp_path, task(UPLOAD.format("a"), annotation("Mars"), reviewed), on_disagreement="ground truth")
+    assert table["truths"].tolist() == [(False, False)]
+    assert table["status"].tolist() == ["conflict"]
+
+
 def test_an_unknown_way_to_decide_is_refused_before_anything_is_read(tmp_path):
     with pytest.raises(Problem, match=r"on_disagreement.*vote"):
         read_export(tmp_path / "missing", on_disagreement="vote")

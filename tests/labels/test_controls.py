@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from exports import UPLOAD, also, annotation, in_minimal_formats, minimal, read, task
+from exports import UPLOAD, also, annotation, in_all_formats, in_minimal_formats, minimal, read, task
 
 from helpers.labels import read_export
 from helpers.problems import Problem
@@ -15,6 +15,56 @@ REGIONS: dict[str, dict[str, object]] = {
     "key point": {"x": 10.0, "y": 10.0, "width": 0.5},
 }
 in_all_regions = pytest.mark.parametrize("place", REGIONS.values(), ids=list(REGIONS))
+
+
+OTHERS: dict[str, dict[str, object]] = {
+    "taxonomy": {"taxonomy": [["animal", "dog"]]},
+    "boxes": {"x": 1, "y": 1, "width": 5, "height": 5, "rotation": 0, "rectanglelabels": ["dog"]},
+    "stars": {"rating": 4},
+}
+
+
+@in_all_formats
+@pytest.mark.parametrize("label_control", ["", "kind"])
+@pytest.mark.parametrize("value", OTHERS.values(), ids=list(OTHERS))
+def test_an_export_without_choices_names_the_controls_that_it_has(tmp_path, form, label_control, value):
+    tasks = [task(UPLOAD.format(name), also(annotation(), "kind", **value)) for name in "ab"]
+    with pytest.raises(Problem, match=r"(?s)only choices are read.*kind.*<Choices>"):
+        read(tmp_path, *tasks, form=form, label_control=label_control)
+
+
+@in_all_formats
+def test_a_project_with_other_controls_beside_its_choices_is_read(tmp_path, form):
+    tasks = [task(UPLOAD.format("a"), also(annotation("Mars"), "kind", **value)) for value in OTHERS.values()]
+    assert read(tmp_path, *tasks, form=form)["label"].tolist() == ["Mars"]
+
+
+@in_all_formats
+def test_a_nested_choice_is_read_as_its_path_or_as_its_leaf(tmp_path, form):
+    tasks = [
+        task(UPLOAD.format("a"), annotation(["animal", "dog"])),
+        task(UPLOAD.format("b"), annotation(["animal", "cat", "tabby"])),
+        task(UPLOAD.format("c"), annotation(["other"])),
+        task(UPLOAD.format("d"), annotation(["other"], ["animal", "dog"])),
+        task(UPLOAD.format("e"), annotation(["animal", "dog"]), annotation(["animal", "cat"])),
+        task(UPLOAD.format("f")),
+    ]
+    table = read(tmp_path, *tasks, form=form)
+    assert table["label"].tolist() == ["animal / dog", "animal / cat / tabby", "other", None, None, None]
+    assert table["reason"][3] == "several classes on one image: animal / dog, other"
+    assert table["reason"][4] == "annotations disagree: animal / cat | animal / dog"
+    leaves = read(tmp_path, *tasks, form=form, nested_choices="leaf")
+    assert leaves["label"].tolist() == ["dog", "tabby", "other", None, None, None]
+    with pytest.raises(Problem, match=r"nested_choices.*'root'"):
+        read(tmp_path, *tasks, form=form, nested_choices="root")
+
+
+@in_minimal_formats
+def test_several_choices_of_regions_are_not_taken_for_a_nested_one(tmp_path, form):
+    one = also(annotation(), "choice", choices=["dent"], **REGIONS["box"])
+    two = also(one, "choice", choices=["scratch"], **REGIONS["box"])
+    table = read(tmp_path, task(UPLOAD.format("a"), one), task(UPLOAD.format("b"), two), form=form)
+    assert table["status"].tolist() == ["labelled", "several labels"]
 
 
 @in_all_regions

@@ -20,6 +20,10 @@ from helpers.problems import Problem
         ("azure-blob://container/c/img.jpg", "c/img.jpg"),
         ("https://example.org/a/b/img.jpg?X-Amz-Signature=a/b#frag", "a/b/img.jpg"),
         ("https://example.org/img.jpg#a/b", "img.jpg"),
+        ("https://example.org/m/show?id=1&size=a/b#top", "m/show%3Fid=1&size=a%2Fb"),
+        ("https://example.org/m/show?id=1%2F2", "m/show%3Fid=1%2F2"),
+        ("https://example.org/m/1234", "m/1234"),
+        ("s3://bucket/what?.jpg", "what"),
         ("data:image/png;base64,iVBORw0KGgo/AAAA==", ""),
     ],
 )
@@ -54,6 +58,29 @@ def test_two_fields_with_images_are_told_apart_by_the_user(tmp_path, form):
 def test_an_export_without_images_lists_its_fields(tmp_path, form):
     with pytest.raises(Problem, match=r"(?s)holds images.*image.*Set image_key"):
         read(tmp_path, task("no image at all", annotation("Mars"), sound="a.wav"), form=form)
+
+
+@in_all_formats
+@pytest.mark.parametrize("image_key", ["", "images"])
+def test_tasks_with_several_images_are_refused(tmp_path, form, image_key):
+    several = [f"https://a.org/{number}.jpg" for number in range(3)]
+    tasks = [{"data": {"images": several, "notes": "dark"}, "annotations": [annotation("Mars")]}]
+    with pytest.raises(Problem, match=r"(?s)several images are not supported.*images: a list") as caught:
+        read(tmp_path, *tasks, form=form, image_key=image_key)
+    assert "undefined" not in str(caught.value)
+    tasks[0]["data"] |= {"image": "https://a.org/0.jpg"}
+    if not image_key:
+        assert read(tmp_path, *tasks, form=form, label_control="choice")["file"].tolist() == ["0.jpg"]
+
+
+@in_all_formats
+def test_a_field_that_the_export_does_not_have_is_not_looked_for_among_hidden_ones(tmp_path, form):
+    tasks = [task("no image at all", annotation("Mars"))]
+    with pytest.raises(Problem, match="the export has: image") as caught:
+        read(tmp_path, *tasks, form=form, image_key="photo")
+    assert "undefined" not in str(caught.value)
+    early = {"data": {"$undefined$": UPLOAD.format("early")}, "annotations": [annotation("Mars")]}
+    assert read(tmp_path, early, form=form, image_key="photo")["image"].tolist() == [UPLOAD.format("early")]
 
 
 @in_all_formats

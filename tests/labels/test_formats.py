@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from helpers.labels import describe_annotators, read_export
 from helpers.problems import Problem
 
+HEADER = b"annotation_id,annotator,created_at,updated_at,lead_time"
+
 
 @in_all_formats
 def test_the_format_is_known_by_content_not_by_name(tmp_path, form):
@@ -45,18 +47,20 @@ def test_an_export_without_tasks_is_an_empty_table(tmp_path, content):
         (b"\xef\xbb\xbf\n", "is empty"),
         (b'[{"image": "/data/upload/1/a.jpg", "ann', "damaged, cut off"),
         (b"[" * 100_000, "damaged, cut off"),
-        (b'annotation_id,choice,image\n1,Mars,"a.j', "damaged, cut off"),
-        (b"annotation_id,choice,image\n1,Mars", "line 2 has 2 cells instead of 3"),
-        (b"annotation_id,choice,image\n1,Mars,a.jpg,b.jpg\n", "line 2 has 4 cells instead of 3"),
-        (b"annotation_id,choice,choice,image\n1,Mars,Moon,a.jpg\n", "two columns have the same name"),
-        (b"name;size\nmars.jpg;3\n", "neither JSON nor a table with a column annotation_id"),
+        (HEADER + b',choice,image\n1,2,3,4,5,Mars,"a.j', "damaged, cut off"),
+        (HEADER + b",choice,image\n1,2,3,4,5,Mars", "line 2 has 6 cells instead of 7"),
+        (HEADER + b",choice,image\n1,2,3,4,5,Mars,a.jpg,b.jpg\n", "line 2 has 8 cells instead of 7"),
+        (HEADER + b",choice,choice,image\n1,2,3,4,5,Mars,Moon,a.jpg\n", "two columns have the same name"),
+        (b"name;size\nmars.jpg;3\n", "neither JSON nor a table with the columns annotator, annotation_id"),
+        (b"annotation_id,image_id,category\n1,7,Mars\n", "neither JSON nor a table with the columns annotator"),
         (b"\x89PNG\r\n\x1a\n\x00\x00", "codec can.t decode"),
         ('"annotation_id"'.encode("utf-16"), "codec can.t decode"),
         (
             b'{"images": [], "annotations": [], "categories": []}',
             "an object with 'images', 'annotations', 'categories'",
         ),
-        (b'[{"annotation_id": 1}, 7, {"id": 3}]', r"(?s)2 entries.*entry 2: 7.*entry 3: \{'id': 3\}"),
+        (b'[{"data": {}, "annotations": []}, 7, {"id": 3}]', r"(?s)2 entries.*entry 2: 7.*entry 3: \{'id': 3\}"),
+        (b'[{"annotation_id": 1, "image_id": 7, "category": "Mars"}]', "(?s)1 entries.*entry 1: .*Mars"),
         (b'[{"data": {}, "annotations": [5]}]', "entry 1"),
     ],
 )
@@ -65,6 +69,12 @@ def test_what_is_no_export_is_refused_in_one_message(tmp_path, content, message)
     with pytest.raises(Problem, match=message) as caught:
         read_export(tmp_path / "export.json")
     assert "export.json" in str(caught.value)
+
+
+def test_a_single_task_may_be_an_object(tmp_path):
+    path = write(tmp_path / "export", [task(UPLOAD.format("a"), annotation("Mars"))], "JSON")
+    path.write_text(json.dumps(json.loads(path.read_text())[0]))
+    assert read_export(path)["label"].tolist() == ["Mars"]
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path):

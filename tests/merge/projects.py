@@ -34,7 +34,7 @@ def labelled(file: str, label: str | None, updated_at: Any = MONDAY, **columns: 
         "reason": None if label else "not annotated",
         "tasks": (1, 2),
         "annotators": ("1", "ann@example.org"),
-        "labels": (label, label),
+        "labels": (label, label) if label else (),
         "updated_at": updated_at,
         "lead_time": 2.5,
         "by_model": False,

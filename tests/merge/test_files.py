@@ -118,6 +118,11 @@ class TestStorage:
         images = folder(normalize("NFC", "a/été.jpg"))
         assert find(images, "/data/local-files/?d=a%5Cété.jpg", normalize("NFD", "a\\été.jpg")) == ["a/été.jpg"]
 
+    def test_a_name_without_a_suffix_is_that_of_a_picture_with_one(self, folder):
+        images = folder("m/1234.jpg", "m/12345.jpg")
+        assert find(images, "https://a.org/m/1234", "m/1234") == ["m/1234.jpg"]
+        assert find(images, "https://a.org/m/123", "m/123") == []
+
     def test_has_no_prefix_to_take_off(self, folder):
         assert find(folder("mars.jpg"), "s3://bucket/03f50317-mars.jpg", "03f50317-mars.jpg") == []
 

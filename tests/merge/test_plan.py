@@ -15,8 +15,10 @@ from projects import (
 )
 
 from helpers.hashing import sha256_of
+from helpers.labels.fields import file_of
 from helpers.merge.lineage import read_lineage
 from helpers.merge.plan import count_classes, plan_merge
+from helpers.problems import Problem
 
 
 @pytest.fixture
@@ -48,6 +50,27 @@ def test_a_file_that_was_renamed_is_recognised(project):
     plan = project.plan(labelled("new_name.png", "Mars"))
     assert list(plan["action"]) == ["keep"]
     assert list(plan["destination"]) == ["Mars/old.png"]
+
+
+def test_the_folder_of_a_nested_choice_has_no_slash(project):
+    rows = [labelled("a.png", "animal / dog"), labelled("b.png", "animal / cat", TUESDAY)]
+    plan = project.merge(*rows, new_classes=["animal - dog", "animal - cat"])
+    assert sorted(plan["destination"]) == ["animal - cat/b.png", "animal - dog/a.png"]
+    assert list(project.plan(*rows)["action"]) == ["keep", "keep"]
+    assert list(read_lineage(project.lineage)["annotators"]) == ["1 ann@example.org"] * 2
+
+
+def test_addresses_without_a_file_name_are_told_apart_by_their_queries(project):
+    addresses = [f"https://museum.example/eMuseumPlus?objectId={number}" for number in range(3)]
+    rows = [labelled("x", "Mars") | {"image": address, "file": file_of(address)} for address in addresses]
+    with pytest.raises(Problem) as caught:
+        project.plan(*rows)
+    assert len(caught.value.details) == 3
+    for number, row in enumerate(rows):
+        project.put(f"images/{row['file']}.png", 20 + number)
+    plan = project.merge(*rows)
+    assert list(plan["action"]) == ["add"] * 3
+    assert plan["sha256"].nunique() == plan["destination"].nunique() == 3
 
 
 def test_uploaded_twice_it_is_one_image(project):
