@@ -178,6 +178,20 @@ def test_publishing_puts_the_round_where_a_colleague_finds_it_and_can_be_repeate
     assert after == before, "a second run compares with what the first one did, not with its result"
 
 
+@pytest.mark.slow
+def test_an_open_round_is_published_also_with_an_export_that_has_no_labels(tiny):
+    assert retrain(tiny).returncode == 0
+    export = tiny.root / "extra-data/annotations.json"
+    kept = [{name: text for name, text in row.items() if name != "choice"} for row in json.loads(export.read_text())]
+    export.write_text(json.dumps(kept))
+    result = retrain(tiny, "-p", "publish", "True", "-r", "publish_anyway", "eight images are few")
+    assert result.returncode == 0, result.stderr[-3000:]
+    assert tiny.git("log", "-1", "--format=%s", "origin/main").startswith("Retrain: images 8 added")
+    result = retrain(tiny, "-p", "publish", "True")
+    assert result.returncode == 0, result.stderr[-3000:]
+    assert "no labels to merge" in (tiny.root / "out.ipynb").read_text()
+
+
 def spoil_an_image(workspace: Workspace) -> None:
     rows = json.loads((workspace.root / "extra-data/annotations.json").read_text())
     labelled = next(row["image"] for row in rows if "choice" in row).partition("-")[2]

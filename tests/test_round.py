@@ -18,7 +18,7 @@ from helpers.pipeline.model import load_classifier
 from helpers.pipeline.paths import MODEL, RAW, TRAINING_SECONDS
 from helpers.problems import EndOfRun, Problem
 from helpers.publishing import decline_round, publish_round, remember_workspace
-from helpers.round import compare_models, count_round, look_again, merge_round, start_round
+from helpers.round import compare_models, count_round, end_without_labels, look_again, merge_round, start_round
 from helpers.seed_noise import measure_seed_noise
 from helpers.verdict import decide_round
 from helpers.workspace import DECISION, LINEAGE, Workspace
@@ -206,6 +206,34 @@ def test_a_round_that_states_nothing_new_touches_nothing(tiny):
     before = (tiny.root / LINEAGE).stat().st_mtime_ns
     merge_round(tiny, plan_label(tiny, "dark", 5), export)
     assert (tiny.root / LINEAGE).stat().st_mtime_ns == before
+
+
+# One picture was skipped, another has a label but no file.
+WITHOUT_LABELS = pd.DataFrame({"action": "leave out", "status": ["skipped", "labelled"]})
+
+
+@pytest.mark.parametrize("images", [0, 2])
+def test_a_run_without_labels_ends_before_it_compares_a_model_with_itself(tiny, images):
+    with pytest.raises(EndOfRun) as end:
+        end_without_labels(tiny, WITHOUT_LABELS[:images])
+    assert ("1 skipped, 1 labelled" if images else "is empty") in end.value.sentence
+
+
+@pytest.mark.parametrize("left", ["an open round", "other settings", "a round to push"])
+def test_a_run_without_labels_goes_on_to_what_an_earlier_one_has_left(tiny, left):
+    if left == "an open round":
+        remember_workspace(tiny)
+    if left == "other settings":
+        (tiny.root / "params.yaml").write_text((tiny.root / "params.yaml").read_text() + "# other\n")
+    if left == "a round to push":
+        tiny.save(DECISION, {})
+        tiny.git("add", DECISION)
+        tiny.git("commit", "--quiet", "--message", "A round")
+    end_without_labels(tiny, WITHOUT_LABELS)
+    if left == "a round to push":
+        tiny.git("push", "--quiet")
+        with pytest.raises(EndOfRun):
+            end_without_labels(tiny, WITHOUT_LABELS)
 
 
 def plan_sample(sample: Workspace, wrong: Collection[str] = ()) -> pd.DataFrame:

@@ -63,11 +63,11 @@ def frequent(counts: dict[str, int]) -> list[str]:
     return sorted(name for name, count in counts.items() if count and 2 * count >= max(counts.values()))
 
 
-def refuse_controls(used: list[str]) -> NoReturn:
+def refuse_controls(used: set[str]) -> NoReturn:
     """Refuse an export whose annotations used these controls, and no choices."""
     raise Problem(
         "No annotation of the export has a choice, and only choices are read as labels.",
-        [f"the export has: {control}" for control in used],
+        [f"the export has: {control}" for control in sorted(used)],
         "Label whole images with a <Choices>: boxes, taxonomies and other controls give an image no class.",
     )
 

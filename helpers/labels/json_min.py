@@ -42,13 +42,13 @@ def read_rows(rows: list[Row], image_key: str, label_control: str) -> Iterator[A
     for row in rows:
         number, seconds = row.get("id"), row.get("lead_time")
         answer = row.get(control) if control else None
-        names_alone = isinstance(answer, list) and all(isinstance(name, str) for name in answer)
-        picks = picks_of({"choices": [answer]} if nested and names_alone else answer)
+        listed = answer if isinstance(answer, list) and all(isinstance(choice, str) for choice in answer) else []
+        picks = picks_of({"choices": [listed]} if nested and listed else answer)
         entry = {}
         if row["annotation_id"] is not None:
             entry = {"completed_by": row.get("annotator"), "updated_at": row.get("updated_at"), "lead_time": seconds}
             # Only regions, listed flat here, can give the same choice twice.
-            if names_alone and len(set(answer)) < len(answer):
+            if len(set(listed)) < len(listed):
                 repeated.append(f"task {number}: {answer}")
         image, by_model = row.get(key) or row.get(UNDEFINED), seconds is None
         yield make_annotation(image, number, entry, picks, by_model, blind_of(row))
@@ -89,9 +89,9 @@ def _find_control(rows: list[Row], fields: set[str], named: str) -> str:
     counts = {name: len(values) for name, values in answers.items() if any(map(picks_of, values))}
 
     # Controls of other kinds, but for text, give lists of objects.
-    others = [name for name in set(answers) - bare - before_id if any(map(_lists_objects, answers[name]))]
+    others = {name for name in set(answers) - bare - before_id if any(map(_lists_objects, answers[name]))}
     if others and not counts:
-        refuse_controls([f"{name}: in {len(answers[name])} annotations" for name in sorted(others)])
+        refuse_controls(others)
 
     # Fields that are never data are the first choice; fields that are data in some rows only, the second.
     certain = {name: count for name, count in counts.items() if name not in bare | before_id}

@@ -29,8 +29,7 @@ def _find_control(tasks: list[dict[str, Any]], label_control: str) -> str:
     results = [result for entry in submitted for result in _results(entry)]
     choices = list(filter(_is_choice, results))
     if results and not choices:
-        used = Counter(f"{result['from_name']}: {result.get('type')}" for result in results)
-        refuse_controls([f"{control}, {count} times" for control, count in sorted(used.items())])
+        refuse_controls({f"{result['from_name']} ({result.get('type')})" for result in results})
     controls = sorted({choice["from_name"] for choice in choices if not _in_region(choice)})
     regional = Counter(choice["from_name"] for choice in choices if _in_region(choice))
     control = choose("label_control", label_control, controls, [*controls, *regional])

@@ -64,7 +64,7 @@ def plan_merge(
     # The name of a folder is the label from here on.
     labels = labels.assign(
         label=labels["label"].map(folder_of, na_action="ignore"),
-        labels=[tuple(map(folder_of, choices)) for choices in labels["labels"]],
+        labels=labels["labels"].map(lambda choices: tuple(map(folder_of, choices))),
     )
     # Find the files of each image, and hash them and the images of the training set that may equal them.
     known = ImageFiles(images)

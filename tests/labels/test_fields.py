@@ -1,7 +1,7 @@
 """Which field of an export holds the image, which the label, and which file an image stands for."""
 
 import pytest
-from exports import UPLOAD, also, annotation, in_all_formats, read, task
+from exports import UPLOAD, Task, also, annotation, in_all_formats, read, task
 
 from helpers.problems import Problem
 
@@ -64,7 +64,7 @@ def test_an_export_without_images_lists_its_fields(tmp_path, form):
 @pytest.mark.parametrize("image_key", ["", "images"])
 def test_tasks_with_several_images_are_refused(tmp_path, form, image_key):
     several = [f"https://a.org/{number}.jpg" for number in range(3)]
-    tasks = [{"data": {"images": several, "notes": "dark"}, "annotations": [annotation("Mars")]}]
+    tasks: list[Task] = [{"data": {"images": several, "notes": "dark"}, "annotations": [annotation("Mars")]}]
     with pytest.raises(Problem, match=r"(?s)several images are not supported.*images: a list") as caught:
         read(tmp_path, *tasks, form=form, image_key=image_key)
     assert "undefined" not in str(caught.value)
