@@ -37,14 +37,9 @@ def figures_table(comparison: Comparison) -> pd.DataFrame:
 
 def annotators_table(annotators: pd.DataFrame) -> pd.DataFrame:
     """Write the table of `helpers.labels.annotators.describe_annotators` as text."""
-    table = annotators.assign(
-        seconds=annotators["seconds"].map("{:.1f}".format, na_action="ignore"),
-        **{
-            share: annotators[share].map(percent, na_action="ignore")
-            for share in ("agreed", "right")
-            if share in annotators
-        },
-    )
+    table = annotators.assign(seconds=annotators["seconds"].map("{:.1f}".format, na_action="ignore"))
+    shares = table.columns.intersection(["agreed", "right"])
+    table[shares] = table[shares].map(percent, na_action="ignore").astype(object)
     headings = {"seconds": "seconds an image", "shared": "shared with others", "agreed": "others agreed"}
     headings |= {"checked": "with ground truth", "right": "agreed with it"}
     return table.rename(columns=headings).rename(columns=str.capitalize).rename_axis("Annotator")

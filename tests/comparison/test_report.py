@@ -1,10 +1,12 @@
 """The texts and tables for a person say everything that the decision rests on."""
 
 import pandas as pd
+import pytest
 from scores import FACTS, comparison_of, images, outcome, says
 
 from helpers.comparison import report
 from helpers.comparison.report import (
+    annotators_table,
     describe_decision,
     doubtful_slices,
     figures_table,
@@ -106,3 +108,12 @@ def test_slices_are_shown_only_where_labels_deserve_a_second_look(monkeypatch):
     assert shown.to_numpy().tolist() == [[50, "50.0 %", "40.0 % to 60.0 %", "<0.001"]]
     monkeypatch.setattr(report, "slices", lambda *_: table.assign(suspect=False))
     assert doubtful_slices(compared) is None
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_the_table_of_annotators_compares_them_with_ground_truth_where_that_is_known(known):
+    people = pd.DataFrame({"labelled": [3], "seconds": [2.04], "shared": [2], "agreed": [0.5]}, index=["ann"])
+    table = annotators_table(people.assign(checked=[2], right=[1.0]) if known else people)
+    assert table.loc["ann", ["Seconds an image", "Others agreed"]].tolist() == ["2.0", "50.0 %"]
+    assert ("Agreed with it" in table) == known
+    assert not known or table.loc["ann", "Agreed with it"] == "100.0 %"
