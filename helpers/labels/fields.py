@@ -35,9 +35,8 @@ def find_image_key(rows: list[dict[str, Any]], names: set[str], named: str) -> s
         counts = {name: sum(bool(looks(text_of(row.get(name)))) for row in few) for name in fields}
         if found := frequent(counts):
             break
-    if not found and UNDEFINED in names:
-        return named or UNDEFINED
-    key = choose("image_key", named, found, names)
+    early = UNDEFINED in names and not found and named not in names
+    key = UNDEFINED if early else choose("image_key", named, found, names)
     if key not in names:
         listed = [f"the export has: {name}" for name in fields]
         raise Problem("No field of the export holds images.", listed, "Set image_key if one of these does.")

@@ -133,8 +133,12 @@ def finish(root: Path, code: str) -> dict[str, Any]:
     return Trigger(root, Settings(**ON)).state()
 
 
-def test_the_verdict_names_the_errors_of_the_report(root):
-    error = {"output_type": "error", "ename": "Problem", "evalue": "There is no export.\n  - here", "traceback": []}
+@pytest.mark.parametrize(
+    ("name", "message", "shown"),
+    [("Problem", "There is no export.\n  - here", []), ("SystemExit", "", ["There is no export."])],
+)
+def test_the_verdict_names_the_errors_of_the_report(root, name, message, shown):
+    error = {"output_type": "error", "ename": name, "evalue": message, "traceback": shown}
     cells = [{"cell_type": "markdown"}, {"cell_type": "code", "outputs": [{"output_type": "stream"}, error]}]
     report = json.dumps({"cells": cells})
     run = finish(root, f"pathlib.Path(sys.argv[-1]).write_text({report!r}); sys.exit(1)")["run"]
