@@ -54,6 +54,8 @@ def hash_file(file: str, size: int) -> tuple[str, str]:
 class HashCache:
     """SHA-256 of files by inode, size and time of modification, by which DVC, too, recognises a changed file.
 
+    It also takes what never changes, by its address.
+
     Files that were modified no earlier than the cache was written are forgotten: two modifications within one tick of
     the clock leave the same time (https://git-scm.com/docs/racy-git). A missing or damaged file is an empty cache.
     """
@@ -67,11 +69,11 @@ class HashCache:
                 known = orjson.loads(file.read_bytes()).items()
                 self._known = {key: sha256 for key, sha256 in known if int(key.rpartition(" ")[2]) < written}
 
-    def get(self, status: os.stat_result) -> str:
-        """Return the hexadecimal SHA-256 of the file with this status; empty if it is unknown."""
+    def get(self, status: os.stat_result | str) -> str:
+        """Return the hexadecimal SHA-256 of the file with this status or address; empty if it is unknown."""
         return self._known.get(_key(status), "")
 
-    def put(self, status: os.stat_result, sha256: str) -> None:
+    def put(self, status: os.stat_result | str, sha256: str) -> None:
         """Note the hash of a file. Take its status before reading it, or after writing it."""
         self._known[_key(status)] = sha256
 
@@ -82,7 +84,9 @@ class HashCache:
                 self._file.write_bytes(orjson.dumps(self._known))
 
 
-def _key(status: os.stat_result) -> str:
+def _key(status: os.stat_result | str) -> str:
+    if isinstance(status, str):
+        return f"{status} 0"
     return f"{status.st_ino} {status.st_size} {status.st_mtime_ns}"
 
 

@@ -17,6 +17,7 @@ from PIL import Image
 from playwright.sync_api import Browser
 
 from examples.workspace import make_workspace
+from helpers.label_studio.client import NEWEST
 from helpers.workspace import Workspace
 
 BIN = Path(sys.executable).parent
@@ -117,10 +118,10 @@ def run() -> Callable[..., subprocess.CompletedProcess[str]]:
     return run
 
 
-@pytest.fixture(scope="session")
-def label_studio(tmp_path_factory, plain_home) -> Iterator[LabelStudio]:
-    """A real Label Studio, started once."""
-    with run_label_studio(tmp_path_factory.mktemp("label-studio") / "data") as server:
+@pytest.fixture(scope="session", params=[NEWEST])
+def label_studio(request, tmp_path_factory, plain_home) -> Iterator[LabelStudio]:
+    """A real Label Studio of a version, the newest that was tried, started once."""
+    with run_label_studio(tmp_path_factory.mktemp("label-studio") / "data", request.param) as server:
         yield server
 
 

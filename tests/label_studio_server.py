@@ -19,15 +19,18 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 import httpx
+import pytest
 from filelock import FileLock
 
-VERSION = "1.23.2"
+from helpers.label_studio.client import NEWEST, OLDEST
+
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "retrain-tests"  # tests change HOME later
-ENVIRONMENT, DATABASE = CACHE / f"label-studio-{VERSION}", CACHE / f"label-studio-{VERSION}-data"
 KEY = "0123456789abcdef0123456789abcdef01234567"  # of the one user of a server that is gone after the tests
 WAIT = 300  # seconds
 
-OPTIONS = ["--no-browser", "--internal-host", "127.0.0.1", "--user-token", KEY, "--enable-legacy-api-token"]
+old_and_new = pytest.mark.parametrize("label_studio", [NEWEST, OLDEST], indirect=True)  # for tests that need it
+
+OPTIONS = ["--no-browser", "--internal-host", "127.0.0.1", "--user-token", KEY]
 OPTIONS += ["--username", "tests@example.com", "--password", "tests@example.com"]
 VARIABLES = {
     "LABEL_STUDIO_ENABLE_LEGACY_API_TOKEN": "true",
@@ -49,6 +52,7 @@ class LabelStudio(NamedTuple):
     key : str
         A legacy token.
     personal_access_token : str
+        Empty if the version has none.
     """
 
     url: str
@@ -57,45 +61,45 @@ class LabelStudio(NamedTuple):
 
 
 @contextmanager
-def run_label_studio(folder: Path) -> Iterator[LabelStudio]:
+def run_label_studio(folder: Path, version: str) -> Iterator[LabelStudio]:
     """Run a server with an empty database in a new folder, on a free port of the loopback, until the block ends."""
     CACHE.mkdir(parents=True, exist_ok=True)
+    program = CACHE / f"label-studio-{version}" / "bin" / "label-studio"
+    database = CACHE / f"label-studio-{version}-data"
     with FileLock(CACHE / ".lock"):  # another run of the tests may be making them at this moment
-        _install()
-        _make_database()
-    shutil.copytree(DATABASE, folder)
-    with _serve(folder) as url:
-        header = {"Authorization": f"Token {KEY}"}
-        token = httpx.post(f"{url}/api/token/", headers=header).raise_for_status().json()["token"]
-        yield LabelStudio(url, KEY, token)
+        _install(program, version)
+        _make_database(program, database)
+    shutil.copytree(database, folder)
+    with _serve(program, folder) as url:
+        answer = httpx.post(f"{url}/api/token/", headers={"Authorization": f"Token {KEY}"})
+        yield LabelStudio(url, KEY, answer.json()["token"] if answer.is_success else "")
 
 
-def _install() -> None:
+def _install(program: Path, version: str) -> None:
     # pip writes the command last: without it, an installation was interrupted.
-    if not (ENVIRONMENT / "bin" / "label-studio").exists():
-        subprocess.run([sys.executable, "-m", "venv", ENVIRONMENT], check=True)
-        subprocess.run([ENVIRONMENT / "bin" / "pip", "install", "--quiet", f"label-studio=={VERSION}"], check=True)
+    if not program.exists():
+        subprocess.run([sys.executable, "-m", "venv", program.parents[1]], check=True)
+        subprocess.run([program.with_name("pip"), "install", "--quiet", f"label-studio=={version}"], check=True)
 
 
-def _make_database() -> None:
-    if not DATABASE.exists():
-        building = DATABASE.with_name(f"{DATABASE.name}.part")
+def _make_database(program: Path, database: Path) -> None:
+    if not database.exists():
+        building = database.with_name(f"{database.name}.part")
         shutil.rmtree(building, ignore_errors=True)
         building.mkdir()
-        with _serve(building):
+        with _serve(program, building):
             pass
-        building.rename(DATABASE)
+        building.rename(database)
 
 
 @contextmanager
-def _serve(data: Path) -> Iterator[str]:
+def _serve(program: Path, data: Path) -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     url = f"http://localhost:{port}"
     kept = {name: value for name, value in os.environ.items() if not name.startswith("LABEL_STUDIO_")}
-    program = str(ENVIRONMENT / "bin" / "label-studio")
-    command = [program, "start", *OPTIONS, "--port", str(port), "--data-dir", str(data)]
+    command = [str(program), "start", *OPTIONS, "--port", str(port), "--data-dir", str(data)]
     log = data / "server.log"
     with (
         log.open("wb") as output,

@@ -44,8 +44,11 @@ def ask_app(app: FastAPI, method: str, path: str, **options: Any) -> httpx.Respo
 
 
 @contextmanager
-def proxying(folder: Path, **servers: str) -> Iterator[str]:
-    """Put servers side by side behind nginx, each below its name; gives nginx's address. Skips where there is none."""
+def proxying(folder: Path, largest: str = "1m", **servers: str) -> Iterator[str]:
+    """Put servers side by side behind nginx, each below its name; gives nginx's address. Skips where there is none.
+
+    A request of more than `largest` is refused, and 1 MB is what nginx itself takes for that.
+    """
     nginx = shutil.which("nginx", path="/usr/sbin:/usr/bin:/usr/local/bin:/opt/homebrew/bin")
     if not nginx:
         pytest.skip("nginx is not installed")
@@ -56,7 +59,7 @@ def proxying(folder: Path, **servers: str) -> Iterator[str]:
         daemon off; master_process off; pid nginx.pid; error_log nginx.log;
         events {{}}
         http {{
-            access_log off;
+            access_log off; client_max_body_size {largest};
             {" ".join(f"{kind}_temp_path {kind};" for kind in kinds)}
             server {{
                 listen 127.0.0.1:{port};

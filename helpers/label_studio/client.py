@@ -1,9 +1,10 @@
 """Talk to a Label Studio server: reach it, ask it, and never send the key anywhere else.
 
-The protocol was read from Label Studio 1.23.2 and tried on it. The official SDK is not used: label-studio-sdk 2.1.2
-holds numpy at 2.2 and brings OpenCV and NLTK.
+The protocol was read from Label Studio 1.23.2. The official SDK is not used: label-studio-sdk 2.1.2 holds numpy at 2.2
+and brings OpenCV and NLTK.
 """
 
+import logging
 import math
 import re
 import time
@@ -19,7 +20,7 @@ import orjson
 from helpers.label_studio.settings import Settings
 from helpers.problems import Problem
 
-OLDEST = (1, 17)  # the first with personal access tokens, February 2025
+OLDEST, NEWEST = "1.13.1", "1.23.2"  # the tests run the circle on both
 LARGEST_ANSWER = 1 << 28  # bytes
 SOON = 10  # seconds, in which a server that is well says who it is
 WAIT = httpx.Timeout(60, connect=10, read=600)  # seconds; an export of 100,000 tasks takes minutes to begin
@@ -29,16 +30,22 @@ AT_A_TIME = 4  # requests; that is quicker where the server is not on this machi
 DECODINGS = 5  # more than any chain of proxies does
 PROJECT_URL = re.compile(r"(https?://[^\s?#@]+?)/projects/(\d+)(?:[/?#]\S*)?")
 
+logger = logging.getLogger(__name__)
+
 
 class NotFound(Problem):
     """The server has nothing at that path, or not for this key."""
 
 
+class TooLarge(Problem):
+    """The server, or a proxy before it, does not take so large a request."""
+
+
 class KeyAuth(httpx.Auth):
     """Send the key with each request, to the API and the data of its own server and to nothing else.
 
-    A legacy token is sent as it is. A personal access token is a JWT that first has to be exchanged, at
-    ``/api/token/refresh/``, for one that lives 300 s; when that has expired the server answers 401.
+    A legacy token is sent as it is. A personal access token, which servers have since 1.17, is a JWT that first has to
+    be exchanged for one that lives 300 s; when that has expired the server answers 401.
     """
 
     def __init__(self, url: httpx.URL, key: str) -> None:
@@ -152,12 +159,19 @@ def connect(settings: Settings, url: str = "") -> Server:
 def _check_version(server: Server) -> None:
     about = server.ask("GET", "/api/version", timeout=SOON)
     release = str(about.get("release")) if isinstance(about, dict) else ""
-    numbers = re.match(r"(\d+)\.(\d+)", release)
-    if not numbers:
+    if not re.match(r"\d+\.\d+", release):
         raise Problem(f"{server.url} is not a Label Studio.", advice="See LABEL_STUDIO_URL.")
-    if tuple(map(int, numbers.groups())) < OLDEST:
-        advice = f"Bring it to {'.'.join(map(str, OLDEST))} or newer; 1.23.2 was tried."
+    if _numbers(release) < _numbers(OLDEST):
+        advice = f"Bring it to {OLDEST} or newer; {NEWEST} was tried."
         raise Problem(f"Label Studio {release} at {server.url} is too old.", advice=advice)
+    if _numbers(release) > _numbers(NEWEST):
+        logger.warning(
+            "Label Studio %.20s at %s is newer than %s, the newest that was tried.", release, server.url, NEWEST
+        )
+
+
+def _numbers(release: str) -> list[int]:
+    return [int(number) for number in re.findall(r"\d+", release)[:3]]
 
 
 def parse_project_url(address: str) -> tuple[str, int]:
@@ -225,6 +239,9 @@ def _stop_on_refusal(server: str, response: httpx.Response) -> None:
             [f"{asked}: {response.headers.get('Location', '')[:200]!r}"],
             "If that is your Label Studio, set LABEL_STUDIO_URL to it.",
         )
+    if response.status_code == httpx.codes.REQUEST_ENTITY_TOO_LARGE:
+        advice = "Raise the limit of the proxy before Label Studio; in nginx it is client_max_body_size."
+        raise TooLarge(f"{server} refuses {asked}: 413, the request is too large.", advice=advice)
     explanations = []
     with suppress(orjson.JSONDecodeError):  # its pages in HTML explain nothing
         said = orjson.loads(_read(response))

@@ -20,7 +20,7 @@ UNDEFINED = "$undefined$"
 # A JSON-MIN row is the task's data, its id, the controls, and these. A CSV has the same columns, sorted.
 TAIL = ("annotator", "annotation_id", "created_at", "updated_at", "lead_time")
 # `helpers.label_studio.tasks` adds these to the data of the tasks that it makes. A CSV has their values as text.
-QUEUE, BLIND = "queue", "blind"
+QUEUE, BLIND, QUEUED_BY = "queue", "blind", "queued_by"
 # The nameless column is the index that pandas writes into a CSV.
 NOT_DATA = {"", "id", "agreement", "history", *TAIL}
 

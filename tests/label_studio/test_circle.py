@@ -9,6 +9,7 @@ import httpx
 import pytest
 from backends import PROJECT, config, labels
 from headless import run_notebook
+from label_studio_server import old_and_new
 from pictures import table_of
 from servers import serving, wait_until
 from sklearn.datasets import load_digits
@@ -32,7 +33,7 @@ WRONG = 2  # of the labels at the end
 def workspace(sample, label_studio, monkeypatch) -> Workspace:
     """A sample with sixty pictures that nobody labelled, and with the settings of the server."""
     monkeypatch.setenv("LABEL_STUDIO_URL", label_studio.url)
-    monkeypatch.setenv("LABEL_STUDIO_API_KEY", label_studio.personal_access_token)
+    monkeypatch.setenv("LABEL_STUDIO_API_KEY", label_studio.personal_access_token or label_studio.key)
     (sample.root / "extra-data/annotations.json").unlink()
     for picture in sorted((sample.root / "extra-data").glob("*.png"))[PICTURES:]:
         picture.unlink()
@@ -68,6 +69,7 @@ def annotate(server: Server, task: dict[str, Any], label: str, person: int) -> N
     server.ask("POST", f"/api/tasks/{task['id']}/annotations/", json=answer)
 
 
+@old_and_new
 @pytest.mark.label_studio
 def test_labels_come_back_as_a_model_that_prelabels_the_next_pictures(workspace):
     server = connect(read_settings(workspace.root))
@@ -132,6 +134,7 @@ def served_version(server: Server, backend: int) -> str:
     return str(server.ask("GET", f"/api/ml/{backend}/versions")["versions"][0])
 
 
+@old_and_new
 @pytest.mark.label_studio
 def test_label_studio_connects_shows_the_predictions_and_starts_trainings(root, names, label_studio, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(PROJECT))
@@ -150,7 +153,7 @@ def test_label_studio_connects_shows_the_predictions_and_starts_trainings(root, 
         ask("POST", f"/api/projects/{project}/import", files=files)
         settings = Settings(
             label_studio_url=label_studio.url,
-            label_studio_api_key=label_studio.personal_access_token,
+            label_studio_api_key=label_studio.personal_access_token or label_studio.key,
             backend_password=password,
             backend_images="none",  # so they come from the server
             retrain_project=project,

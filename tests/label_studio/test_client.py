@@ -85,7 +85,8 @@ def test_a_server_that_is_down_is_a_problem():
 @pytest.mark.parametrize(
     ("version", "problem"),
     [
-        (Answer(body=b'{"release": "1.16.0"}'), "1.16.0 .* is too old"),
+        (Answer(body=b'{"release": "1.13.0"}'), "1.13.0 .* is too old"),
+        (Answer(body=b'{"release": "1.9.2.post0"}'), "1.9.2.* is too old"),
         (Answer(body=b'{"name": "something else"}'), "not a Label Studio"),
         (Answer(body=b"<html>"), "does not answer like Label Studio"),
         (Answer(404, b"<html>"), "404"),
@@ -99,6 +100,15 @@ def test_what_is_no_usable_label_studio_is_a_problem(pretended, version, problem
 
     with pytest.raises(Problem, match=problem):
         connect(settings(pretended.url))
+
+
+@pytest.mark.parametrize(("release", "noted"), [("1.13.1", 0), ("1.16.0", 0), ("1.23.2", 0), ("1.24.0.dev1", 1)])
+def test_a_version_that_nobody_tried_is_noted(pretended, caplog, release, noted):
+    pretended.answers["/api/version"] = lambda _: Answer(body=b'{"release": "%b"}' % release.encode())
+
+    connect(settings(pretended.url))
+
+    assert caplog.text.count(f"Label Studio {release}") == noted
 
 
 def test_a_redirect_is_not_followed(pretended):

@@ -10,7 +10,9 @@ import httpx
 import numpy as np
 import pandas as pd
 import pytest
+from label_studio_server import old_and_new, pretend_label_studio
 from PIL import Image
+from servers import proxying
 
 from helpers.decode import Input
 from helpers.label_studio import tasks
@@ -19,6 +21,7 @@ from helpers.label_studio.label_config import make_config
 from helpers.label_studio.queue import order_queue, read_images
 from helpers.label_studio.settings import Settings
 from helpers.labels import read_export
+from helpers.labels.fields import blind_of
 from helpers.problems import Problem
 
 CLASSES = ["ham & eggs", '"<b>"', "7"]
@@ -52,7 +55,7 @@ def push(
     """Send what is new, as the notebook does; model "one" is the more certain the larger a picture's number is."""
     project = tasks.find_project(server, 0, title, CLASSES)
     pictures = read_images(folder, folder, Input(16))
-    present = tasks.read_tasks(server, project, version)
+    present = tasks.read_tasks(server, project, version, folder)
     states = tasks.tell_states(pictures, present, pictures[:0])
     waiting = pictures[states.isin(tasks.WAITING)]
     certain = waiting["file"].str.extract(r"(\d+)", expand=False).astype(float) / 10
@@ -242,10 +245,11 @@ def test_what_was_uploaded_by_hand_is_recognised_by_content(server, title, folde
 
     found = all_tasks(server, title)
     assert sorted(map(pictured, found)) == list("0123456")
-    assert all(len(task["predictions"]) == 1 and task["meta"]["sha256"] for task in found)
-    assert all(task["data"]["blind"] is False for task in found)
+    assert all(len(task["predictions"]) == 1 for task in found)
+    assert all(blind_of(task["data"]) is False for task in found)
 
 
+@old_and_new
 @pytest.mark.label_studio
 def test_a_newer_model_puts_what_waits_in_its_own_order(server, title, folder):
     push(server, title, folder)
@@ -267,10 +271,12 @@ def test_a_newer_model_puts_what_waits_in_its_own_order(server, title, folder):
 
 
 @pytest.mark.label_studio
-@pytest.mark.parametrize(("died", "at"), [("response", 1), ("response", 2), ("request", 8), ("request", 9)])
+@pytest.mark.parametrize(
+    ("died", "at"), [("response", 1), ("response", 2), ("request", 8), ("request", 9), ("request", 10)]
+)
 def test_an_interrupted_update_is_taken_up_again(server, title, folder, died, at):
     push(server, title, folder)
-    with dying(server, died, at):  # 1 sends the predictions, 2 to 8 the places in the queue, 9 shows the predictions
+    with dying(server, died, at):  # 1 predictions, 2 to 8 places in the queue, 9 the model that queues, 10 shows
         push(server, title, folder, version="two")
     push(server, title, folder, version="two")
 
@@ -305,9 +311,44 @@ def test_pictures_have_states(server, title, folder):
     pictures = read_images(folder, folder, Input(16)).sort_values("file")
     project = tasks.find_project(server, 0, title, CLASSES)
     trained = pictures[pictures["file"] == "picture 6.png"]
-    states = tasks.tell_states(pictures, tasks.read_tasks(server, project, "one"), trained)
-    newer = tasks.tell_states(pictures, tasks.read_tasks(server, project, "two"), trained)
+    states = tasks.tell_states(pictures, tasks.read_tasks(server, project, "one", folder), trained)
+    newer = tasks.tell_states(pictures, tasks.read_tasks(server, project, "two", folder), trained)
 
     queued = ["queued", "annotated", "queued", "queued", "queued", "queued", "in the training set"]
     assert list(states) == [*queued, "refused", "new"]
     assert list(newer) == [*pd.Series(queued).replace("queued", "to be queued again"), "refused", "new"]
+
+
+@pytest.mark.label_studio
+def test_a_proxy_that_takes_small_requests_only_gets_small_ones(label_studio, title, folder, tmp_path_factory):
+    pixels = np.random.default_rng(1).integers(0, 256, (50, 50, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(folder / "picture 8.png")  # 7 KB, and the least urgent
+    nginx = tmp_path_factory.mktemp("nginx")
+    with (
+        pretend_label_studio() as neighbour,
+        proxying(nginx, largest="3k", ls=label_studio.url, other=neighbour.url) as url,
+    ):
+        server = connect(Settings(_env_file=None, label_studio_url=f"{url}/ls", label_studio_api_key=label_studio.key))
+        with pytest.raises(Problem, match="client_max_body_size") as problem:
+            push(server, title, folder)
+        found = all_tasks(server, title)
+        images = [server.download(server.path_of(task["data"]["image"])) for task in found]
+        (folder / "picture 8.png").unlink()
+        push(server, title, folder)
+
+        assert [task["id"] for task in all_tasks(server, title)] == [task["id"] for task in found]
+    assert [line.startswith("picture 8.png") for line in problem.value.details] == [True]
+    assert images == [(folder / f"picture {number}.png").read_bytes() for number in range(7)]
+    assert all(task["data"]["image"].startswith("/ls/data/upload/") for task in found)
+    assert neighbour.requests == []
+
+
+@pytest.mark.label_studio
+def test_more_tasks_than_places_keep_their_order(server, title, folder, monkeypatch):
+    monkeypatch.setattr(tasks, "PLACES", 3)
+    push(server, title, folder)
+    push(server, title, folder, version="two")
+
+    places = {pictured(task): task["data"]["queue"] for task in all_tasks(server, title)}
+    assert [places[number] for number in "6543210"] == sorted(places.values())
+    assert len(set(places.values())) == 3

@@ -1,6 +1,8 @@
 """The project that the pictures go to, and the tasks that are there, on a server that answers as a test wants."""
 
+import hashlib
 import json
+from pathlib import Path
 
 import pytest
 from label_studio_server import Answer, Pretended
@@ -65,8 +67,9 @@ def test_a_project_without_the_classes_is_a_problem(pretended, server):
         tasks.find_project(server, 0, "Cats", CLASSES)
 
 
-def read_unknown_image(pretended: Pretended, server: Server, image: Answer) -> list[str]:
+def read_unknown_image(pretended: Pretended, server: Server, root: Path, image: Answer) -> list[str]:
     """Read a project with one task, uploaded by hand, whose image the server answers so; gives its hash."""
+    (root / ".dvc/tmp").mkdir(parents=True, exist_ok=True)
     task = {"id": 1, "data": {"image": "/data/upload/1/cat.png"}, "meta": {}}
     task |= {"total_annotations": 0, "cancelled_annotations": 0}
     answer(pretended, "/api/tasks", {"total": 1, "tasks": [task]})
@@ -74,13 +77,19 @@ def read_unknown_image(pretended: Pretended, server: Server, image: Answer) -> l
     config = make_config(CLASSES)
     control = find_control(config, set(CLASSES))
     assert control
-    return tasks.read_tasks(server, tasks.Project(1, "Pictures", config, control), "one")["sha256"].tolist()
+    return tasks.read_tasks(server, tasks.Project(1, "Pictures", config, control), "one", root)["sha256"].tolist()
 
 
-def test_an_image_that_the_server_lost_has_no_content(pretended, server):
-    assert read_unknown_image(pretended, server, Answer(404)) == [""]
+def test_an_image_that_the_server_lost_has_no_content(pretended, server, tmp_path):
+    assert read_unknown_image(pretended, server, tmp_path, Answer(404)) == [""]
 
 
-def test_an_image_that_cannot_be_had_now_is_a_problem_because_it_would_be_sent_twice(pretended, server):
+def test_an_image_that_cannot_be_had_now_is_a_problem_because_it_would_be_sent_twice(pretended, server, tmp_path):
     with pytest.raises(Problem, match="503"):
-        read_unknown_image(pretended, server, Answer(503))
+        read_unknown_image(pretended, server, tmp_path, Answer(503))
+
+
+def test_an_upload_is_hashed_once(pretended, server, tmp_path):
+    sha256 = hashlib.sha256(b"a cat").hexdigest()
+    assert read_unknown_image(pretended, server, tmp_path, Answer(body=b"a cat")) == [sha256]
+    assert read_unknown_image(pretended, server, tmp_path, Answer(503)) == [sha256]
