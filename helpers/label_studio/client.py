@@ -159,19 +159,18 @@ def connect(settings: Settings, url: str = "") -> Server:
 def _check_version(server: Server) -> None:
     about = server.ask("GET", "/api/version", timeout=SOON)
     release = str(about.get("release")) if isinstance(about, dict) else ""
-    if not re.match(r"\d+\.\d+", release):
+    numbers = _numbers(release)
+    if not numbers:
         raise Problem(f"{server.url} is not a Label Studio.", advice="See LABEL_STUDIO_URL.")
-    if _numbers(release) < _numbers(OLDEST):
+    if numbers < _numbers(OLDEST):
         advice = f"Bring it to {OLDEST} or newer; {NEWEST} was tried."
         raise Problem(f"Label Studio {release} at {server.url} is too old.", advice=advice)
-    if _numbers(release) > _numbers(NEWEST):
-        logger.warning(
-            "Label Studio %.20s at %s is newer than %s, the newest that was tried.", release, server.url, NEWEST
-        )
+    if numbers > _numbers(NEWEST):
+        logger.warning("Label Studio %.20s is newer than %s, the newest that was tried.", release, NEWEST)
 
 
 def _numbers(release: str) -> list[int]:
-    return [int(number) for number in re.findall(r"\d+", release)[:3]]
+    return [int(number) for number in re.findall(r"\d{1,9}", release)[:3]]
 
 
 def parse_project_url(address: str) -> tuple[str, int]:

@@ -157,8 +157,7 @@ def push(server: Server, project: Project, queue: pd.DataFrame, tasks: pd.DataFr
         wanted = {"title": project.title, "label_config": project.config}
         project = project._replace(number=server.ask("POST", "/api/projects/", json=wanted)["id"])
     _requeue(server, project, queue, tasks, version)
-    new = queue[~queue.index.isin(tasks["sha256"])]
-    _create_all(server, project, new, folder, version)
+    _create_all(server, project, queue[~queue.index.isin(tasks["sha256"])], folder, version)
     _show_predictions(server, project, version)
     field = f"tasks:data.{QUEUE}"
     sorting = {"ordering": [field], "columnsDisplayType": {field: "Number"}}
