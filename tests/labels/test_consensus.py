@@ -161,11 +161,11 @@ def test_labels_that_the_model_made_in_bulk_are_marked(tmp_path, form):
 def test_it_is_known_which_images_people_labelled_without_the_opinion_of_the_model(tmp_path, form):
     table = read(
         tmp_path,
-        task(UPLOAD.format("blind"), annotation("Mars"), blind=True, queue=0.25),
-        task(UPLOAD.format("seen"), annotation("Mars"), blind=False, queue=0.75),
+        task(UPLOAD.format("blind"), annotation("Mars"), blind=True, queue=0.25, queued_by="35a9"),
+        task(UPLOAD.format("seen"), annotation("Mars"), blind=False, queue=0.75, queued_by="35a9"),
         task(UPLOAD.format("by-hand"), annotation("Mars")),
-        task(UPLOAD.format("both"), annotation("Mars"), blind=True, queue=0.5),
-        task(UPLOAD.format("both"), annotation("Mars"), blind=False, queue=0.5),
+        task(UPLOAD.format("both"), annotation("Mars"), blind=True, queue=0.5, queued_by="35a9"),
+        task(UPLOAD.format("both"), annotation("Mars"), blind=False, queue=0.5, queued_by="35a9"),
         form=form,
     )
     assert table["blind"].tolist() == [True, False, None, None]
