@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from PIL import Image
 
 from benchmarks.rounds import make_benchmark
 from helpers.decode import SUFFIXES
@@ -22,6 +23,7 @@ from helpers.workspace import EXTRA, Workspace
 
 PROJECT = Path(__file__).resolve().parents[1]
 TASKS, SIDE_BY_SIDE, MANY = 1000, 100, 10_000
+BOMBS, WIDTH = 8, 9_400  # pictures of a third of a megabyte, whose pixels take one gigabyte each to decode
 
 
 def measure(workspace: Workspace) -> None:
@@ -30,6 +32,9 @@ def measure(workspace: Workspace) -> None:
     uploads = cycle(f"/data/upload/1/{number:08x}-{Path(file).name}" for number, file in enumerate(images))
     tasks = [{"id": number, "data": {"image": image}} for number, image in enumerate(islice(uploads, TASKS))]
     classes = load_classifier((workspace.root / MODEL).read_bytes()).description.classes
+    for number in range(BOMBS):
+        Image.new("RGB", (WIDTH, WIDTH)).save(workspace.root / EXTRA / f"bomb-{number}.png")
+    bombs = [{"data": {"image": f"/data/upload/1/00000000-bomb-{number}.png"}} for number in range(BOMBS)]
     choices = "".join(f'<Choice value="{label}"/>' for label in classes)
     config = f'<View><Image name="i" value="$image"/><Choices name="c" toName="i">{choices}</Choices></View>'
 
@@ -41,7 +46,7 @@ def measure(workspace: Workspace) -> None:
         def ask(tasks: list[dict[str, Any]]) -> int:
             """How many tasks got a score."""
             results = client.post("/predict", json={"tasks": tasks, "label_config": config}).json()["results"]
-            return sum(result["score"] is not None for result in results)
+            return sum(result.get("score") is not None for result in results)
 
         started, waits = time.perf_counter(), []
         prediction = pool.submit(ask, tasks)
@@ -64,6 +69,16 @@ def measure(workspace: Workspace) -> None:
         for _ in range(MANY // TASKS):
             ask(tasks)
         print(f"{f'memory before and after {MANY:,} more':42}{before:7.0f} MB → {resident(server):.0f} MB")
+
+        before, memory = resident(server), [0.0]
+        predictions = [pool.submit(ask, [bomb]) for bomb in bombs]
+        while not all(prediction.done() for prediction in predictions):
+            memory.append(resident(server))
+            time.sleep(0.01)
+        what = f"the same of {BOMBS} pictures of {WIDTH:,} x {WIDTH:,}"
+        scored = sum(prediction.result() for prediction in predictions)
+        after = resident(server)
+        print(f"{what:42}{before:7.0f} MB → {after:.0f} MB, {max(memory):.0f} MB meanwhile  ({scored} got a score)")
 
 
 @contextmanager

@@ -10,9 +10,11 @@ import sys
 from base64 import b64encode
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from anyio import to_thread
 from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
@@ -28,6 +30,7 @@ from helpers.problems import Problem
 from helpers.workspace import Workspace, open_workspace
 
 LARGEST_REQUEST = 32 << 20  # bytes; 1,000 tasks are half a megabyte
+AT_ONCE = 200  # requests; most may wait for images of a slow server while others are answered
 # The first two are asked by anything that watches over servers, the last by Label Studio's own webhook.
 WITHOUT_PASSWORD = {("GET", "/health"), ("GET", "/"), ("POST", "/webhook")}
 LOCAL = ["localhost", "127.0.0.1", "[::1]"]
@@ -67,11 +70,13 @@ def make_app(root: Path, settings: Settings, trigger: Trigger | None = None) -> 
     trigger = trigger or Trigger(root, settings)
     models = CommittedModel(Workspace(root))
     images = TaskImages(root / settings.backend_images, settings)
+    losses: dict[str, Any] = {}  # of the last request that lacked images
     password = settings.backend_password.get_secret_value()
     login = b"Basic " + b64encode(f"{settings.backend_user}:{password}".encode())
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        to_thread.current_default_thread_limiter().total_tokens = AT_ONCE
         models.read()
         trigger.watch()
         yield
@@ -117,12 +122,16 @@ def make_app(root: Path, settings: Settings, trigger: Trigger | None = None) -> 
     @app.get("/versions")
     def versions() -> dict[str, Any]:
         model = models.read()
-        return {"versions": [model.version] if model else [], "reason": models.reason, "training": trigger.state()}
+        about = {"reason": models.reason, "images": losses, "training": trigger.state()}
+        return {"versions": [model.version] if model else [], **about}
 
     @app.post("/predict")
     def answer(asked: PredictRequest) -> dict[str, Any]:
         tasks = [task.data for task in asked.tasks]
-        return {"results": predict(_require(models), tasks, asked.label_config, images)}
+        results = predict(_require(models), tasks, asked.label_config, images)
+        if lost := [result["error"] for result in results if "error" in result]:
+            losses.update(at=datetime.now(UTC), lost=len(lost), of=len(tasks), first=lost[0])
+        return {"results": results}
 
     @app.post("/webhook")
     def webhook(event: Event, request: Request) -> dict[str, Any]:

@@ -69,7 +69,8 @@ def predict(
 ) -> list[dict[str, Any]]:
     """Make a prediction of Label Studio for each task's image; `tasks` are their data.
 
-    It is empty where people label blind, the image cannot be read or the configuration lacks the predicted class.
+    It is empty where people label blind or the configuration lacks the predicted class. Label Studio never asks again
+    then. In place of the others it gets an `error`, of which it stores nothing: so it asks for their images again.
     """
     about, deadline = model.description, time.monotonic() + PATIENCE
     # Without a score, Label Studio sorts a task behind all others; 0 would put it before the least certain ones.
@@ -82,13 +83,15 @@ def predict(
     for start in range(0, len(asked), about.input.batch):
         numbers = asked[start : start + about.input.batch]
         images = [tasks[number].get(control.image_key) for number in numbers]
-        pixels = task_images.read(images, about.input, deadline)
-        readable = {number: one for number, one in zip(numbers, pixels, strict=True) if one is not None}
-        if not readable:
+        read = dict(zip(numbers, task_images.read(images, about.input, deadline), strict=True))
+        pixels = {number: one for number, one in read.items() if isinstance(one, np.ndarray)}
+        for number in read.keys() - pixels:
+            predictions[number] = {"error": f"{tasks[number].get(control.image_key)!s:.200}: {read[number]!s:.500}"}
+        if not pixels:
             continue
         with one_at_a_time:
-            rows = model.probabilities(np.stack(list(readable.values())))
-        for number, row in zip(readable, rows, strict=True):
+            rows = model.probabilities(np.stack(list(pixels.values())))
+        for number, row in zip(pixels, rows, strict=True):
             label, score = about.classes[row.argmax()], float(row.max())
             if label in control.classes and math.isfinite(score):
                 predictions[number] |= {"result": control.result(label, score), "score": score}

@@ -25,6 +25,8 @@ class Settings(BaseSettings):
     backend_hosts: str = Field(default="", pattern=r"^( *(\*|(\*\.)?[\w.-]+|\[[\da-fA-F:.]+\])( |$))*$")
     # The folder of the images, relative to the root. Others are fetched from Label Studio.
     backend_images: str = "extra-data"
+    # The pixels, in millions, that are decoded at once, and so of the largest picture. A million takes 12 MB meanwhile.
+    backend_megapixels: int = Field(default=90, gt=0)
     # The number of the project whose labels retrain the model. 0: nothing starts a training.
     retrain_project: int = Field(default=0, ge=0)
     # Start a training after so many new annotations. 0: only the button of Label Studio does.

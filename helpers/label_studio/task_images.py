@@ -3,8 +3,8 @@
 import logging
 import os
 import time
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from io import BytesIO
 from pathlib import Path
 from threading import Lock
@@ -15,13 +15,17 @@ import numpy as np
 from helpers.decode import Input
 from helpers.hashing import sha256_of
 from helpers.label_studio.client import Server, connect
+from helpers.label_studio.memory import Pixels
 from helpers.label_studio.settings import Settings
 from helpers.labels.fields import file_of
 from helpers.merge.files import ImageFiles
 
 LONGEST_REFERENCE = 4096  # characters; a data: URI or an attack is longer
 LARGEST_IMAGE = 1 << 26  # bytes
+READERS = 2 * (os.cpu_count() or 1)  # of a request
 WAIT = httpx.Timeout(10, connect=3)  # seconds; a server that has an image sends it at once
+FETCHING = 20  # seconds for all of an image
+NO_TIME = "no time left to read it"
 LISTING_SHARE = 0.05  # of the time goes into listing the folder, so that new files are found
 
 logger = logging.getLogger(__name__)
@@ -39,26 +43,43 @@ class TaskImages:
         self._list_again = 0.0
         self._server: Server | None = None
         self._listing, self._connecting = Lock(), Lock()
-        self._readers = ThreadPoolExecutor(2 * (os.cpu_count() or 1), "image")
+        self._pixels = Pixels(settings.backend_megapixels)
 
-    def read(self, images: Sequence[object], seen: Input, deadline: float) -> list[np.ndarray | None]:
-        """Read images side by side, as a network sees them; None and a line in the log where that fails.
+    def read(self, images: Sequence[object], seen: Input, deadline: float) -> list[np.ndarray | Exception]:
+        """Read images side by side, as a network sees them; an error, which is logged, in place of one that fails.
 
-        `images` are references as tasks have them: uploads, paths of a storage, URLs. `deadline` is when to give up
-        fetching, on the clock of `time.monotonic`.
+        `images` are references as tasks have them: uploads, paths of a storage, URLs. `deadline` is when to give up,
+        on the clock of `time.monotonic`. Those on disk do not wait for the others, and no call waits for another.
         """
 
-        def read(image: object) -> np.ndarray | None:
+        def read(find: Callable[[object], Path | BytesIO], image: object) -> np.ndarray | Exception:
             try:
-                return seen.read(self._find(image, deadline))
+                file = find(image)
+                with self._pixels.reserve(file, deadline):
+                    return seen.read(file)
             except Exception as error:  # one file that breaks a decoder must not stop the others
-                logger.warning("No prediction for %.200r: %.500r", image, error)
-                return None
+                return error
 
-        return list(self._readers.map(read, images))
+        def read_all(find: Callable[[object], Path | BytesIO], images: Sequence[object]) -> list[np.ndarray | Exception]:
+            futures = [readers.submit(read, find, image) for image in images]
+            done = wait(futures, deadline - time.monotonic()).done
+            return [future.result() if future in done else TimeoutError(NO_TIME) for future in futures]
 
-    def _find(self, image: object, deadline: float) -> Path | BytesIO:
-        """The file on disk, else the answer of the server; an error of any kind if there is none."""
+        readers = ThreadPoolExecutor(READERS, "image")
+        results = read_all(self._find, images)
+        if self._settings.label_studio_url:
+            missing = [number for number, result in enumerate(results) if isinstance(result, FileNotFoundError)]
+            fetched = read_all(lambda image: self._fetch(image, deadline), [images[number] for number in missing])
+            for number, result in zip(missing, fetched, strict=True):
+                results[number] = result
+        readers.shutdown(wait=False, cancel_futures=True)  # a server may hold one of them
+        for image, result in zip(images, results, strict=True):
+            if isinstance(result, Exception):
+                logger.warning("No prediction for %.200r: %.500r", image, result)
+        return results
+
+    def _find(self, image: object) -> Path:
+        """The file on disk; a `FileNotFoundError` if it may be on the server."""
         if not isinstance(image, str) or not 0 < len(image) <= LONGEST_REFERENCE:
             raise ValueError("not the reference of an image")
         files = [Path(file) for file in self._list().find(image, file_of(image))]
@@ -66,10 +87,11 @@ class TaskImages:
         if len(inside) == 1 or len(set(map(sha256_of, inside))) == 1:
             return inside[0]
         reason = f"{len(inside)} different files of that name" if inside else "no file of that name"
-        if not self._settings.label_studio_url:
-            raise ValueError(f"{reason} in {self._folder}, and no LABEL_STUDIO_URL to fetch it from")
-        server = self._connect(deadline)
-        return BytesIO(server.download(server.path_of(image), LARGEST_IMAGE, deadline, timeout=WAIT))
+        raise FileNotFoundError(f"{reason} in {self._folder}, and no LABEL_STUDIO_URL to fetch it from")
+
+    def _fetch(self, image: object, deadline: float) -> BytesIO:
+        server, soon = self._connect(deadline), min(deadline, time.monotonic() + FETCHING)
+        return BytesIO(server.download(server.path_of(str(image)), LARGEST_IMAGE, soon, timeout=WAIT))
 
     def _list(self) -> ImageFiles:
         with self._listing:
@@ -83,6 +105,6 @@ class TaskImages:
     def _connect(self, deadline: float) -> Server:
         with self._connecting:
             if time.monotonic() > deadline:
-                raise TimeoutError("no time left to fetch it")
+                raise TimeoutError(NO_TIME)
             self._server = self._server or connect(self._settings)
             return self._server

@@ -72,9 +72,10 @@ def ask(backend: httpx.Client, images: list[Any], label_config: str = config()) 
     assert answer.status_code == 200, answer.text
     results = answer.json()["results"]
     assert len(results) == len(images)
-    assert all(result["score"] is None if not result["result"] else 0 <= result["score"] <= 1 for result in results)
+    predicted = [result for result in results if "error" not in result]
+    assert all(one["score"] is None if not one["result"] else 0 <= one["score"] <= 1 for one in predicted)
     return results
 
 
 def labels(results: list[dict[str, Any]]) -> list[str | None]:
-    return [result["result"][0]["value"]["choices"][0] if result["result"] else None for result in results]
+    return [result["result"][0]["value"]["choices"][0] if result.get("result") else None for result in results]

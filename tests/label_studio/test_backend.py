@@ -108,7 +108,7 @@ def test_health_is_answered_while_predictions_are_made(backend, names):
     ids=["values", "aliases", "two controls", "other aliases", "other classes", "of text", "no such field", "empty"],
 )
 def test_the_control_is_the_one_that_has_the_models_classes(backend, names, label_config, from_name):
-    result = ask(backend, [upload(names[0])], label_config)[0]["result"]
+    result = ask(backend, [upload(names[0])], label_config)[0].get("result", [])
     assert [region["from_name"] for region in result] == ([from_name] if from_name else [])
 
 
