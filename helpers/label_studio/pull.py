@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+import time
 from io import BytesIO
 from pathlib import Path, PurePosixPath
 from uuid import uuid4
@@ -10,7 +11,7 @@ import orjson
 import pandas as pd
 
 from helpers.decode import SUFFIXES, UNREADABLE, open_image
-from helpers.label_studio.client import AT_A_TIME, Server, connect, list_projects, parse_project_url
+from helpers.label_studio.client import AT_A_TIME, SOON, Server, connect, list_projects, parse_project_url
 from helpers.label_studio.settings import read_settings
 from helpers.labels.consensus import read_export
 from helpers.merge.files import UPLOAD, ImageFiles, is_safe
@@ -20,6 +21,7 @@ from helpers.progress import map_in_threads
 from helpers.workspace import EXTRA
 
 LARGEST_EXPORT, LARGEST_IMAGE = 1 << 33, 1 << 28  # bytes
+FETCHING, SILENCE = 300, 30  # seconds for all of an image, and between its pieces
 
 logger = logging.getLogger(__name__)
 
@@ -67,22 +69,36 @@ def fetch_images(server: Server, labels: pd.DataFrame, images: Path) -> int:
 
     An upload goes to ``<project>/<name on the server>`` below the folder `images`, where `ImageFiles` finds it by its
     exact name; a local file of the server goes to the path that it has there. An image that cannot be fetched is
-    logged, and left for `helpers.merge.plan.plan_merge` to report. Returns how many were fetched.
+    logged, and left for `helpers.merge.plan.plan_merge` to report; a server that stops answering is a `Problem`.
+    Returns how many were fetched.
     """
     known = ImageFiles(images)
     labelled = labels[labels["label"].notna()]
     pairs = zip(labelled["image"], labelled["file"], strict=True)
     missing = [(image, file) for image, file in pairs if len(known.find(image, file)) != 1]
+    fetched: list[str] = []
 
-    def fetch(item: tuple[str, str]) -> bool:
+    def fetch(item: tuple[str, str]) -> None:
         try:
             _fetch_image(server, *item, images)
+            fetched.append(item[0])
         except (Problem, *UNREADABLE) as error:
+            _see_that_it_answers(server, f"{len(fetched):,} of {len(missing):,} images")
             logger.warning("%.200s was not fetched: %s", item[0], error)
-            return False
-        return True
 
-    return sum(map_in_threads(fetch, missing, "Fetching images", AT_A_TIME))
+    map_in_threads(fetch, missing, "Fetching images", AT_A_TIME)
+    return len(fetched)
+
+
+def _see_that_it_answers(server: Server, done: str) -> None:
+    try:
+        server.ask("GET", "/api/current-user/whoami", timeout=SOON)
+    except Problem as problem:
+        raise Problem(
+            f"Label Studio at {server.url} stopped answering after {done}.",
+            [problem.headline, *problem.details],
+            "Once it answers, the same command goes on from there.",
+        ) from None
 
 
 def _fetch_image(server: Server, image: str, file: str, images: Path) -> None:
@@ -90,7 +106,8 @@ def _fetch_image(server: Server, image: str, file: str, images: Path) -> None:
     path = PurePosixPath(upload[1] or ".", file) if upload else PurePosixPath(file)
     if not all(map(is_safe, path.parts)) or path.suffix.lower() not in SUFFIXES:
         raise ValueError("its name is not safe, or not that of an image")
-    content = server.download(server.path_of(image), LARGEST_IMAGE)
+    deadline = time.monotonic() + FETCHING
+    content = server.download(server.path_of(image), LARGEST_IMAGE, deadline, timeout=SILENCE)
     with open_image(BytesIO(content)) as picture:
         picture.verify()
     _write(images / path, content)

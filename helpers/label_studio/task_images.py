@@ -28,6 +28,7 @@ FETCHING = 20  # seconds for all of an image
 NO_TIME = "no time left to read it"
 LISTING_SHARE = 0.05  # of the time goes into listing the folder, so that new files are found
 
+Finder = Callable[[object], Path | BytesIO]
 logger = logging.getLogger(__name__)
 
 
@@ -52,7 +53,7 @@ class TaskImages:
         on the clock of `time.monotonic`. Those on disk do not wait for the others, and no call waits for another.
         """
 
-        def read(find: Callable[[object], Path | BytesIO], image: object) -> np.ndarray | Exception:
+        def read(find: Finder, image: object) -> np.ndarray | Exception:
             try:
                 file = find(image)
                 with self._pixels.reserve(file, deadline):
@@ -60,7 +61,9 @@ class TaskImages:
             except Exception as error:  # one file that breaks a decoder must not stop the others
                 return error
 
-        def read_all(find: Callable[[object], Path | BytesIO], images: Sequence[object]) -> list[np.ndarray | Exception]:
+        def read_all(
+            find: Callable[[object], Path | BytesIO], images: Sequence[object]
+        ) -> list[np.ndarray | Exception]:
             futures = [readers.submit(read, find, image) for image in images]
             done = wait(futures, deadline - time.monotonic()).done
             return [future.result() if future in done else TimeoutError(NO_TIME) for future in futures]

@@ -1,6 +1,7 @@
 """What the tests of the model backend share: a workspace of digits, its server, and questions of Label Studio."""
 
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import chdir
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,13 @@ def ask(backend: httpx.Client, images: list[Any], label_config: str = config()) 
     predicted = [result for result in results if "error" not in result]
     assert all(one["score"] is None if not one["result"] else 0 <= one["score"] <= 1 for one in predicted)
     return results
+
+
+def trickle(content: bytes) -> Iterator[bytes]:
+    """Give ten bytes a second."""
+    for byte in content:
+        time.sleep(0.1)
+        yield bytes([byte])
 
 
 def labels(results: list[dict[str, Any]]) -> list[str | None]:

@@ -4,10 +4,12 @@ import json
 from io import BytesIO
 from itertools import repeat
 from pathlib import Path
+from threading import Event
 
 import numpy as np
 import pandas as pd
 import pytest
+from backends import trickle
 from label_studio_server import Answer
 from PIL import Image
 
@@ -203,6 +205,41 @@ def test_a_hostile_reference_writes_nothing(hostile, pretended, tmp_path, image)
 
     assert fetch_images(hostile, labels, images) == 0
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == [tmp_path / "export.json"]
+
+
+def test_a_server_that_dies_is_the_one_problem_and_the_next_pull_goes_on(hostile, pretended, tmp_path, caplog):
+    images = [f"/data/upload/1/0a1b2c3d-{number}.png" for number in range(40)]
+    back = Event()
+
+    def answer(_: str) -> Answer:
+        if not back.is_set() and len(pretended.requests) > 10:
+            raise ConnectionError("killed")
+        return Answer(body=picture(1))
+
+    for path in (*images, "/api/current-user/whoami"):
+        pretended.answers[path] = answer
+
+    with pytest.raises(Problem, match=r"stopped answering after \d+ of 40 images") as problem:
+        fetch_images(hostile, exported(*images), tmp_path)
+
+    there = len(list(tmp_path.rglob("*.png")))
+    assert 0 < there < 40
+    assert len(str(problem.value).splitlines()) < 5
+    assert "was not fetched" not in caplog.text
+    back.set()
+    pretended.requests.clear()
+    assert fetch_images(hostile, exported(*images), tmp_path) == 40 - there
+    assert len([1 for path, _ in pretended.requests if path in images]) == 40 - there
+
+
+def test_an_image_that_trickles_ends_and_the_others_are_fetched(hostile, pretended, tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr(pull, "FETCHING", 0.5)
+    pretended.answers["/data/upload/1/0a1b2c3d-cat.png"] = lambda _: Answer(body=trickle(picture(1)))
+    pretended.answers["/data/upload/1/0a1b2c3e-dog.png"] = lambda _: Answer(body=picture(2))
+    labels = exported("/data/upload/1/0a1b2c3d-cat.png", "/data/upload/1/0a1b2c3e-dog.png")
+
+    assert fetch_images(hostile, labels, tmp_path) == 1
+    assert "0a1b2c3d-cat.png was not fetched" in caplog.text
 
 
 @pytest.mark.parametrize(

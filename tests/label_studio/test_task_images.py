@@ -4,19 +4,23 @@ import logging
 import os
 import shutil
 import time
+from concurrent.futures import ThreadPoolExecutor
 from itertools import repeat
+from threading import Event
 from typing import Any
 
-from backends import KEY, ask, config, labels, upload
+from backends import KEY, ask, config, labels, trickle, upload
 from label_studio_server import Answer
 from PIL import Image
+from servers import wait_until
 
-from helpers.label_studio import task_images
+from helpers.decode import Input
+from helpers.label_studio import serving, task_images
 
 pytest_plugins = ["served"]  # its fixtures
 
 
-def test_what_cannot_be_read_is_empty_and_logged_and_the_others_get_their_predictions(serve, root, names, caplog):
+def test_what_cannot_be_read_is_an_error_and_logged_and_the_others_get_their_predictions(serve, root, names, caplog):
     (root / "extra-data/broken.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(50))
     Image.new("1", (10_000, 10_000)).save(root / "extra-data/bomb.png")
     os.mkfifo(root / "extra-data/pipe.png")
@@ -34,14 +38,17 @@ def test_what_cannot_be_read_is_empty_and_logged_and_the_others_get_their_predic
     ]
     backend, good = serve(), [upload(name) for name in names[:2]]
     with caplog.at_level(logging.WARNING):
-        results = labels(ask(backend, [good[0], *bad, good[1]]))
-    assert results == [labels(ask(backend, good))[0], *[None] * len(bad), labels(ask(backend, good))[1]]
+        results = ask(backend, [good[0], *bad, good[1]])
+    assert labels(results) == [labels(ask(backend, good))[0], *[None] * len(bad), labels(ask(backend, good))[1]]
+    # Label Studio stores nothing without a `result`, so it asks again; an empty one would count as done.
+    assert [set(result) for result in results[1:-1]] == [{"error"}] * len(bad)
+    assert "no file of that name" in results[4]["error"]
     assert len(caplog.messages) == len(bad)
     assert not any("\n" in message or "\r" in message for message in caplog.messages)
     assert [len(message) < 1000 for message in caplog.messages] == [True] * len(bad)
 
 
-def test_a_task_without_the_image_gets_an_empty_prediction(backend):
+def test_a_task_without_the_image_gets_no_prediction(backend):
     body = {"tasks": [{"id": 1, "data": {}}], "label_config": config()}
     results = backend.post("/predict", json=body).json()["results"]
     assert labels(results) == [None]
@@ -119,3 +126,70 @@ def test_nothing_but_pictures_of_the_configured_server_is_asked_for(serve, root,
 def test_a_label_studio_that_is_down_costs_a_prediction_but_not_the_others(serve, names):
     backend = serve(label_studio_url="http://127.0.0.1:9", label_studio_api_key=KEY)
     assert [label is None for label in labels(ask(backend, [upload("lost.png"), upload(names[0])]))] == [True, False]
+
+
+def test_the_reason_for_lost_images_stays_at_versions(serve, root, names):
+    backend = serve()
+    assert backend.get("/versions").json()["images"] == {}
+    ask(backend, [upload(names[0]), upload("lost.png"), upload("gone.png")])
+    ask(backend, [upload(names[0])])
+    about = backend.get("/versions").json()["images"]
+    assert (about["lost"], about["of"]) == (2, 3)
+    assert "lost.png: no file of that name" in about["first"]
+    assert "LABEL_STUDIO_URL" in about["first"]
+
+
+def test_images_that_trickle_are_cut_off_and_hold_up_no_other_request(serve, names, pretended, monkeypatch):
+    monkeypatch.setattr(task_images, "FETCHING", 2)
+    slow = [upload(f"slow-{number}.png") for number in range(20)]
+    for path in slow:
+        pretended.answers[path] = lambda _: Answer(body=trickle(bytes(1000)))
+    backend = serve(label_studio_url=pretended.url, label_studio_api_key=KEY)
+    with ThreadPoolExecutor(60) as pool:
+        trickling = [pool.submit(ask, backend, slow[:4]) for _ in range(50)]  # more than the server has threads
+        wait_until(lambda: sum(path in slow for path, _ in pretended.requests) > 50)
+        assert labels(ask(backend, [upload(names[0])])) != [None]
+        assert not any(request.done() for request in trickling)
+        assert all("too long" in result["error"] for result in trickling[0].result())
+
+
+def test_a_request_ends_in_time_with_those_images_that_came(serve, names, pretended, monkeypatch):
+    monkeypatch.setattr(serving, "PATIENCE", 2)
+    release = Event()
+    pretended.answers[upload("silent.png")] = lambda _: Answer(404 if release.wait(20) else 500)
+    backend = serve(label_studio_url=pretended.url, label_studio_api_key=KEY)
+    silent, local = ask(backend, [upload("silent.png"), upload(names[0])])
+    assert not release.is_set()
+    assert "no time left" in silent["error"]
+    assert labels([local]) != [None]
+    release.set()
+
+
+def test_pictures_are_decoded_side_by_side_as_far_as_the_setting_lets_them(serve, root, monkeypatch, caplog):
+    sizes = {f"{number}.png": (700, 700) for number in range(8)} | {"large.png": (1100, 1000)}
+    for name, size in sizes.items():
+        Image.new("L", size).save(root / "extra-data" / name)
+    read, running, together = Input.read, [], []
+
+    def note(self, file):
+        running.append(file)
+        together.append(len(running))
+        time.sleep(0.1)
+        running.remove(file)
+        return read(self, file)
+
+    monkeypatch.setattr(Input, "read", note)
+    *small, large = ask(serve(backend_megapixels=1), [upload(name) for name in sizes])
+    assert max(together) == 2
+    assert None not in labels(small)
+    assert "BACKEND_MEGAPIXELS" in large["error"]
+
+
+def test_a_label_studio_that_comes_back_is_asked_again(serve, root, names, pretended):
+    (root / "extra-data" / names[0]).rename(root / "picture.png")
+    content = (root / "picture.png").read_bytes()
+    backend = serve(label_studio_url=pretended.url, label_studio_api_key=KEY)
+    pretended.answers[upload(names[0])] = lambda _: Answer(502)
+    assert "502" in ask(backend, [upload(names[0])])[0]["error"]
+    pretended.answers[upload(names[0])] = lambda _: Answer(body=content)
+    assert labels(ask(backend, [upload(names[0])])) != [None]
