@@ -17,7 +17,7 @@ from helpers.pipeline.paths import MODEL
 from helpers.problems import Problem
 from helpers.workspace import Workspace
 
-PATIENCE = 60  # seconds for the images of a request; Label Studio waits 100 for the answer
+PATIENCE = 85  # seconds for the images of a request; Label Studio waits 100 for the answer
 PAUSE = 10  # seconds until a model that could not be read is tried again
 
 logger = logging.getLogger(__name__)

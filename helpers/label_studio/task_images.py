@@ -25,6 +25,7 @@ LARGEST_IMAGE = 1 << 26  # bytes
 READERS = 2 * (os.cpu_count() or 1)  # of a request
 WAIT = httpx.Timeout(10, connect=3)  # seconds; a server that has an image sends it at once
 FETCHING = 20  # seconds for all of an image
+RESERVED = 25  # seconds at the end, in which only images on disk are read
 NO_TIME = "no time left to read it"
 LISTING_SHARE = 0.05  # of the time goes into listing the folder, so that new files are found
 
@@ -61,18 +62,17 @@ class TaskImages:
             except Exception as error:  # one file that breaks a decoder must not stop the others
                 return error
 
-        def read_all(
-            find: Callable[[object], Path | BytesIO], images: Sequence[object]
-        ) -> list[np.ndarray | Exception]:
+        def read_all(find: Finder, images: Sequence[object], until: float) -> list[np.ndarray | Exception]:
             futures = [readers.submit(read, find, image) for image in images]
-            done = wait(futures, deadline - time.monotonic()).done
+            done = wait(futures, until - time.monotonic()).done
             return [future.result() if future in done else TimeoutError(NO_TIME) for future in futures]
 
         readers = ThreadPoolExecutor(READERS, "image")
-        results = read_all(self._find, images)
+        results = read_all(self._find, images, deadline)
         if self._settings.label_studio_url:
             missing = [number for number, result in enumerate(results) if isinstance(result, FileNotFoundError)]
-            fetched = read_all(lambda image: self._fetch(image, deadline), [images[number] for number in missing])
+            soon = deadline - RESERVED
+            fetched = read_all(lambda image: self._fetch(image, soon), [images[number] for number in missing], soon)
             for number, result in zip(missing, fetched, strict=True):
                 results[number] = result
         readers.shutdown(wait=False, cancel_futures=True)  # a server may hold one of them

@@ -154,7 +154,9 @@ def test_images_that_trickle_are_cut_off_and_hold_up_no_other_request(serve, nam
 
 
 def test_a_request_ends_in_time_with_those_images_that_came(serve, names, pretended, monkeypatch):
-    monkeypatch.setattr(serving, "PATIENCE", 2)
+    monkeypatch.setattr(serving, "PATIENCE", 4)
+    monkeypatch.setattr(task_images, "RESERVED", 2)
+    monkeypatch.setattr(Input, "batch", 1)  # so the image on disk comes when the time to fetch is over
     release = Event()
     pretended.answers[upload("silent.png")] = lambda _: Answer(404 if release.wait(20) else 500)
     backend = serve(label_studio_url=pretended.url, label_studio_api_key=KEY)
