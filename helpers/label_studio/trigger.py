@@ -47,8 +47,7 @@ class Trigger:
     def start(self) -> bool:
         """Start a run in the background, unless one is going; tells whether it did.
 
-        A start that is refused is not made up for: the same labels would only give the same model again, and new
-        annotations are counted when the run ends.
+        A start that is refused is not made up for: when the run ends, new annotations are counted.
         """
         with self._looking:
             if self.is_running():
