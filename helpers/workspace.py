@@ -69,7 +69,7 @@ class Workspace:
                     if not quiet:
                         tell(line)
                     said.append(line)
-            except KeyboardInterrupt:
+            except BaseException:  # a person interrupts it, or nobody reads any more what it prints
                 os.killpg(process.pid, signal.SIGINT)  # DVC and the stage that it runs
                 process.wait()
                 raise
@@ -161,10 +161,10 @@ class Workspace:
         """
         try:
             said = self.dvc("repro", tell=tell)
-        except (Problem, KeyboardInterrupt) as stopped:
+        except BaseException as stopped:
             with suppress(Problem):
                 self.dvc("checkout", "train", "evaluate", quiet=True)
-            if isinstance(stopped, Problem):
+            if not isinstance(stopped, KeyboardInterrupt):
                 raise
             there = "the old model is back" if (self.root / MODEL).exists() else "there is no model yet"
             raise Problem(f"The training was interrupted: {there}.", advice="The same again starts it anew.") from None

@@ -116,6 +116,21 @@ def test_an_interrupt_stops_the_training_and_leaves_the_old_model_in_place(tiny)
 
 
 @pytest.mark.slow
+def test_a_run_whose_output_nobody_reads_any_more_leaves_the_old_model_in_place(tiny):
+    params = tiny.root / "params.yaml"
+    params.write_text(params.read_text().replace("epochs: 1", "epochs: 50000"))
+    model = (tiny.root / MODEL).read_bytes()
+    code = "from helpers.workspace import *; open_workspace(Path.cwd()).reproduce()"
+    with subprocess.Popen([sys.executable, "-uc", code], cwd=tiny.root, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        while "epoch " not in process.stdout.readline():
+            pass
+        process.stdout.close()  # as `| head` does
+    assert (tiny.root / MODEL).read_bytes() == model
+    assert not is_training(tiny)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["symlink", "hardlink"])
 def test_the_merge_never_writes_through_a_link_into_the_cache(tiny, kind):
     tiny.dvc("config", "cache.type", kind)
