@@ -27,7 +27,7 @@ from helpers.progress import map_in_threads, progress_bar
 TAB = "Queue"
 # Label Studio takes 100 files and 250 MB in a request, a proxy before it often less.
 FILES, BYTES, ROWS = 100, 50_000_000, 500
-PLACES = 500  # of tasks that are queued again; more of them share places, as each costs the server 60 ms
+PLACES = 250  # of tasks that are queued again; more of them share places: each costs the server 60 ms
 REFUSED = (".tif", ".tiff")
 OPEN = ("new", "to be queued again")
 WAITING = (*OPEN, "queued")
