@@ -130,7 +130,8 @@ def make_app(root: Path, settings: Settings, trigger: Trigger | None = None) -> 
         tasks = [task.data for task in asked.tasks]
         results = predict(_require(models), tasks, asked.label_config, images)
         if lost := [result["error"] for result in results if "error" in result]:
-            losses.update(at=datetime.now(UTC), lost=len(lost), of=len(tasks), first=lost[0])
+            nonlocal losses
+            losses = {"at": datetime.now(UTC), "lost": len(lost), "of": len(tasks), "first": lost[0]}
         return {"results": results}
 
     @app.post("/webhook")

@@ -21,7 +21,7 @@ from helpers.progress import map_in_threads
 from helpers.workspace import EXTRA
 
 LARGEST_EXPORT, LARGEST_IMAGE = 1 << 33, 1 << 28  # bytes
-FETCHING, SILENCE = 300, 30  # seconds for all of an image, and between its pieces
+FETCHING = 300  # seconds for all of an image
 
 logger = logging.getLogger(__name__)
 
@@ -107,7 +107,7 @@ def _fetch_image(server: Server, image: str, file: str, images: Path) -> None:
     if not all(map(is_safe, path.parts)) or path.suffix.lower() not in SUFFIXES:
         raise ValueError("its name is not safe, or not that of an image")
     deadline = time.monotonic() + FETCHING
-    content = server.download(server.path_of(image), LARGEST_IMAGE, deadline, timeout=SILENCE)
+    content = server.download(server.path_of(image), LARGEST_IMAGE, deadline, timeout=SOON)
     with open_image(BytesIO(content)) as picture:
         picture.verify()
     _write(images / path, content)
