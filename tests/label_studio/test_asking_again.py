@@ -6,6 +6,7 @@ from typing import Any
 import httpx
 import pytest
 from backends import config, labels
+from label_studio_server import old_and_new
 from servers import serving, wait_until
 
 from helpers.label_studio.backend import make_app
@@ -22,6 +23,7 @@ def user(label_studio) -> Iterator[httpx.Client]:
 
 
 @pytest.mark.label_studio
+@old_and_new
 def test_images_that_were_not_there_get_their_predictions_the_next_time(root, names, user):
     def ask(method: str, path: str, **options: Any) -> Any:
         return user.request(method, path, **options).raise_for_status().json()
