@@ -64,7 +64,9 @@ def rounds_table(rounds: pd.DataFrame) -> pd.DataFrame:
     """Write the story of the rounds, from `helpers.story.read_rounds`, as text."""
     accuracy, low, high = (rounds[name].map(percent, na_action="ignore") for name in ("accuracy", "low", "high"))
     table = rounds.assign(accuracy=accuracy, low=low + " to " + high).drop(columns="high")
-    table = table.rename(columns={"name": "model", "low": "95 % interval"})
+    counts = ["training_images", "held_out_images", "added", "corrected"]
+    table[counts] = table[counts].map("{:,}".format, na_action="ignore").astype("string")
+    table = table.rename(columns={"name": "model", "low": "95 % interval", "held_out_images": "held-out images"})
     table = table.rename(columns=lambda name: name.replace("_", " ").capitalize())
     return table.astype("string").fillna("").set_index("Model")
 

@@ -7,7 +7,7 @@ from typing import Any, ParamSpec
 from unicodedata import east_asian_width
 
 from IPython.display import display
-from matplotlib import font_manager, rc_context, style
+from matplotlib import font_manager, style
 from matplotlib.figure import Figure
 
 from helpers.comparison import markup
@@ -40,6 +40,7 @@ STYLE: dict[str, Any] = {
     "ytick.major.size": 0,
     "legend.frameon": False,
     "legend.handletextpad": 0.5,
+    "svg.hashsalt": "the same drawing has the same bytes",
 }
 P = ParamSpec("P")
 
@@ -53,10 +54,14 @@ class Chart(Figure):
         """Come before the bitmap that IPython would make."""
         display(self.shown())
 
+    def savefig(self, *args: Any, **kwargs: Any) -> None:
+        """Save it in `STYLE`, which ticks that are made only then would not have."""
+        with style.context(["default", STYLE]):
+            super().savefig(*args, **kwargs)
+
     def shown(self) -> Shown:
         drawing = io.BytesIO()
-        with rc_context({"svg.hashsalt": "the same drawing has the same bytes"}):
-            self.savefig(drawing, format="svg", metadata={"Date": None})
+        self.savefig(drawing, format="svg", metadata={"Date": None})
         picture = image_tag("svg+xml", drawing.getvalue(), self.finding, "width:100%; min-width:40em; max-width:60em")
         heading = f'<p style="font-size:1.1em; margin:0 0 0.5em">{escape(self.finding)}</p>'
         note = f'<figcaption style="{markup.QUIET}">{escape(self.note)}</figcaption>' if self.note else ""

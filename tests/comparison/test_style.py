@@ -15,7 +15,7 @@ from matplotlib.colors import same_color
 from matplotlib.text import Text
 from nbclient import NotebookClient
 
-from helpers.comparison import charts
+from helpers.comparison import charts, rounds
 from helpers.comparison.style import NEW, OLD, Chart
 from helpers.comparison.tables import per_class, summary
 
@@ -126,3 +126,13 @@ def test_a_figure_tells_its_finding_to_those_who_cannot_see_it(figures):
     for figure in figures.values():
         assert f'alt="{escape(figure.finding)}"' in figure.shown().html
         assert figure.finding
+
+
+def test_a_drawing_does_not_depend_on_the_settings_of_the_notebook():
+    rows = {"name": ["start", "now"], "training_images": [303, 1035], "accuracy": [0.918, 0.981]}
+    chart = rounds.story(pd.DataFrame(rows | {"low": [0.846, 0.959], "high": [0.958, 0.991]}))
+    drawings = set()
+    for size in (9, 20):  # which would make room for fewer and longer ticks
+        with mpl.rc_context({"font.size": size}):
+            drawings.add(chart.shown().html)
+    assert len(drawings) == 1
