@@ -71,7 +71,7 @@ class Workspace:
                     said.append(line)
             except BaseException:  # a person interrupts it, or nobody reads any more what it prints
                 os.killpg(process.pid, signal.SIGINT)  # DVC and the stage that it runs
-                process.wait()
+                process.communicate()  # read their last words: else they wait for room in the pipe for ever
                 raise
         if process.returncode:
             shown = f"`dvc {' '.join(arguments)}`"
