@@ -86,7 +86,7 @@ class HashCache:
 
 def _key(status: os.stat_result | str) -> str:
     if isinstance(status, str):
-        return f"{status} 0"
+        return f"{status} 0"  # in place of a time of modification: always before the cache was written
     return f"{status.st_ino} {status.st_size} {status.st_mtime_ns}"
 
 

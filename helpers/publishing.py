@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from helpers.comparison.decision import failed_rules
 from helpers.merge.lineage import count_changes, parse_lineage, read_lineage
 from helpers.pipeline.paths import BACKBONES, PARAMS, RAW
 from helpers.problems import Problem
@@ -105,11 +106,6 @@ def tell_state(workspace: Workspace) -> str:
 def _is_changed(workspace: Workspace) -> bool:
     """Whether the files of a round differ from the last commit."""
     return bool(workspace.git("status", "--porcelain", "--", *_present(workspace, *FILES)))
-
-
-def failed_rules(decision: dict[str, Any]) -> list[str]:
-    """Return the reasons why the model is not accepted: the explanations of the rules that it failed."""
-    return [rule["explanation"] for rule in decision["rules"] if not rule["passed"]]
 
 
 def publish_round(

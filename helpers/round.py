@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 
+from helpers.comparison.decision import failed_rules
 from helpers.comparison.scores import Comparison, score_images
 from helpers.comparison.second_look import ON_SUSPECT, SecondLook, doubt_labels, leave_out_suspects
 from helpers.decode import open_image
@@ -28,7 +29,6 @@ from helpers.problems import EndOfRun, Problem, check_all, require_choice
 from helpers.publishing import (
     BEFORE,
     decline_round,
-    failed_rules,
     is_open,
     is_pending,
     publish_round,

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from helpers.comparison.decision import FEWEST_IMAGES
+from helpers.comparison.decision import FEWEST_IMAGES, failed_rules
 from helpers.comparison.markup import QUIET, WRAP, Shown, escape, image_tag, prose
 from helpers.comparison.words import count_of, percent, points
 
@@ -20,12 +20,13 @@ def wait_for_verdict() -> Shown:
 
 def show_card(decision: dict[str, Any], state: str = "") -> Shown:
     """Show the outcome of a round; `state` tells, a sentence a line, how the round stands and which step is next."""
-    change = _find_change(decision)
+    accuracy = _find_accuracy(decision)
+    change = accuracy if accuracy and accuracy["images"] >= FEWEST_IMAGES and "difference" in accuracy else None
     headline = decision["verdict"].capitalize() if decision["verdict"] != "first" else "First model"
     headline += f", {points(change['difference'])} points" if change else ""
     outcome = explain_acceptance(decision)
     facts = list_facts(decision)
-    failed = [rule["explanation"] for rule in decision["rules"] if not rule["passed"]]
+    failed = failed_rules(decision)
     edge = GOOD if decision["accepted"] else BAD
     parts = [
         f'<div style="font-size:1.8em; font-weight:bold; line-height:1.2">{escape(headline)}</div>',
@@ -61,10 +62,9 @@ def list_facts(decision: dict[str, Any]) -> list[tuple[str, str]]:
     if decision["baseline"] != decision["replaces"]:
         models += f", which would replace {decision['replaces']}"
     facts = [("Models", models)]
-    for row in decision["figures"]:
-        if (row["population"], row["metric"]) == ("together", "accuracy"):
-            before = f"{percent(row['old'])} → " if "old" in row else ""
-            facts.append(("Accuracy", f"{before}{percent(row['new'])} of {count_of(row['images'], 'held-out image')}"))
+    if row := _find_accuracy(decision):
+        before = f"{percent(row['old'])} → " if "old" in row else ""
+        facts.append(("Accuracy", f"{before}{percent(row['new'])} of {count_of(row['images'], 'held-out image')}"))
     added, corrected = decision["changes"]["added"], decision["changes"]["corrected"]
     trained = f"{count_of(added, 'image')} added, {count_of(corrected, 'label')} corrected"
     facts.append(("Data", f"{trained}; the new model has learnt from {decision['trained_on']:,}"))
@@ -72,12 +72,10 @@ def list_facts(decision: dict[str, Any]) -> list[tuple[str, str]]:
     return [*facts, ("Export", f"{decision['export']}{until}")]
 
 
-def _find_change(decision: dict[str, Any]) -> dict[str, Any] | None:
-    """The change of accuracy on all images that count; None if there is no old model, or if they are too few."""
-    for row in decision["figures"]:
-        if (row["population"], row["metric"]) == ("together", "accuracy") and row["images"] >= FEWEST_IMAGES:
-            return row if "difference" in row else None
-    return None
+def _find_accuracy(decision: dict[str, Any]) -> dict[str, Any] | None:
+    """The accuracy on all images that count; None if there are none."""
+    rows = (row for row in decision["figures"] if (row["population"], row["metric"]) == ("together", "accuracy"))
+    return next(rows, None)
 
 
 def _chip(rule: dict[str, Any]) -> str:

@@ -92,6 +92,11 @@ def decide(
     }
 
 
+def failed_rules(decision: dict[str, Any]) -> list[str]:
+    """Return the reasons why the model is not accepted: the explanations of the rules that it failed."""
+    return [rule["explanation"] for rule in decision["rules"] if not rule["passed"]]
+
+
 def _verdict(low: float, high: float, margin: float) -> str:
     if low > 0:
         return "better"

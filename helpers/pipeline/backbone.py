@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from helpers.decode import Input
-from helpers.pipeline.graphs import check_graph, open_graph
+from helpers.pipeline.graphs import check_graph, run_graph
 from helpers.pipeline.params import BackboneParams, read_params
 from helpers.pipeline.paths import BACKBONES, FEATURES
 from helpers.pipeline.pixels import stop_on_broken
@@ -39,12 +39,10 @@ class Backbone:
         A network may give features of each place [N, features, H, W], which are averaged, or of each patch
         [N, patches, features], of which a vision transformer puts those of the whole picture first.
         """
-        session = open_graph(self.graph)
-        name = session.get_inputs()[0].name
         parts = []
         for start in range(0, len(pixels), self.input.batch):
             batch = self.input.to_network(pixels[start : start + self.input.batch])
-            features = session.run([self.output], {name: batch})[0]
+            features = run_graph(self.graph, batch, self.output)
             if features.ndim == 4:
                 features = features.mean(axis=(2, 3))
             elif features.ndim == 3:
@@ -114,9 +112,8 @@ def read_features(
         pixels = backbone.input.read(content)
         return np.empty(0, np.uint8), pixels[:, ::-1] if mirrored else pixels
 
-    files = dict(zip(images["sha256"], images["file"], strict=True))
     try:
-        stop_on_broken(folder, cache.fill(folder, files, read, math.prod(backbone.input.shape), backbone.features))
+        stop_on_broken(folder, cache.fill(folder, images, read, math.prod(backbone.input.shape), backbone.features))
     except ValueError as error:
         raise Problem("The backbone cannot be used on these pictures.", [str(error)]) from None
     return cache.read(images["sha256"])

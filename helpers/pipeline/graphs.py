@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession  # type: ignore[import-untyped]
 
@@ -33,9 +35,14 @@ def _parts(message: Any) -> Iterator[Any]:
                 yield from _parts(part)
 
 
+def run_graph(graph: bytes, inputs: np.ndarray, output: str = "") -> np.ndarray:
+    """Give an ONNX graph its only input, and return its output of that name, or its first one."""
+    session = _open(graph)
+    return session.run([output] if output else None, {session.get_inputs()[0].name: inputs})[0]
+
+
 @lru_cache(maxsize=4)  # backbone and network of the old and of the new model
-def open_graph(graph: bytes) -> "InferenceSession":
-    """Make an ONNX graph ready to run."""
+def _open(graph: bytes) -> "InferenceSession":
     import onnxruntime  # takes 0.2 s, and only predicting needs it
 
     options = onnxruntime.SessionOptions()

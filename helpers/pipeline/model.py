@@ -17,7 +17,7 @@ import yaml
 from helpers.decode import Input
 from helpers.pipeline.backbone import Backbone, read_features
 from helpers.pipeline.calibration import softmax
-from helpers.pipeline.graphs import check_graph, open_graph
+from helpers.pipeline.graphs import check_graph, run_graph
 from helpers.pipeline.pixels import read_pictures
 from helpers.pipeline.records import Records
 from helpers.problems import Problem
@@ -97,11 +97,9 @@ class Classifier:
 
     def _answer(self, inputs: Iterable[np.ndarray]) -> np.ndarray:
         """The probabilities for inputs of the network, float32, in parts."""
-        session = open_graph(self.graph)
-        name = session.get_inputs()[0].name
         rows = [np.empty((0, len(self.description.classes)), np.float32)]
         for part in inputs:
-            rows.append(softmax(session.run(None, {name: part})[0] / self.description.temperature))
+            rows.append(softmax(run_graph(self.graph, part) / self.description.temperature))
         return np.concatenate(rows)
 
 

@@ -29,8 +29,7 @@ class PixelCache(RecordCache):
             image = read_upright(content, self._seen.image_size)
             return perceptual_hash(image), self._seen.to_pixels(image)
 
-        files = dict(zip(images["sha256"], images["file"], strict=True))
-        return self.fill(folder, files, read, math.prod(self._seen.shape))
+        return self.fill(folder, images, read, math.prod(self._seen.shape))
 
 
 def read_pictures(root: Path, folder: Path, images: pd.DataFrame, seen: Input) -> Records:

@@ -3,7 +3,7 @@
 import hashlib
 import os
 import shutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from io import BytesIO
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
+import pandas as pd
 import PIL
 from filelock import FileLock
 
@@ -68,7 +69,7 @@ class RecordCache:
     def fill(
         self,
         folder: Path,
-        files: Mapping[str, str],
+        images: pd.DataFrame,
         read: Callable[[BytesIO], tuple[np.ndarray, np.ndarray]],
         array_bytes: int,
         compute: Callable[[np.ndarray], np.ndarray] = np.asarray,
@@ -78,8 +79,8 @@ class RecordCache:
         Parameters
         ----------
         folder : Path
-        files : mapping of str to str
-            A picture's file, relative to `folder`, by the SHA-256 of its content.
+        images : DataFrame
+            A row per picture: its `file`, relative to `folder`, and the `sha256` of its content.
         read : callable
             Turns the content of a file into a note and an array, or raises one of `decode.UNREADABLE`. It runs in
             threads.
@@ -88,6 +89,7 @@ class RecordCache:
         compute : callable
             Turns the arrays of several pictures, stacked, into their records.
         """
+        files = dict(zip(images["sha256"], images["file"], strict=True))
         problems: dict[str, str] = {}
 
         def read_one(sha256: str) -> tuple[bytes, np.ndarray, np.ndarray] | None:
