@@ -98,16 +98,24 @@ def is_training(workspace: Workspace) -> bool:
     )
 
 
-@pytest.mark.slow
-def test_an_interrupt_stops_the_training_and_leaves_the_old_model_in_place(tiny):
-    params = tiny.root / "params.yaml"
+@contextmanager
+def training_for_long(workspace: Workspace) -> Iterator[subprocess.Popen[str]]:
+    """Retrain in a process of its own, which has ended its first epoch of many; wait for its end."""
+    params = workspace.root / "params.yaml"
     params.write_text(params.read_text().replace("epochs: 1", "epochs: 50000"))
-    model = (tiny.root / MODEL).read_bytes()
     code = "from helpers.workspace import *; open_workspace(Path.cwd()).reproduce()"
-    with subprocess.Popen([sys.executable, "-uc", code], cwd=tiny.root, stdout=subprocess.PIPE, text=True) as process:
+    command = [sys.executable, "-uc", code]
+    with subprocess.Popen(command, cwd=workspace.root, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         while "epoch " not in process.stdout.readline():
             pass
+        yield process
+
+
+@pytest.mark.slow
+def test_an_interrupt_stops_the_training_and_leaves_the_old_model_in_place(tiny):
+    model = (tiny.root / MODEL).read_bytes()
+    with training_for_long(tiny) as process:
         assert is_training(tiny)
         process.send_signal(signal.SIGINT)
     assert process.returncode != 0
@@ -117,14 +125,9 @@ def test_an_interrupt_stops_the_training_and_leaves_the_old_model_in_place(tiny)
 
 @pytest.mark.slow
 def test_a_run_whose_output_nobody_reads_any_more_leaves_the_old_model_in_place(tiny):
-    params = tiny.root / "params.yaml"
-    params.write_text(params.read_text().replace("epochs: 1", "epochs: 50000"))
     model = (tiny.root / MODEL).read_bytes()
-    code = "from helpers.workspace import *; open_workspace(Path.cwd()).reproduce()"
-    with subprocess.Popen([sys.executable, "-uc", code], cwd=tiny.root, stdout=subprocess.PIPE, text=True) as process:
+    with training_for_long(tiny) as process:
         assert process.stdout is not None
-        while "epoch " not in process.stdout.readline():
-            pass
         process.stdout.close()  # as `| head` does
     assert (tiny.root / MODEL).read_bytes() == model
     assert not is_training(tiny)

@@ -1,8 +1,6 @@
 """A backbone: its features are computed once, the model holds it, and one that cannot be used stops the training."""
 
-import os
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,7 @@ import yaml
 from onnx import TensorProto, helper
 from pictures import table_of
 from PIL import Image
+from stages import run_stage
 from tiny_backbones import SIZE, keep_data_elsewhere, tiny_graph, write_backbone
 
 from examples import efficientnet_lite0
@@ -225,11 +224,6 @@ def test_pictures_that_give_no_numbers_stop_the_training(folder):
     read_features(folder, folder / RAW, table_of(folder / RAW, ["red/0.png"]), backbone)
     with pytest.raises(Problem, match="cannot be used on these pictures"):
         read_features(folder, folder / RAW, table_of(folder / RAW, ["red/0.png", "red/grey.png"]), backbone)
-
-
-def run_stage(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"PYTHONPATH": str(PROJECT), "OMP_NUM_THREADS": "1"}
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120)
 
 
 @pytest.mark.slow

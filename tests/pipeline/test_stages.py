@@ -18,6 +18,7 @@ import torch
 import yaml
 from PIL import Image, ImageDraw
 from sklearn.metrics import classification_report
+from stages import run_stage
 
 from helpers.pipeline import evaluate, prepare, train
 from helpers.pipeline.calibration import score
@@ -62,11 +63,6 @@ def folder(trained, tmp_path, monkeypatch) -> Path:
     """A copy of one's own, and the current folder, as it is for a stage."""
     monkeypatch.chdir(shutil.copytree(trained, tmp_path / "folder"))
     return tmp_path / "folder"
-
-
-def run_stage(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"PYTHONPATH": str(PROJECT), "OMP_NUM_THREADS": "1"}
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120)
 
 
 def index_of(folder: Path) -> pd.DataFrame:
