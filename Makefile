@@ -14,7 +14,7 @@ demo: $(VENV)/installed ## Retrain on the sample, headless: demo/report.html
 	@echo "The report: demo/report.html, the executed notebook: demo/out.ipynb"
 
 retrain: $(VENV)/installed ## Retrain headless: make retrain EXPORT=annotations.json, writes report.html
-	@cd $(WORKSPACE) && "$(abspath $(BIN))/python" -m helpers.headless $(if $(EXPORT),"$(EXPORT)")
+	@cd $(WORKSPACE) && "$(abspath $(BIN))/python" -m helpers.round.headless $(if $(EXPORT),"$(EXPORT)")
 
 lab: $(VENV)/installed ## Open the notebook in JupyterLab, in a sample of its own
 	$(BIN)/python -m examples.digits demo-lab

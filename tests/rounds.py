@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 from PIL import Image
 
-from helpers.publishing import remember_workspace
+from helpers.round.publishing import remember_workspace
 from helpers.workspace import Workspace
 
 PARAMETERS: dict[str, Any] = {

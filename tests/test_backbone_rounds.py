@@ -8,9 +8,11 @@ from tiny_backbones import tiny_graph, write_backbone
 
 from helpers.pipeline.paths import METRICS
 from helpers.problems import Problem
-from helpers.publishing import publish_round, remember_workspace
-from helpers.round import advise_backbone, compare_models, start_round
-from helpers.verdict import decide_round
+from helpers.round.comparing import compare_models
+from helpers.round.publishing import publish_round, remember_workspace
+from helpers.round.start import start_round
+from helpers.round.training import advise_backbone
+from helpers.round.verdict import decide_round
 from helpers.workspace import Workspace
 
 

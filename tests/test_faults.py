@@ -25,8 +25,10 @@ ROUND = """
 from pathlib import Path
 from helpers.labels import read_export
 from helpers.merge.plan import plan_merge
-from helpers.round import compare_models, end_round, merge_round
-from helpers.verdict import decide_round
+from helpers.round.comparing import compare_models
+from helpers.round.merging import merge_round
+from helpers.round.publishing import end_round
+from helpers.round.verdict import decide_round
 from helpers.workspace import open_workspace
 
 here = open_workspace(Path.cwd())

@@ -15,9 +15,9 @@ from helpers.label_studio.client import AT_A_TIME, SOON, Server, connect, list_p
 from helpers.label_studio.settings import read_settings
 from helpers.labels.consensus import read_export
 from helpers.merge.files import UPLOAD, ImageFiles, is_safe
-from helpers.parameters import find_images
 from helpers.problems import Problem
 from helpers.progress import map_in_threads
+from helpers.round.parameters import find_images
 from helpers.workspace import EXTRA
 
 LARGEST_EXPORT, LARGEST_IMAGE = 1 << 33, 1 << 28  # bytes

@@ -22,7 +22,7 @@ def report(pristine, tmp_path_factory) -> Path:
     """The page of a round of the sample, alone in a folder."""
     folder = tmp_path_factory.mktemp("round")
     shutil.copytree(pristine.parent, folder / "sample", symlinks=True)
-    subprocess.run([sys.executable, "-m", "helpers.headless"], cwd=folder / "sample/demo", check=True)
+    subprocess.run([sys.executable, "-m", "helpers.round.headless"], cwd=folder / "sample/demo", check=True)
     return Path(shutil.copy2(folder / "sample/demo/report.html", tmp_path_factory.mktemp("attachment")))
 
 

@@ -9,7 +9,6 @@ from scores import POLICY, comparison_of, outcome
 from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 
-from helpers.comparison import galleries
 from helpers.comparison.decision import decide
 from helpers.comparison.second_look import (
     UNKNOWN,
@@ -20,6 +19,7 @@ from helpers.comparison.second_look import (
     leave_out_suspects,
     suspects,
 )
+from helpers.figures import galleries
 from helpers.pipeline.calibration import softmax, temper
 from helpers.pipeline.params import PrepareParams
 from helpers.pipeline.prepare import is_held_out

@@ -20,7 +20,7 @@ from helpers.label_studio.backend import make_app
 from helpers.label_studio.settings import Settings
 from helpers.label_studio.trigger import RECORD, RUNS, Trigger, notebook_command
 from helpers.pipeline.paths import MODEL
-from helpers.publishing import remember_workspace
+from helpers.round.publishing import remember_workspace
 from helpers.workspace import DECISION, Workspace
 
 PROJECT = Path(__file__).parents[2]

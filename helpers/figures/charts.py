@@ -1,0 +1,262 @@
+"""Figures of numbers, one per function. A function returns None if there is nothing to compare."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from helpers.comparison.decision import FEWEST_IMAGES
+from helpers.comparison.statistics import wilson
+from helpers.comparison.tables import models_in
+from helpers.comparison.words import count_of, percent, signed
+from helpers.figures.style import COLOURS, INK, NEW, OLD, PALE, QUIET, Chart, label_text, shorten, styled
+
+SHADES = LinearSegmentedColormap.from_list("old to new", [OLD, "#EEEEEE", NEW])
+ROWS, MATRIX = 25, 20  # most classes in a chart with a row for each, and in a confusion matrix
+NUMBERED = 12  # classes of a confusion matrix whose cells have room for a number
+WIDTH = 9.0  # inches
+PERCENT = FuncFormatter(lambda share, _: f"{100 * share:g} %")
+
+
+@styled
+def class_balance(balance: pd.DataFrame) -> Chart:
+    """Show the images of each class before and after the merge, from `helpers.merge.plan.count_classes`."""
+    before, after = balance["before"], balance["after"]
+    title = (
+        f"From {before.sum():,} to {after.sum():,} images; "
+        f"classes have {after.min():,} to {after.max():,}, before {before.min():,} to {before.max():,}"
+    )
+    note = f"The {ROWS} of {len(balance)} classes that change most." if len(balance) > ROWS else ""
+    most = (after - before).abs().nlargest(ROWS).index
+    shown = balance.loc[most].sort_values("after", ascending=False, kind="stable")
+
+    figure, (axes,) = make_panels(1, 0.9 + 0.27 * len(shown), title, note)
+    rows = _name_rows(axes, [label_text(label) for label in shown.index])
+    axes.barh(rows - 0.19, shown["before"], 0.34, color=OLD, label="before")
+    bars = axes.barh(rows + 0.19, shown["after"], 0.34, color=NEW, label="after")
+    axes.bar_label(bars, [signed(change) for change in shown["after"] - shown["before"]], padding=4, size=8)
+    axes.xaxis.set_major_locator(MaxNLocator(8, integer=True, steps=[1, 2, 5, 10]))
+    axes.xaxis.set_major_formatter("{x:,.0f}")
+    axes.set_xlabel("images")
+    _legend_above(axes)
+    return figure
+
+
+@styled
+def learning_curves(new_history: pd.DataFrame, old_history: pd.DataFrame | None = None) -> Chart:
+    """Show loss and accuracy of both models by epoch, from the histories of `helpers.pipeline.train.train`."""
+    histories = {"new": new_history} if old_history is None else {"old": old_history, "new": new_history}
+    ends = {name: percent(history["held_out_accuracy"].iloc[-1]) for name, history in histories.items()}
+    title, note = f"Held-out accuracy ends at {ends['new']}", ""
+    if "old" in ends:
+        title += f", the old model's at {ends['old']}"
+        note = "Each model on the images that were held out when it was trained."
+
+    figure, panels = make_panels(2, 2.9, title, note)
+    for axes, column, heading in zip(panels, ("loss", "accuracy"), ("Cross-entropy (nats)", "Accuracy"), strict=True):
+        for name, history in histories.items():
+            epochs, colour = history["epoch"], COLOURS[name]
+            axes.plot(epochs, history[f"held_out_{column}"], ".-", color=colour, label=f"{name}, held-out")
+            axes.plot(epochs, history[column], ".:", color=colour, label=f"{name}, training", lw=1)
+        axes.set(title=heading, xlabel="epoch")
+        axes.grid(axis="y")
+        axes.xaxis.set_major_locator(MaxNLocator(8, integer=True, min_n_ticks=1))
+    panels[0].set_ylim(bottom=0)
+    panels[0].legend()
+    panels[1].yaxis.set_major_formatter(PERCENT)
+    return figure
+
+
+@styled
+def confusion_matrices(scores: pd.DataFrame) -> Chart | None:
+    """Show the confusion matrices of both models and their difference on the scored images.
+
+    A cell's shade is the square root of its share of the actual class, so that rare mistakes are visible.
+    """
+    scored = scores[scores["scored"]]
+    if scored.empty:
+        return None
+    models = models_in(scored)
+    answers = scored[["actual", *(f"{name}_predicted" for name in models)]].set_axis(["actual", *models], axis=1)
+    wrong = {name: answers.loc[~scored[f"{name}_right"], ["actual", name]] for name in models}
+    title = f"{count_of(len(wrong['new']), 'mistake')} on {count_of(len(scored), 'image')}"
+    title += f", {len(wrong['old']):,} before" if "old" in wrong else ""
+    common = wrong["new"].value_counts()
+    if common.max() > 1:  # once is no habit
+        actual, predicted = map(shorten, common.index[0])
+        title += f"; most often “{actual}” is taken for “{predicted}” ({common.iloc[0]:,})"
+
+    # If there are many classes, those with most mistakes keep their rows; the others share one.
+    classes, note = sorted(set(answers.stack())), ""
+    if len(classes) > MATRIX:
+        note = f"The {MATRIX} of {len(classes)} classes with most mistakes; the others share one row and one column."
+        mistakes = pd.concat([pair.stack() for pair in wrong.values()]).value_counts()
+        worst = mistakes.reindex(classes, fill_value=0).nlargest(MATRIX).index
+        others = f"{len(classes) - MATRIX} others"
+        answers = answers.where(answers.isin(worst), others)
+        classes = [*sorted(worst), others]
+    answers = answers.astype(pd.CategoricalDtype(classes))
+    tables = {name: pd.crosstab(answers["actual"], answers[name], dropna=False).to_numpy() for name in models}
+    support = tables["new"].sum(axis=1, keepdims=True).clip(min=1)
+    headings = {name: f"{name.capitalize()}: {count_of(len(wrong[name]), 'mistake')}" for name in models}
+    if "old" in models:
+        tables["difference"] = tables["new"] - tables["old"]
+        headings["difference"] = "New minus old"
+
+    # Draw the matrices side by side, with numbers in the cells where they fit.
+    labels, places = [label_text(label, 16) for label in classes], range(len(classes))
+    numbered = len(classes) <= NUMBERED
+    length = 0.08 * max(map(len, labels))  # inches
+    turned = length > 2.4 / len(classes)
+    figure, panels = make_panels(len(tables), 3.1 + length * turned, title, note, sharey=True)
+    for axes, (name, table) in zip(panels, tables.items(), strict=True):
+        share = table / support * (-1 if name == "old" else 1)
+        depth = np.sign(share) * np.sqrt(np.abs(share))
+        shades = np.ma.masked_where(table == 0, depth)  # where nothing is, the page shows through
+        axes.imshow(shades, cmap=SHADES, vmin=-1, vmax=1, interpolation="none")
+        axes.set(title=headings[name], xlabel="predicted", anchor="W")
+        axes.set_xticks(places, labels=labels, rotation=90 * turned)
+        axes.tick_params(labelsize=9 if numbered else 7)
+        axes.spines[:].set(visible=True, color=PALE)
+        for row, column in np.argwhere(table) if numbered else []:
+            number = table[row, column]
+            text = signed(number) if name == "difference" else f"{number:,}"
+            colour = "white" if depth[row, column] > 0.6 else INK
+            axes.text(column, row, text, ha="center", va="center", size=10 - 0.3 * len(classes), color=colour)
+    panels[0].set_yticks(places, labels=labels)
+    panels[0].set_ylabel("actual")
+    return figure
+
+
+@styled
+def per_class_change(per_class: pd.DataFrame) -> Chart | None:
+    """Show the recall of each class, old and new, with 95 % intervals; the worst change comes first."""
+    change = per_class.get("recall_difference", pd.Series(dtype=float))
+    known = change.dropna().sort_values(kind="stable")
+    if known.empty:
+        return None
+    fallen = [f"“{shorten(label)}”" for label in known.index[known < 0]]
+    title = f"Recall rose for {(known > 0).sum()} of {len(known)} classes, fell for {len(fallen) or 'none'}"
+    title += f" ({', '.join(fallen)})" if 0 < len(fallen) <= 3 else ""
+    order, alone = known.index, change.index[change.isna()]
+    note = "Lines: 95 % intervals. In brackets: number of images."
+    if len(alone):
+        note = f"Known to one model only: {len(alone)} of {len(change)} classes. {note}"
+    if len(known) > ROWS:
+        worst, best = known.index[: ROWS // 2], known.index[ROWS // 2 - ROWS :]
+        note = f"The {len(worst)} classes with the worst change and the {len(best)} with the best. {note}"
+        order = worst.append(best)
+
+    shown = per_class.loc[order.append(alone[: ROWS - len(order)])]
+    figure, (axes,) = make_panels(1, 0.9 + 0.27 * len(shown), title, note)
+    rows = _name_rows(axes, [f"{label_text(label)}  ({images:,})" for label, images in shown["support"].items()])
+    axes.hlines(rows, shown["old_recall"], shown["new_recall"], color=QUIET, lw=1.2, zorder=1)
+    for name, offset, size in (("old", -0.2, 64), ("new", 0.2, 25)):
+        low, high = shown[f"{name}_recall_low"], shown[f"{name}_recall_high"]
+        axes.hlines(rows + offset, low, high, color=COLOURS[name], lw=1.2)
+        axes.scatter(shown[f"{name}_recall"], rows, size, color=COLOURS[name], label=name, zorder=3)
+    axes.xaxis.set_major_formatter(PERCENT)
+    axes.set_xlim(right=1.015)
+    axes.set_xlabel("recall")
+    _legend_above(axes)
+    return figure
+
+
+@styled
+def difference(summary: pd.DataFrame, margin: float, control: Sequence[float] | None = None) -> Chart | None:
+    """Show the change of accuracy in each population, with its 95 % interval and the margin (a share of images).
+
+    `control` is the same change for models trained on the old data with other seeds: the effect of chance alone.
+    """
+    if "difference" not in summary:
+        return None
+    accuracy = summary.xs("accuracy", level="metric")
+    if len(accuracy) == 2:  # a single population equals "together"
+        accuracy = accuracy.head(1)
+    change, low, high = (100 * accuracy[column] for column in ("difference", "low", "high"))
+    last = round(change.iloc[-1], 1)
+    moved = f"{'rose' if last > 0 else 'fell'} by {abs(last):.1f} points" if last else "did not change"
+    title = f"Accuracy {moved} (95 % interval {signed(low.iloc[-1], 1)} to {signed(high.iloc[-1], 1)})"
+    names = [f"{name}\n{count_of(images, 'image')}" for name, images in accuracy["images"].items()]
+    if control:
+        names.append("old data,\nother seeds")
+
+    figure, (axes,) = make_panels(1, 0.8 + 0.4 * len(names), title)
+    rows = _name_rows(axes, names)[: len(change)]
+    axes.axvspan(-100 * margin, 100 * margin, color=PALE, lw=0)
+    axes.axvline(0, color=QUIET, lw=1)
+    axes.hlines(rows, low, high, color=NEW, lw=2)
+    axes.scatter(change, rows, 45, color=NEW, zorder=3)
+    rings = 100 * np.asarray(control or [])
+    axes.scatter(rings, [len(change)] * len(rings), 30, facecolor="none", edgecolor=QUIET)
+    for row, value in enumerate(change):
+        axes.text(value, row - 0.22, signed(value, 1), ha="center", size=8, clip_on=True)
+    axes.text(0, -0.67, f"margin ±{100 * margin:g}", ha="center", size=8, color=QUIET)
+    # A population of a few images has an interval that would press the others flat: it ends at the edge.
+    enough = accuracy["images"] >= min(FEWEST_IMAGES, accuracy["images"].max())
+    reach = [-100 * margin, 100 * margin, *low[enough], *high[enough], *rings]
+    room = 0.08 * (max(reach) - min(reach))
+    axes.set_xlim(min(reach) - room, max(reach) + room)
+    axes.set_xlabel("new minus old, percentage points")
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:+g}".replace("-", "−") if x else "0"))
+    return figure
+
+
+@styled
+def calibration(scores: pd.DataFrame) -> Chart | None:
+    """Show how often predictions on scored images are right, by confidence, with Wilson's 95 % intervals."""
+    scored = scores[scores["scored"]]
+    if scored.empty:
+        return None
+    models = models_in(scored)
+    verdict = {}
+    for name in models:
+        excess = 100 * (scored[f"{name}_confidence"] - scored[f"{name}_right"]).mean()
+        verdict[name] = f"{'over' if excess > 0 else 'under'}confident by {abs(excess):.1f} points"
+    title = f"The new model is {verdict['new']}" + (f", the old one {verdict['old']}" if "old" in models else "")
+    note = "On the diagonal, confidence and accuracy agree. Vertical lines: 95 % intervals. Area: number of images. "
+    note += "Each half of the images is judged with the temperature that is fitted on the other half."
+
+    figure, panels = make_panels(len(models), 3.5, title, note, sharey=True)
+    for axes, name in zip(panels, models, strict=True):
+        confidence, right = scored[f"{name}_confidence"], scored[f"{name}_right"]
+        tenths = np.ceil(10 * confidence)
+        x, bins = confidence.groupby(tenths).mean(), right.groupby(tenths)
+        hits, images = bins.sum(), bins.size()
+        axes.plot([0, 1], [0, 1], color=QUIET, lw=1)
+        axes.vlines(x, *wilson(hits, images), color=COLOURS[name])
+        axes.scatter(x, hits / images, 20 + 200 * images / len(scored), color=COLOURS[name], zorder=3, clip_on=False)
+        means = f"mean confidence {percent(confidence.mean())}, accuracy {percent(right.mean())}"
+        axes.set_title(f"{name.capitalize()}: {means}")
+        axes.set(xlim=(0, 1.02), ylim=(0, 1.02), xlabel="confidence of the prediction")
+        axes.grid()
+        axes.xaxis.set_major_formatter(PERCENT)
+        axes.yaxis.set_major_formatter(PERCENT)
+    panels[0].set_ylabel("share that is right")
+    return figure
+
+
+def make_panels(count: int, height: float, finding: str, note: str = "", **options: Any) -> tuple[Chart, list[Axes]]:
+    """Start a figure with charts side by side, with its finding and a note."""
+    figure = Chart((WIDTH, height), layout=ConstrainedLayoutEngine(h_pad=0.08, w_pad=0.06))
+    figure.finding, figure.note = finding, note
+    return figure, list(figure.subplots(1, count, squeeze=False, **options)[0])
+
+
+def _name_rows(axes: Axes, names: Sequence[str]) -> np.ndarray:
+    """Give a chart a row for each name, from top to bottom, and return their y."""
+    rows = np.arange(len(names))
+    axes.set_yticks(rows, labels=names)
+    axes.set_ylim(len(names) - 0.4, -0.6)
+    axes.spines["left"].set_visible(False)
+    axes.grid(axis="x")
+    return rows
+
+
+def _legend_above(axes: Axes) -> None:
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, borderpad=0.2, borderaxespad=0)

@@ -1,0 +1,101 @@
+"""The style of all charts: colours, sizes, and text that every font can draw."""
+
+import io
+from collections.abc import Callable
+from functools import cache, wraps
+from typing import Any, ParamSpec
+from unicodedata import east_asian_width
+
+from IPython.display import display
+from matplotlib import font_manager, style
+from matplotlib.figure import Figure
+
+from helpers.figures import markup
+from helpers.figures.markup import Shown, escape, image_tag
+
+COLOURS = {"old": "#E69F00", "new": "#0072B2"}  # Okabe and Ito: told apart with any colour vision, and in grey
+OLD, NEW = COLOURS.values()
+INK = "#222222"  # on a colour
+QUIET, PALE = "#7A7A7A", "#88888833"  # on the page, whether it is light or dark: text, and lines and areas
+# The fonts after the first have Chinese, Arabic and many more scripts, on macOS, Linux and Windows.
+FONTS = ["DejaVu Sans", "Arial Unicode MS", "Noto Sans CJK JP", "Droid Sans Fallback", "Microsoft YaHei"]
+STYLE: dict[str, Any] = {
+    "figure.facecolor": "none",
+    "font.family": [name for name in FONTS if name in font_manager.get_font_names()],
+    "font.size": 9,
+    "text.color": QUIET,
+    "text.parse_math": False,  # a label may hold dollar signs
+    "axes.edgecolor": QUIET,
+    "axes.facecolor": "none",
+    "axes.labelcolor": QUIET,
+    "axes.titlelocation": "left",
+    "axes.titlesize": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "grid.color": PALE,
+    "xtick.color": QUIET,
+    "ytick.color": QUIET,
+    "xtick.major.size": 0,
+    "ytick.major.size": 0,
+    "legend.frameon": False,
+    "legend.handletextpad": 0.5,
+    "svg.hashsalt": "the same drawing has the same bytes",
+}
+P = ParamSpec("P")
+
+
+class Chart(Figure):
+    """A figure that is shown as a drawing, below its finding, which is its alternative text too, and above a note."""
+
+    finding = note = ""
+
+    def _ipython_display_(self) -> None:
+        """Come before the bitmap that IPython would make."""
+        display(self.shown())
+
+    def savefig(self, *args: Any, **kwargs: Any) -> None:
+        """Save it in `STYLE`, which ticks that are made only then would not have."""
+        with style.context(["default", STYLE]):
+            super().savefig(*args, **kwargs)
+
+    def shown(self) -> Shown:
+        drawing = io.BytesIO()
+        self.savefig(drawing, format="svg", metadata={"Date": None})
+        picture = image_tag("svg+xml", drawing.getvalue(), self.finding, "width:100%; min-width:40em; max-width:60em")
+        heading = f'<p style="font-size:1.1em; margin:0 0 0.5em">{escape(self.finding)}</p>'
+        note = f'<figcaption style="{markup.QUIET}">{escape(self.note)}</figcaption>' if self.note else ""
+        return Shown(f'<figure style="margin:1em 0">{heading}{markup.scroll(picture)}{note}</figure>', self.finding)
+
+
+def styled(draw: Callable[P, Chart | None]) -> Callable[P, Any]:
+    """Draw in `STYLE`, independent of the notebook's own settings, and leave these unchanged."""
+
+    @wraps(draw)
+    def styled(*args: P.args, **kwargs: P.kwargs) -> Chart | None:
+        with style.context(["default", STYLE]):
+            figure = draw(*args, **kwargs)
+            if figure and (layout := figure.get_layout_engine()):  # here, because ticks take the current style
+                layout.execute(figure)
+                layout.execute(figure)  # square panels need a second pass
+                figure.set_layout_engine("none")
+        return figure
+
+    return styled
+
+
+def label_text(value: object, letters: int = 22) -> str:
+    """Make text drawable: write characters that no font has as escapes, and `shorten` it."""
+    return shorten("".join(c if _drawable(c) else c.encode("unicode_escape").decode() for c in str(value)), letters)
+
+
+def shorten(text: str, letters: int = 22) -> str:
+    """Keep both ends of a text, at most as wide as so many Latin letters; Chinese ones count double."""
+    letters = letters // 2 if any(east_asian_width(c) in "WF" for c in text) else letters
+    return text if len(text) <= letters else f"{text[: letters // 2]}…{text[-((letters - 1) // 2) :]}"
+
+
+@cache
+def _drawable(character: str) -> bool:
+    fonts = map(font_manager.get_font, map(font_manager.findfont, STYLE["font.family"]))
+    return character.isprintable() and any(font.get_char_index(ord(character)) for font in fonts)

@@ -1,0 +1,65 @@
+"""End a round with a click, where a person sits at the notebook."""
+
+from collections.abc import Callable
+from html import escape
+from typing import Any
+
+import pandas as pd
+
+from helpers.problems import Problem
+from helpers.progress import Output, is_watched
+from helpers.round.publishing import decline_round, is_published, publish_round, tell_state
+from helpers.workspace import DECISION, Workspace
+
+
+def offer_buttons(
+    workspace: Workspace,
+    plan: pd.DataFrame,
+    decision: dict[str, Any],
+    show: Callable[[str], object],
+    *,
+    tag: bool = True,
+) -> None:
+    """Offer to publish or to decline the round by buttons, unless it is published, or nobody is there to click.
+
+    `show` gets the sentences of what a click has done, and the buttons go; a `Problem` stands below them. JupyterLab
+    does not save them: see notebooks/jupyter_server_config.py.
+    """
+    if not is_watched() or is_published(workspace):
+        return
+    from ipywidgets import HTML, Button, HBox, Text, VBox  # only this needs it
+
+    accepted, wide = decision["accepted"], {"width": "auto"}
+    publish = Button(description="Publish", button_style="primary", tooltip="Push the data, then a commit and its tag")
+    decline = Button(description="Decline", tooltip="Give back the workspace from before the round")
+    anyway = Button(description="Publish anyway, because…", layout=wide, tooltip="The reason goes into the commit")
+    reason, message = Text(placeholder="the reason", layout={"width": "24em"}), HTML()
+    output = Output()
+
+    def enable(_: object = None) -> None:
+        publish.disabled, decline.disabled, reason.disabled = not accepted, False, accepted
+        anyway.disabled = accepted or not reason.value.strip()
+
+    def act(step: Callable[[], list[str]]) -> None:
+        for control in (publish, decline, anyway, reason):
+            control.disabled = True
+        message.value = "At work …"
+        try:
+            if workspace.load(DECISION).get("model") != decision["model"]:
+                raise Problem("There is a newer decision: run this cell again.")
+            show("\n".join(step()))
+            output.show({"text/plain": ""})
+        except Problem as problem:
+            message.value = f'<pre style="white-space: pre-wrap">{escape(str(problem))}</pre>'
+            enable()
+
+    def publish_because(why: str) -> list[str]:
+        return [*publish_round(workspace, plan, decision, anyway=why, tag=tag), tell_state(workspace)]
+
+    enable()
+    reason.observe(enable, "value")
+    publish.on_click(lambda _: act(lambda: publish_because("")))
+    anyway.on_click(lambda _: act(lambda: publish_because(reason.value.strip())))
+    decline.on_click(lambda _: act(lambda: [decline_round(workspace)]))
+    box = VBox([HBox([publish, decline, anyway, reason]), message])
+    output.show(box._repr_mimebundle_() | {"text/plain": ""})

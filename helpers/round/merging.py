@@ -1,0 +1,84 @@
+"""The way of labels into the training set: the old model looks at them, the merge, DVC's record of it."""
+
+import hashlib
+from pathlib import Path
+
+import pandas as pd
+
+from helpers.comparison.second_look import SecondLook, doubt_labels, leave_out_suspects
+from helpers.hashing import sha256_of
+from helpers.merge.apply import apply_merge
+from helpers.merge.lineage import extend_lineage, format_lineage, read_lineage
+from helpers.merge.plan import count_classes
+from helpers.merge.rules import CHANGES
+from helpers.pipeline.params import PrepareParams, read_params
+from helpers.pipeline.paths import PARAMS, RAW
+from helpers.problems import EndOfRun
+from helpers.round.past import load_past, past_models
+from helpers.round.publishing import BEFORE, is_open, is_pending, remember_workspace
+from helpers.workspace import LINEAGE, Workspace
+
+
+def look_again(workspace: Workspace, plan: pd.DataFrame, on_suspect: str) -> tuple[pd.DataFrame, SecondLook]:
+    """Let the old model judge the labels of a plan that it does not know, on images that it was not trained on.
+
+    The plan comes back, without suspects if `on_suspect` is ``leave out``; see `leave_out_suspects`.
+    """
+    labelled = plan[plan["label"].notna() & (plan["action"] != "leave out")].drop_duplicates("sha256")
+    unseen, opinions = labelled[:0], pd.DataFrame()
+    for commit in past_models(workspace):
+        model, index = load_past(workspace, commit)
+        if model is None or index is None:
+            break
+        known_label = dict(zip(index["sha256"], index["label"], strict=True))
+        new = labelled[labelled["sha256"].map(known_label) != labelled["label"]]
+        if len(new):  # else this model is the round's own: ask the one before
+            unseen = new[~new["sha256"].isin(index.loc[index["split"] == "train", "sha256"])]
+            images = unseen[["source", "sha256"]].set_axis(["file", "sha256"], axis=1)
+            opinions = model.predict(workspace.root, workspace.root, images)
+            break
+    judged, noise = doubt_labels(unseen, opinions)
+    if on_suspect == "leave out":
+        plan = leave_out_suspects(plan, judged, read_params(PrepareParams, workspace.root / PARAMS))
+        staying = unseen["sha256"].isin(plan.loc[plan["action"] != "leave out", "sha256"]).to_numpy()
+        _, noise = doubt_labels(unseen[staying], opinions[staying])
+    return plan, SecondLook(judged, noise if len(judged) else None)
+
+
+def end_without_labels(workspace: Workspace, plan: pd.DataFrame) -> None:
+    """End the run if a plan has no label to merge, unless an earlier run has left something to judge or to publish."""
+    if plan["action"].eq("leave out").all() and not is_pending(workspace):
+        counts = [f"{count:,} {status}" for status, count in plan["status"].value_counts().items()]
+        images = f"of {len(plan):,} images, {', '.join(counts)}" if counts else "the export is empty"
+        raise EndOfRun(f"There are no labels to merge ({images}): the run ends here, and nothing was changed.")
+
+
+def count_round(workspace: Workspace, plan: pd.DataFrame) -> pd.DataFrame:
+    """Count the images of each class before and after the round, also if an earlier run of it has merged them.
+
+    A plan without changes, where no round is open, is that of the last published round.
+    """
+    began = past_models(workspace)[1:] if not plan["action"].isin(CHANGES).any() else []
+    if is_open(workspace):
+        began = [BEFORE]
+    return count_classes(plan, workspace.raw, workspace.list_at(began[0], RAW) if began else [])
+
+
+def merge_round(workspace: Workspace, plan: pd.DataFrame, export: Path) -> None:
+    """Carry out a merge plan made from `export`, with the images before and after the merge in DVC's cache."""
+    export_sha256, known = sha256_of(export), read_lineage(workspace.lineage)
+    record = extend_lineage(known, plan, export_sha256)
+    # Record also a round that only confirms labels: earlier exports must not correct them any more.
+    if plan["action"].isin(CHANGES).any() or format_lineage(record) != format_lineage(known):
+        remember_workspace(workspace)
+        apply_merge(plan, workspace.raw, workspace.lineage, export_sha256, hashes=workspace.hashes)
+    # Do this even if nothing is left to merge: an earlier run may have ended before this line.
+    if workspace.lineage.exists() and not _is_tracked(workspace.lineage):
+        workspace.dvc("add", RAW, LINEAGE, quiet=True)
+
+
+def _is_tracked(file: Path) -> bool:
+    """Whether DVC's pointer to a file names its present content."""
+    pointer = file.with_name(f"{file.name}.dvc")
+    content = hashlib.md5(file.read_bytes(), usedforsecurity=False)
+    return pointer.exists() and content.hexdigest() in pointer.read_text()

@@ -1,0 +1,86 @@
+"""Measure how far chance alone goes: train on the old data with other seeds."""
+
+import multiprocessing
+import os
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import redirect_stdout, suppress
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from helpers.comparison.scores import Comparison
+from helpers.pipeline.model import Classifier
+from helpers.pipeline.params import TrainParams, read_params
+from helpers.pipeline.paths import INDEX, PARAMS, RAW, TRAINING_SECONDS, read_table
+from helpers.round.past import load_past
+from helpers.workspace import DECISION, Workspace
+
+USUAL, QUICK = 3, 20  # seeds if a training takes no longer than these seconds
+
+
+def measure_seed_noise(workspace: Workspace, comparison: Comparison, seeds: int) -> list[float] | None:
+    """Train on the old data with other seeds, and return by how much each changes the accuracy of the old model.
+
+    The changes, on the scored images, show the effect of chance: initial weights and the order of images vary from
+    training to training (Bouthillier et al. 2021, arXiv 2103.03098). With a negative number of `seeds` it is three
+    where the last training took less than 20 seconds, and none elsewhere. A comparison that was measured before is not
+    measured again, and nothing in the workspace changes. None: not measured, or there is no old model.
+    """
+    commit, scored = comparison.baseline, comparison.scored
+    if seeds < 0:
+        seeds = USUAL if _last_training(workspace) < QUICK else 0
+    if not (seeds and comparison.old) or scored.empty:
+        return None
+    remembered = _remember(workspace, comparison)
+    if len(remembered) >= seeds:
+        return remembered[:seeds]
+
+    # The old data and its settings; the images may have other names and labels by now.
+    model, index = load_past(workspace, commit)
+    if model is None or index is None:
+        return None
+    today = read_table((workspace.root / INDEX).read_bytes())
+    index["file"] = index["sha256"].map(dict(zip(today["sha256"], today["file"], strict=True)))
+    if index["file"].isna().any():
+        return None
+    now = read_params(TrainParams, workspace.root / PARAMS).model_dump()
+    then = workspace.load(PARAMS, commit).get("train", {})
+    settings = {name: then.get(name, value) for name, value in now.items()}  # the baseline may lack newer settings
+    params = [TrainParams(**settings | {"seed": settings["seed"] + number}) for number in range(1, seeds + 1)]
+
+    # Train side by side, and score like the old model.
+    images, spawn = scored[["file", "sha256"]], multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(min(seeds, os.cpu_count() or 1), mp_context=spawn) as pool:
+        trainings = [pool.submit(train_and_predict, workspace.root, index, model, images, each) for each in params]
+        accuracies = [(training.result() == scored["actual"].to_numpy()).mean() for training in trainings]
+    old_accuracy = (scored["old_predicted"] == scored["actual"]).mean()
+    return [float(accuracy - old_accuracy) for accuracy in accuracies]
+
+
+def _last_training(workspace: Workspace) -> float:
+    """The seconds that the last training here took; infinite if nobody knows."""
+    with suppress(OSError, ValueError):
+        return float((workspace.root / TRAINING_SECONDS).read_text())
+    return float("inf")
+
+
+def _remember(workspace: Workspace, comparison: Comparison) -> list[float]:
+    """The changes that the last decision has, if it compares the same models."""
+    last = workspace.load(DECISION)
+    same = (last.get("model"), last.get("baseline_commit")) == (comparison.new, comparison.baseline)
+    return list(last.get("seed_noise") or []) if same else []
+
+
+def train_and_predict(
+    root: Path, index: pd.DataFrame, like: Classifier, images: pd.DataFrame, params: TrainParams
+) -> np.ndarray:
+    """Train a model like another one, without the lines of each epoch, and predict the classes of the `images`."""
+    # PyTorch takes two seconds, and only this needs it here.
+    from helpers.pipeline.lessons import read_lessons
+    from helpers.pipeline.train import train
+
+    with redirect_stdout(None):
+        lessons = read_lessons(root, index, like.description.input, like.backbone, params)
+        classifier, _ = train(lessons, index, like.description, params)
+    return classifier.predict(root, root / RAW, images).idxmax(axis=1).to_numpy()

@@ -1,0 +1,47 @@
+"""Check, before any change, that a round can run to its end."""
+
+from collections.abc import Callable
+
+from helpers.comparison.second_look import ON_SUSPECT
+from helpers.labels.consensus import ON_DISAGREEMENT
+from helpers.merge.plan import ON_PROBLEM
+from helpers.pipeline.backbone import read_backbone
+from helpers.pipeline.params import DecideParams, PrepareParams, TrainParams, read_params
+from helpers.pipeline.paths import MODEL, PARAMS
+from helpers.problems import EndOfRun, Problem, check_all, require_choice
+from helpers.round.publishing import (
+    decline_round,
+    require_branch,
+)
+from helpers.workspace import Workspace
+
+
+def start_round(
+    workspace: Workspace,
+    *,
+    baseline: str,
+    on_problem: str,
+    on_disagreement: str,
+    on_suspect: str,
+    publish: bool,
+    decline: bool,
+) -> None:
+    """Check, before any change, that the round can run to its end; if `decline` is set, decline it and end the run."""
+    if decline and publish:
+        raise Problem("A round is published or declined, not both.", advice="Set `publish` or `decline`.")
+    if decline:
+        raise EndOfRun(decline_round(workspace))
+    params = workspace.root / PARAMS
+    checks: list[Callable[[], object]] = [
+        workspace.stop_on_locks,
+        lambda: require_choice("on_problem", on_problem, ON_PROBLEM),
+        lambda: require_choice("on_disagreement", on_disagreement, ON_DISAGREEMENT),
+        lambda: require_choice("on_suspect", on_suspect, ON_SUSPECT),
+        lambda: read_params(PrepareParams, params),
+        lambda: read_backbone(workspace.root, read_params(TrainParams, params).backbone),
+        lambda: read_params(DecideParams, params),
+        lambda: workspace.read_at(baseline, MODEL),
+    ]
+    if publish:
+        checks.append(lambda: require_branch(workspace))
+    check_all(checks)

@@ -1,0 +1,119 @@
+"""Decide on a round in view of its past, and record the decision in evaluation/decision.json."""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from helpers.comparison.blind import compare_blind, describe_blind
+from helpers.comparison.decision import decide
+from helpers.comparison.scores import Comparison
+from helpers.comparison.second_look import SecondLook
+from helpers.hashing import sha256_of
+from helpers.pipeline.params import DecideParams, PrepareParams, read_params
+from helpers.pipeline.paths import PARAMS, RAW
+from helpers.problems import Problem
+from helpers.round.past import find_baseline, load_past
+from helpers.round.publishing import count_changes_since
+from helpers.workspace import DECISION, Workspace
+
+
+def decide_round(
+    workspace: Workspace,
+    comparison: Comparison,
+    export: Path,
+    look: SecondLook | None = None,
+    seed_noise: Sequence[float] | None = None,
+) -> dict[str, Any]:
+    """Decide by the policy of params.yaml whether the new model may replace the old one: evaluation/decision.json.
+
+    `export` holds the labels of this round, `look` the old model's opinion on them. The result is that of `decide` and
+    the facts behind it. `judged` are the versions of all models that were judged on the held-out images of this `seed`:
+    held-out sets wear out (Renggli et al. 2019, arXiv 1903.00278).
+    """
+    commit, replaced = comparison.baseline, find_baseline(workspace, "HEAD", comparison.new)
+    old = to_replace = _name_model(workspace, commit, comparison.old)
+    other_baseline = ""
+    if replaced != commit:
+        model, _ = load_past(workspace, replaced)
+        version = model.version if model else ""
+        to_replace = _name_model(workspace, replaced, version)
+        if version != comparison.old:
+            other_baseline = f"The comparison is with {old}, but the new model would replace {to_replace}."
+    added, corrected = count_changes_since(workspace, commit)
+    export_sha256, lineage = sha256_of(export), comparison.lineage
+    last_label = lineage.loc[lineage["export_sha256"] == export_sha256, "updated_at"].max()
+    # Decide, and note how often these held-out images have judged models.
+    policy = read_params(DecideParams, workspace.root / PARAMS)
+    noise = look.noise if look else None
+    decision = decide(comparison, policy, _changes_since(workspace, commit), other_baseline, noise, seed_noise)
+    seed = read_params(PrepareParams, workspace.root / PARAMS).seed
+    judged = _remember_judgement(workspace, comparison.new, seed)
+    decision["sentence"] += f" New: model {comparison.new}. Old: {old}."
+    if len(judged) > 1:
+        decision["notes"].append(
+            f"These held-out images have judged {len(judged)} models, those that were declined included. The more they "
+            "judge, the likelier one of them looks good by luck; another prepare.seed holds out fresh ones."
+        )
+    if look and (sentence := describe_blind(compare_blind(look.judged[~look.judged["by_model"].astype(bool)]))):
+        decision["notes"].append(sentence)
+    decision |= {
+        "policy": policy.model_dump(),
+        "label_noise": noise._asdict() if noise else None,
+        "seed_noise": seed_noise,
+        "changes": {"added": added, "corrected": corrected},
+        "trained_on": comparison.trained_on,
+        "model": comparison.new,
+        "baseline": old,
+        "baseline_commit": commit,
+        "replaces": to_replace,
+        "replaces_commit": replaced,
+        "export": export.name,
+        "export_sha256": export_sha256,
+        "labels_until": "" if pd.isna(last_label) else f"{last_label:%Y-%m-%d}",
+        "seed": seed,
+        "judged": judged,
+    }
+    workspace.save(DECISION, decision)
+    return decision
+
+
+def _name_model(workspace: Workspace, commit: str, version: str) -> str:
+    """Name a model of the past by its version, empty if there is none, and by git's name for its commit."""
+    name = workspace.git("describe", "--tags", "--always", commit).strip()
+    return f"model {version} of {name}" if version else f"no model at {name}"
+
+
+def _changes_since(workspace: Workspace, commit: str) -> list[str]:
+    """List the changed settings and files, apart from images, that the stages of dvc.yaml depend on."""
+    stages = workspace.load("dvc.yaml")["stages"].values()
+    made = {out if isinstance(out, str) else next(iter(out)) for stage in stages for out in stage["outs"]}
+    files = {file for stage in stages for file in stage["deps"]} - made - {RAW}
+    names = sorted({name for stage in stages for name in stage.get("params", [])})
+    changed = workspace.git("diff", "--name-only", commit, "--", "dvc.yaml", *sorted(files)).splitlines()
+    now, then = workspace.load(PARAMS), workspace.load(PARAMS, commit)
+    if not then:
+        return [f"{PARAMS} is new", *changed]
+    different = []
+    for name in names:
+        section, _, key = name.partition(".")
+        before, after = (settings.get(section, {}).get(key) for settings in (then, now))
+        if before != after:
+            different.append(f"{name}: {before} → {after}")
+    return different + changed
+
+
+def _remember_judgement(workspace: Workspace, model: str, seed: int) -> list[str]:
+    """Return the versions of all models judged on the held-out images of a seed, including this one.
+
+    A declined round leaves no trace in the workspace, so the repository's git configuration remembers them.
+    """
+    key, last = f"retrain.seed{seed}.judged", workspace.load(DECISION)
+    judged = list(last["judged"]) if last.get("seed") == seed else []
+    with suppress(Problem):  # none is remembered
+        judged += workspace.git("config", "--get-all", key).split()
+    if model not in judged:
+        workspace.git("config", "--add", key, model)
+    return list(dict.fromkeys([*judged, model]))  # each once, in their order

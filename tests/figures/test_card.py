@@ -1,0 +1,98 @@
+"""The card tells the outcome of every kind of round, and nothing from outside is markup on it."""
+
+import re
+from base64 import b64decode
+from typing import Any
+
+import pytest
+from scores import FACTS, POLICY, comparison_of, decided, outcome
+
+from helpers.comparison.decision import decide
+from helpers.figures.card import show_card
+
+
+def record(scores, **facts: Any) -> dict[str, Any]:
+    return decided(scores) | FACTS | facts
+
+
+def read(html: str) -> str:
+    """What a person reads: text without tags."""
+    return re.sub(r"<[^>]*>", " ", html)
+
+
+def test_a_better_model_is_seen_at_a_glance():
+    card = show_card(
+        record(outcome(both=290, fixed=20, broken=4, neither=4)), "The round is open.\n`-p publish True` ends it."
+    )
+    for html in (read(card.html), card.text):
+        for fact in (
+            "Better, +5.0 points",
+            "The new model is accepted.",
+            "model old0 of model/v3 → model new0",
+            "92.5 % → 97.5 % of 318 held-out images",
+            "953 images added, 1 label corrected",
+            "annotations.json, with labels until 2026-01-05",
+            "The round is open.",
+        ):
+            assert fact in html
+    assert "<code>-p publish True</code> ends it." in card.html
+    assert 'alt="Accuracy +5.0 points, 95 % interval +1.9 to +8.1, margin 1"' in card.html
+
+
+def test_the_bar_spans_the_interval_and_the_margin():
+    html = show_card(record(outcome(both=290, fixed=20, broken=4, neither=4))).html
+    svg = b64decode(re.findall(r"svg\+xml;base64,(.*?)\"", html)[0]).decode()
+    (x, width), (low, high) = (
+        [float(number) for number in re.findall(pattern, svg)[0]]
+        for pattern in (r'<rect x="([\d.]+)" y="15" width="([\d.]+)"', r"M([\d.]+) 27H([\d.]+)")
+    )
+    assert low > x + width, "the whole interval lies above the margin"
+    assert (high - low) / width == pytest.approx((8.1 - 1.9) / 2, abs=0.1)
+
+
+def test_an_undecided_model_that_is_accepted_says_why():
+    text = show_card(record(outcome(both=288, fixed=9, broken=3))).text
+    assert text.startswith("Undecided, +2.0 points. The new model is accepted: it is not worse by more than the margin")
+
+
+def test_a_rule_that_failed_gives_its_reason_in_text_and_every_rule_as_a_tooltip():
+    decision = record(outcome(both=80, fixed=2, broken=18))
+    card = show_card(decision)
+    for rule in decision["rules"]:
+        assert f'title="{rule["explanation"]}"' in card.html
+        assert (rule["explanation"] in read(card.html)) == (not rule["passed"])
+    assert "The new model is not accepted." in card.text
+
+
+@pytest.mark.parametrize("scores", [outcome(both=2, fixed=1), outcome(both=9, population="leaked")])
+def test_too_few_images_give_a_card_without_a_figure_of_change(scores):
+    card = show_card(record(scores))
+    assert card.text.startswith("Undecided. The new model is not accepted.")
+    assert "<img" not in card.html
+
+
+def test_a_first_model_has_a_card_without_a_change():
+    scores = outcome(both=40, neither=4)
+    scores = scores.drop(columns=[name for name in scores if name.startswith("old_")])
+    card = show_card(
+        decide(comparison_of(scores), POLICY) | FACTS | {"baseline": "no model at aa", "replaces": "no model at aa"}
+    )
+    assert card.text.startswith("First model. The new model is accepted.")
+    assert "no model at aa → model new0" in card.text
+    assert "90.9 % of 44 held-out images" in card.text
+    assert "<img" not in card.html
+
+
+def test_a_comparison_with_another_model_names_the_one_that_would_be_replaced():
+    text = show_card(record(outcome(both=40, fixed=4), baseline="model other of model/v1")).text
+    assert "model other of model/v1 → model new0, which would replace model old0 of model/v3" in text
+
+
+def test_nothing_from_outside_is_markup():
+    evil = '<script>"x"</script>\udc80'
+    decision = record(outcome(both=80, fixed=2, broken=18), export=evil, notes=[evil])
+    decision["rules"][0] |= {"explanation": evil, "passed": False}
+    html = show_card(decision, evil).html
+    assert "<script>" not in html
+    assert '"x"' not in html
+    html.encode()

@@ -1,0 +1,118 @@
+"""The texts and tables for a person say everything that the decision rests on."""
+
+import pandas as pd
+import pytest
+from scores import FACTS, comparison_of, images, outcome, says
+
+from helpers.comparison.scores import score_images
+from helpers.figures import report
+from helpers.figures.report import (
+    annotators_table,
+    describe_decision,
+    doubtful_slices,
+    figures_table,
+    write_report,
+)
+from helpers.figures.style import Chart
+
+DECISION = {
+    "verdict": "undecided",
+    "sentence": "Undecided: too few.",
+    "accepted": False,
+    "rules": [
+        {"rule": "margin", "passed": False, "explanation": "It begins too low."},
+        {"rule": "classes", "passed": True, "explanation": "None fell."},
+    ],
+    "notes": ["Not only the data changed."],
+    "figures": [],
+} | FACTS
+
+ROUNDS = pd.DataFrame(
+    {
+        "name": ["model/v1", "this round"],
+        "date": "2026-01-05",
+        "training_images": [303, None],
+        "held_out_images": [97, 318],
+        "accuracy": [0.928, None],
+        "low": [0.858, None],
+        "high": [0.965, None],
+        "verdict": ["first", "better"],
+        "added": [None, 953],
+        "corrected": [None, 0],
+    }
+).convert_dtypes()
+
+
+def test_the_verdict_comes_first_and_every_rule_says_how_it_ended():
+    lines = describe_decision(DECISION).splitlines()
+    assert lines[0] == "**Undecided: too few.** The new model is not accepted."
+    assert lines[2:] == [
+        "- ✗ *margin*: It begins too low.",
+        "- ✓ *classes*: None fell.",
+        "- Not only the data changed.",
+    ]
+
+
+def test_the_report_holds_verdict_table_and_picture(tmp_path):
+    comparison = comparison_of(outcome(both=170, fixed=20, broken=2, neither=8))
+    write_report(tmp_path, DECISION, comparison, Chart(), ROUNDS)
+    text = (tmp_path / "report.md").read_text(encoding="utf-8")
+    assert describe_decision(DECISION) in text
+    assert [line.split("|")[5].strip() for line in text.splitlines() if "| accuracy " in line][:2] == ["0.950", "0.950"]
+    assert "- Export: annotations.json, with labels until 2026-01-05" in text
+    assert "nan" not in text
+    assert "](difference.png)" in text
+    assert [cell.strip() for cell in text.splitlines()[-2].split("|")[1:8]] == [
+        "model/v1",
+        "2026-01-05",
+        "303",
+        "97",
+        "92.8 %",
+        "85.8 % to 96.5 %",
+        "first",
+    ]
+    assert "<NA>" not in text
+    assert (tmp_path / "difference.png").read_bytes().startswith(b"\x89PNG")
+    write_report(tmp_path, DECISION, comparison, None, ROUNDS)
+    assert "difference.png" not in (tmp_path / "report.md").read_text(encoding="utf-8")
+    assert [file.name for file in tmp_path.iterdir()] == ["report.md"]
+
+
+def test_the_table_of_figures_holds_flips_beside_the_accuracy():
+    table = figures_table(comparison_of(outcome(both=170, fixed=20, broken=2, neither=8))).reset_index()
+    accuracy, loss = (table[table["Figure"] == name].iloc[-1] for name in ("accuracy", "loss"))
+    assert accuracy[["Held-out images", "Count", "Old", "New", "New minus old"]].tolist() == [
+        "together", "200", "0.860", "0.950", "+0.090",
+    ]  # fmt: skip
+    assert accuracy[["Fixed", "Broken", "Exact p"]].tolist() == ["20", "2", "<0.001"]
+    assert accuracy["95 % interval"] == "+0.043 to +0.135"
+    assert loss[["Fixed", "Broken", "Mid p"]].tolist() == ["", "", ""]
+
+
+def test_the_table_of_figures_of_a_first_model_has_its_own_figures_alone():
+    held_out = images(["cat", "dog"])
+    table = figures_table(comparison_of(score_images(held_out, says(held_out, ["cat", "cat"]))))
+    assert list(table.columns) == ["New"]
+    assert table["New"].iloc[0] == "0.500"
+    assert figures_table(comparison_of(outcome(both=3, population="leaked"))).empty
+
+
+def test_slices_are_shown_only_where_labels_deserve_a_second_look(monkeypatch):
+    index = pd.MultiIndex.from_tuples([("annotator", "ann"), ("annotator", "bob")], names=["by", "value"])
+    table = pd.DataFrame({"images": [50, 40], "new": [0.5, 0.95], "p": [0.0004, 1.0], "suspect": [True, False]}, index)
+    table = table.assign(new_low=0.4, new_high=0.6)
+    compared = comparison_of(outcome(both=50, fixed=1, broken=0, neither=0))
+    monkeypatch.setattr(report, "slices", lambda *_: table)
+    shown = doubtful_slices(compared)
+    assert shown is not None
+    assert shown.to_numpy().tolist() == [[50, "50.0 %", "40.0 % to 60.0 %", "<0.001"]]
+    monkeypatch.setattr(report, "slices", lambda *_: table.assign(suspect=False))
+    assert doubtful_slices(compared) is None
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_the_table_of_annotators_compares_them_with_ground_truth_where_that_is_known(known):
+    people = pd.DataFrame({"labelled": [3], "seconds": [2.04], "shared": [2], "agreed": [0.5]}, index=["ann"])
+    told = annotators_table(people.assign(checked=[2], right=[1.0]) if known else people).to_dict("index")["ann"]
+    assert (told["Seconds an image"], told["Others agreed"]) == ("2.0", "50.0 %")
+    assert told.get("Agreed with it") == ("100.0 %" if known else None)

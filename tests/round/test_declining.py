@@ -1,0 +1,85 @@
+"""The other end of a round: the workspace from before it is given back whole."""
+
+import hashlib
+
+import pytest
+from PIL import Image
+from rounds import DECISION, PLAN, images_of, merge_something, tree_of
+
+from helpers.problems import Problem
+from helpers.round.publishing import decline_round, publish_round
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("uncommitted", [False, True])
+def test_declining_gives_back_the_workspace_that_was_there(tiny, uncommitted):
+    if uncommitted:
+        Image.new("L", (8, 8), 200).save(tiny.root / "data/raw/light/mine.png")
+        tiny.dvc("add", "data/raw", quiet=True)
+        tiny.reproduce()
+    before = tree_of(tiny), tiny.git("status", "--porcelain")
+    merge_something(tiny)
+    merged = images_of(tiny)
+    decline_round(tiny)
+    assert (tree_of(tiny), tiny.git("status", "--porcelain")) == before
+    cached = {hashlib.sha256(p.read_bytes()).hexdigest() for p in (tiny.root / ".dvc/cache").rglob("*") if p.is_file()}
+    assert set(merged.values()) <= cached
+
+
+@pytest.mark.slow
+def test_declining_leaves_new_pictures_and_exports_alone(tiny):
+    before = images_of(tiny)
+    (tiny.root / "extra-data/project-1.json").write_text("[]")
+    merge_something(tiny)
+    decline_round(tiny)
+    assert images_of(tiny) == before
+    assert (tiny.root / "extra-data/project-1.json").read_text() == "[]"
+
+
+@pytest.mark.slow
+def test_a_round_that_was_run_twice_is_declined_whole(tiny):
+    before = tree_of(tiny)
+    merge_something(tiny)
+    Image.new("L", (8, 8), 99).save(tiny.root / "data/raw/light/second.png")
+    merge_something(tiny)
+    decline_round(tiny)
+    assert tree_of(tiny) == before
+
+
+def test_a_round_is_declined_whole_although_other_things_were_committed_since(tiny):
+    before = tree_of(tiny)
+    merge_something(tiny)
+    (tiny.root / "README.md").write_text("A typo less.")
+    (tiny.root / "params.yaml").write_text((tiny.root / "params.yaml").read_text() + "# A comment.\n")
+    tiny.git("commit", "--quiet", "--message", "Something else", "--only", "README.md", "params.yaml")
+    Image.new("L", (8, 8), 99).save(tiny.root / "data/raw/light/second.png")
+    merge_something(tiny)
+    decline_round(tiny)
+    after = tree_of(tiny)
+    assert after.pop("params.yaml").endswith(b"# A comment.\n")
+    assert after == {path: content for path, content in before.items() if path != "params.yaml"}
+    assert tiny.git("status", "--porcelain") == ""
+
+
+@pytest.mark.slow
+def test_a_round_that_was_committed_by_hand_is_over(tiny):
+    merge_something(tiny)
+    tiny.git("add", "data", "evaluation")
+    tiny.git("commit", "--quiet", "--message", "By hand")
+    with pytest.raises(Problem, match="no round to decline"):
+        decline_round(tiny)
+    committed = tree_of(tiny)
+    Image.new("L", (8, 8), 99).save(tiny.root / "data/raw/light/second.png")
+    tiny.dvc("add", "data/raw", quiet=True)
+    with_second = tree_of(tiny)
+    merge_something(tiny)
+    decline_round(tiny)
+    assert committed != with_second == tree_of(tiny)
+
+
+@pytest.mark.slow
+def test_a_published_round_cannot_be_declined(tiny):
+    merge_something(tiny)
+    publish_round(tiny, PLAN, DECISION)
+    with pytest.raises(Problem, match="no round to decline"):
+        decline_round(tiny)

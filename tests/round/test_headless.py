@@ -1,0 +1,54 @@
+"""One command runs a round, says in its last line how it ended, and leaves a page."""
+
+import json
+import sys
+
+import pytest
+
+from helpers.round.provenance import describe_run
+from helpers.workspace import DECISION
+
+RETRAIN = [sys.executable, "-m", "helpers.round.headless"]
+
+
+def test_a_round_tells_its_epochs_and_ends_with_the_verdict(tiny, run):
+    result = run(*RETRAIN, cwd=tiny.root)
+    assert result.returncode == 0, result.stderr
+    assert "epoch  1/1" in result.stdout
+    assert result.stdout.splitlines()[-1] == tiny.load(DECISION)["sentence"]
+    assert "IPKernelApp" not in result.stderr
+    assert "<title>Retrain from new labels</title>" in (tiny.root / "report.html").read_text()
+
+
+def test_without_labels_it_ends_early_and_well(tiny, run):
+    before, export = tiny.git("status", "--porcelain"), tiny.root / "extra-data/annotations.json"
+    rows = json.loads(export.read_text())
+    export.write_text(json.dumps([{name: text for name, text in row.items() if name != "choice"} for row in rows]))
+    result = run(*RETRAIN, cwd=tiny.root)
+    assert result.returncode == 0, result.stderr
+    last = result.stdout.splitlines()[-1]
+    assert last.startswith("There are no labels to merge")
+    assert "8 unlabelled" in last
+    assert tiny.git("status", "--porcelain") == before
+    assert last in (tiny.root / "report.html").read_text()
+
+
+def test_a_problem_is_the_end_of_what_it_says_and_stands_on_the_page(tiny, run):
+    result = run(*RETRAIN, "lost.json", cwd=tiny.root)
+    assert result.returncode == 1
+    assert result.stderr.startswith("\nThere is no 'lost.json'.")
+    assert "Traceback" not in result.stderr
+    page = (tiny.root / "report.html").read_text()
+    assert "There is no" in page
+    assert "lost.json" in page
+
+
+@pytest.mark.parametrize("changed", [False, True])
+def test_a_report_names_its_labels_its_commit_and_the_programs(tiny, changed):
+    if changed:
+        (tiny.root / "params.yaml").write_text("train: {}\n")
+    told = describe_run(tiny, tiny.root / "extra-data/annotations.json")
+    assert "annotations.json, sha256 " in told
+    assert tiny.git("rev-parse", "--short", "HEAD").strip() in told
+    assert ("not committed" in told) == changed
+    assert "torch 2" in told

@@ -1,0 +1,98 @@
+"""The story of the rounds is told from git: whole for rounds of today, with gaps for those of older projects."""
+
+import json
+
+import pandas as pd
+import pytest
+from rounds import DECISION, PLAN, merge_something
+
+from helpers.round import story
+from helpers.round.publishing import publish_round
+from helpers.round.story import learn_from_parts, read_rounds
+from helpers.workspace import Workspace
+
+
+def record(workspace: Workspace, decision: dict, right: int, held_out: int) -> None:
+    """Put a decision and the figures of its model into the workspace."""
+    (workspace.root / "evaluation/decision.json").write_text(json.dumps(decision))
+    metrics = {"accuracy": right / held_out, "images": held_out}
+    (workspace.root / "evaluation/metrics.json").write_text(json.dumps(metrics))
+
+
+def commit(workspace: Workspace, message: str, tag: str = "") -> str:
+    workspace.git("commit", "--quiet", "--allow-empty", "--all", "--message", message)
+    if tag:
+        workspace.git("tag", "--annotate", "--message", "Better.", tag)
+    return workspace.git("rev-parse", "HEAD").strip()
+
+
+@pytest.fixture
+def told(tiny) -> pd.DataFrame:
+    """The story of two published rounds and an open one; git sorts the second tag before the first by its letters."""
+    record(tiny, {"verdict": "first"}, right=2, held_out=4)
+    start = commit(tiny, "Train the baseline")
+    tiny.git("add", "--force", "evaluation/decision.json")
+    changes = {"added": 3, "corrected": 1}
+    record(tiny, {"model": "aa", "verdict": "better", "replaces_commit": start, "changes": changes}, 3, 4)
+    commit(tiny, "Retrain: images 9 added, 9 moved, 0 left out", "model/v2")
+    record(tiny, {"model": "bb", "verdict": "equivalent", "replaces_commit": "gone", "trained_on": 77}, 8, 10)
+    commit(tiny, "Retrain: images 5 added, 2 moved, 1 left out", "model/v10")
+    record(tiny, {"model": "cc", "verdict": "undecided", "changes": {"added": 0, "corrected": 2}}, 9, 10)
+    return read_rounds(tiny, {"model": "cc"}).set_index("name")
+
+
+def test_each_model_follows_the_one_that_it_was_made_after(told):
+    assert told.index.tolist() == ["start", "model/v2", "model/v10", "this round"]
+    assert told["accuracy"].tolist() == [0.5, 0.75, 0.8, 0.9]
+    assert told["verdict"].tolist()[1:] == ["better", "equivalent", "undecided"]
+
+
+def test_the_interval_is_wilsons(told):
+    assert told.loc["model/v10", ["low", "high"]].tolist() == pytest.approx([0.4902, 0.9433], abs=1e-4)
+
+
+def test_training_images_are_those_that_are_not_held_out_unless_the_decision_counts_them(told):
+    assert told["training_images"].tolist() == [24 - 4, 24 - 4, 77, 24 - 10]
+
+
+def test_changes_are_counted_by_the_decision_or_else_by_the_commits_message(told):
+    changes = told[["added", "corrected"]]
+    assert changes.loc["start"].isna().all()
+    assert changes.iloc[1:].to_numpy().tolist() == [[3, 1], [5, 2], [0, 2]]
+
+
+@pytest.mark.slow
+def test_a_round_of_an_older_project_has_its_date_and_what_its_commit_says(tiny):
+    merge_something(tiny)  # its decision and its figures have no fields
+    publish_round(tiny, PLAN, DECISION)
+    (tiny.root / "evaluation/metrics.json").write_text('{"accuracy": ')
+    rounds = read_rounds(tiny, {"model": "aa"}).set_index("name")
+    assert rounds.index.tolist() == ["model/v1", "this round"]
+    assert rounds.loc["model/v1"].dropna().to_dict() == {
+        "date": tiny.git("log", "-1", "--format=%cs").strip(),
+        "added": 2,
+        "corrected": 0,
+    }
+    assert rounds.loc["this round"].dropna().empty
+
+
+def test_a_published_round_is_told_once_and_as_before(tiny):
+    record(tiny, {"model": "aa"}, 3, 4)
+    before = read_rounds(tiny, {"model": "aa"})
+    tiny.git("add", "evaluation")
+    commit(tiny, "Retrain", "model/v1")
+    assert read_rounds(tiny, {"model": "aa"}).equals(before)
+    assert before["name"].tolist() == ["this round"]
+
+
+def test_the_parts_are_trained_and_the_workspaces_own_model_is_the_last(tiny, monkeypatch, capsys):
+    monkeypatch.setattr(story, "drop_guessers", lambda answers: answers)  # one epoch teaches nothing
+    own = pd.read_csv(tiny.root / "evaluation/predictions.csv", dtype=str).set_index("file")
+    answers = learn_from_parts(tiny.root)
+    training = 24 - len(own)
+    assert answers.columns.tolist() == ["actual", *(training // part for part in (8, 4, 2)), training]
+    assert answers["actual"].equals(own["actual"].rename("actual"))
+    assert answers[training].tolist() == own["predicted"].tolist()
+    assert set(answers.stack()) <= {"dark", "light"}
+    assert tiny.git("status", "--porcelain") == ""
+    assert "epoch" not in capsys.readouterr().out
