@@ -1,12 +1,18 @@
-"""A round without its training, for tests of its end."""
+"""Rounds to test with: their parameters, their plan, and one without its training."""
 
 import hashlib
+import json
+from collections.abc import Collection
 from typing import Any
 
 import pandas as pd
 from PIL import Image
 
+from helpers.labels import read_export
+from helpers.merge.plan import plan_merge
+from helpers.round.comparing import compare_models
 from helpers.round.publishing import remember_workspace
+from helpers.round.verdict import decide_round
 from helpers.workspace import Workspace
 
 PARAMETERS: dict[str, Any] = {
@@ -58,3 +64,20 @@ def tree_of(workspace: Workspace) -> dict[str, bytes]:
     parts = ("data", "model", "evaluation", "dvc.lock", "params.yaml")
     files = [p for part in parts for p in [workspace.root / part, *(workspace.root / part).rglob("*")] if p.is_file()]
     return {str(path.relative_to(workspace.root)): path.read_bytes() for path in files}
+
+
+def plan_sample(sample: Workspace, wrong: Collection[str] = ()) -> pd.DataFrame:
+    """The plan for the labels of the sample, of which those of the named tasks are made wrong."""
+    export = sample.root / "extra-data/annotations.json"
+    rows = json.loads(export.read_text())
+    for row in rows:
+        if row["image"] in wrong:
+            row["choice"] = str((int(row["choice"]) + 3) % 10)
+    export.write_text(json.dumps(rows))
+    labels = read_export(export)
+    return plan_merge(labels, sample.root / "extra-data", sample.raw, lineage=sample.lineage, on_problem="skip")
+
+
+def decide(workspace: Workspace, baseline: str = "HEAD") -> dict[str, Any]:
+    export = workspace.root / "extra-data/annotations.json"
+    return decide_round(workspace, compare_models(workspace, baseline), export)

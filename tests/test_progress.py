@@ -3,6 +3,8 @@
 import nbformat
 from nbclient import NotebookClient
 
+from helpers.progress import is_watched
+
 SLOW = """
 from time import sleep
 from helpers.progress import progress_bar
@@ -20,3 +22,11 @@ def test_a_notebook_keeps_the_last_line_of_a_bar_and_nothing_of_what_is_done_at_
     assert "Copying images: 100%" in line
     assert "120/120" in line
     assert cells[1].outputs == []
+
+
+def test_nobody_watches_a_script_or_an_executed_notebook():
+    assert not is_watched()
+    cell = nbformat.v4.new_code_cell("from helpers.progress import is_watched\nis_watched()")
+    NotebookClient(nbformat.v4.new_notebook(cells=[cell]), kernel_name="python3").execute()
+    (output,) = cell.outputs
+    assert output["data"]["text/plain"] == "False"

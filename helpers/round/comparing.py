@@ -2,7 +2,6 @@
 
 import os
 from concurrent.futures import Future, ThreadPoolExecutor
-from io import BytesIO
 from pathlib import Path
 
 import pandas as pd
@@ -11,7 +10,7 @@ from helpers.comparison.scores import Comparison, score_images
 from helpers.merge.lineage import read_lineage
 from helpers.pipeline.model import load_classifier
 from helpers.pipeline.paths import HISTORY, INDEX, MODEL, NEAR_DUPLICATES, read_table
-from helpers.round.past import find_baseline, load_past
+from helpers.round.past import find_baseline, load_past, read_history
 from helpers.workspace import Workspace
 
 
@@ -38,8 +37,7 @@ def compare_models(workspace: Workspace, baseline: str = "HEAD") -> Comparison:
 
 def read_histories(workspace: Workspace, comparison: Comparison) -> tuple[pd.DataFrame, pd.DataFrame | None]:
     """Read the learning curves of the new model and, if there is one, of the old model."""
-    old = workspace.read_at(comparison.baseline, HISTORY)
-    return pd.read_csv(workspace.root / HISTORY), pd.read_csv(BytesIO(old)) if old else None
+    return pd.read_csv(workspace.root / HISTORY), read_history(workspace, comparison.baseline)
 
 
 def read_near_duplicates(workspace: Workspace) -> pd.DataFrame:

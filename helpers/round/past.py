@@ -1,11 +1,12 @@
 """The models of earlier commits."""
 
 from contextlib import suppress
+from io import BytesIO
 
 import pandas as pd
 
 from helpers.pipeline.model import Classifier, load_classifier
-from helpers.pipeline.paths import INDEX, MODEL, read_table
+from helpers.pipeline.paths import HISTORY, INDEX, MODEL, read_table
 from helpers.problems import Problem
 from helpers.workspace import DECISION, Workspace
 
@@ -32,6 +33,12 @@ def past_models(workspace: Workspace) -> list[str]:
     with suppress(Problem):  # no decision is committed, or one of an older project
         return [head, workspace.commit_of(workspace.load(DECISION, head).get("replaces_commit", ""))]
     return [head]
+
+
+def read_history(workspace: Workspace, revision: str) -> pd.DataFrame | None:
+    """Read the learning curve of the model at a revision; None if that has no model."""
+    history = workspace.read_at(revision, HISTORY)
+    return pd.read_csv(BytesIO(history)) if history else None
 
 
 def load_past(workspace: Workspace, commit: str) -> tuple[Classifier | None, pd.DataFrame | None]:

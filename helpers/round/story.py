@@ -1,6 +1,5 @@
 """The story of a workspace: the accuracy after each published round, and after rounds to come."""
 
-import re
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -27,8 +26,8 @@ def read_rounds(workspace: Workspace, decision: dict[str, Any]) -> pd.DataFrame:
 
     The round of this `decision` ends the list as ``this round``, without a date: so its report is the same when it is
     made again after publishing. A row has the `COLUMNS`: `accuracy` is that on the images that were held out when the
-    model was trained, `low` and `high` its 95 % interval; `added` and `corrected` count labels. A fact that an older
-    project did not record is missing.
+    model was trained, `low` and `high` its 95 % interval; `added` and `corrected` count labels. A missing or
+    damaged file leaves gaps.
     """
     tags = workspace.git("for-each-ref", "--sort=version:refname", "--format=%(refname:short)", f"refs/tags/{TAGS}")
     rounds = [_read_round(workspace, tag) | {"name": tag} for tag in tags.split()]
@@ -42,14 +41,9 @@ def read_rounds(workspace: Workspace, decision: dict[str, Any]) -> pd.DataFrame:
 
 def _read_round(workspace: Workspace, revision: str = "") -> dict[str, Any]:
     """Return the decision of a round, at a revision or in the workspace, with the other facts of `COLUMNS`."""
-    day, subject = None, ""
-    if revision:
-        day, subject = workspace.git("log", "-1", "--format=%cs%n%s", revision).split("\n")[:2]
     decision, metrics = workspace.load(DECISION, revision), workspace.load(METRICS, revision)
-    # Decisions of older projects have no field for the changes, but the commit's message counts them.
-    counted = re.match(r"Retrain: images (?P<added>\d+) added, (?P<corrected>\d+) moved", subject)
-    changes = {name: int(number) for name, number in counted.groupdict().items()} if counted else {}
-    facts = decision | {"date": day} | decision.get("changes", changes)
+    facts = decision | decision.get("changes", {})
+    facts["date"] = workspace.git("log", "-1", "--format=%cs", revision).strip() if revision else None
     with suppress(KeyError, TypeError):
         images, accuracy = metrics["images"], metrics["accuracy"]
         low, high = wilson(images * accuracy, images)

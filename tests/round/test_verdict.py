@@ -1,0 +1,108 @@
+"""A decision names the models that were compared, and remembers how often the held-out images have judged."""
+
+import json
+
+import pandas as pd
+import pytest
+from rounds import decide
+
+from helpers.pipeline.model import load_classifier
+from helpers.pipeline.paths import MODEL
+from helpers.problems import Problem
+from helpers.round.comparing import compare_models
+from helpers.round.publishing import decline_round, publish_round, remember_workspace
+from helpers.workspace import Workspace
+
+PLAN = pd.DataFrame({"action": ["add"]})
+
+
+def train(workspace: Workspace, epochs: int) -> None:
+    params = workspace.root / "params.yaml"
+    lines = params.read_text().splitlines(keepends=True)
+    params.write_text("".join(f"  epochs: {epochs}\n" if line.startswith("  epochs:") else line for line in lines))
+    workspace.reproduce()
+
+
+def version_at(workspace: Workspace, revision: str) -> str:
+    return load_classifier(workspace.read_at(revision, MODEL) or b"").version
+
+
+def version(workspace: Workspace) -> str:
+    return load_classifier((workspace.root / MODEL).read_bytes()).version
+
+
+@pytest.mark.slow
+def test_a_model_that_head_refuses_cannot_be_published_against_an_older_one(sample):
+    train(sample, epochs=2)
+    sample.git("commit", "--quiet", "--all", "--message", "A poor model")
+    poor = version_at(sample, "HEAD")
+    train(sample, epochs=8)
+    sample.git("commit", "--quiet", "--all", "--message", "A good model")
+    good = version_at(sample, "HEAD")
+    train(sample, epochs=4)
+    assert not decide(sample)["accepted"]
+
+    decision = decide(sample, "HEAD~1")
+    assert decision["verdict"] == "better"
+    assert not decision["accepted"]
+    (rule,) = [rule for rule in decision["rules"] if not rule["passed"]]
+    assert poor in rule["explanation"]
+    assert good in rule["explanation"]
+    with pytest.raises(Problem, match="not accepted"):
+        publish_round(sample, PLAN, decision)
+
+    publish_round(sample, PLAN, decision, anyway="only to show it")
+    message = sample.git("log", "-1", "--format=%B")
+    names = [decision["model"], poor, sample.git("rev-parse", "--short", "HEAD~2").strip()]
+    assert all(name in message and name in decision["sentence"] for name in names)
+    again = decide(sample)
+    assert again["replaces_commit"] == again["baseline_commit"] == sample.git("rev-parse", "HEAD~1").strip()
+    assert not again["accepted"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("baseline_is_other", [False, True])
+def test_models_of_other_networks_sizes_and_colours_are_compared(tiny, baseline_is_other):
+    """Each model answers with its own graph, whatever `build_network` is by now."""
+    network, params = tiny.root / "helpers/pipeline/network.py", tiny.root / "params.yaml"
+    usual = network.read_text(), params.read_text()
+    other = "    return nn.Sequential(nn.Flatten(), nn.Linear(channels * size * size, classes))\n"
+    network.write_text(usual[0].replace("    sizes = [", other + "    sizes = [", 1))
+    params.write_text(usual[1].replace("colour: rgb", "colour: grey").replace("image_size: 32", "image_size: 24"))
+    assert tiny.reproduce() == "trained"
+    if baseline_is_other:
+        tiny.git("commit", "--quiet", "--all", "--message", "Another network")
+        network.write_text(usual[0])
+        params.write_text(usual[1].replace("  seed: 42", "  seed: 43").replace("seed: 43", "seed: 42", 1))
+        assert tiny.reproduce() == "trained"
+    compared = compare_models(tiny)
+    assert len(compared.scored) > 0
+    assert {compared.old, compared.new} == {version_at(tiny, "HEAD"), version(tiny)}
+    decision = decide(tiny)
+    assert any("network.py" in note for note in decision["notes"])
+
+
+@pytest.mark.slow
+def test_another_baseline_with_the_same_model_is_as_good_as_head(sample):
+    sample.git("commit", "--quiet", "--allow-empty", "--message", "Something else")
+    train(sample, epochs=9)
+    assert "baseline" not in [rule["rule"] for rule in decide(sample, "HEAD~1")["rules"] if not rule["passed"]]
+
+
+@pytest.mark.slow
+def test_models_that_were_declined_count_among_those_that_the_held_out_images_judged(tiny):
+    versions = []
+    for epochs in (2, 3, 4):
+        remember_workspace(tiny)
+        train(tiny, epochs)
+        versions.append(decide(tiny)["model"])
+        assert decide(tiny)["judged"] == versions
+        decline_round(tiny)
+    train(tiny, epochs=5)
+    decision = decide(tiny)
+    assert decision["judged"] == [*versions, decision["model"]]
+    assert any("4 models" in note for note in decision["notes"])
+    publish_round(tiny, PLAN, decision, anyway="a test")
+    tiny.git("clone", "--quiet", str(tiny.root.with_name("demo.git")), str(tiny.root.with_name("colleague")))
+    colleague = json.loads((tiny.root.with_name("colleague") / "evaluation/decision.json").read_text())
+    assert colleague["judged"] == decision["judged"]
