@@ -17,7 +17,7 @@ from typing import Any
 
 import yaml
 
-from helpers.pipeline.paths import HASHES, MODEL, RAW
+from helpers.pipeline.paths import BACKBONES, HASHES, MODEL, RAW
 from helpers.problems import Problem
 
 # The files of the pipeline are in `helpers.pipeline.paths`; these are the round's.
@@ -171,6 +171,18 @@ class Workspace:
         if "Running stage 'train':" in said:
             return "trained"
         return "restored" if any(line.startswith("Stage 'train' is cached") for line in said) else "unchanged"
+
+    def changes_since_training(self) -> list[str]:
+        """Tell, in DVC's words, how data and stages differ from the last training; nothing if they do not."""
+        pointers = [f"{file}.dvc" for file in (RAW, LINEAGE) if (self.root / f"{file}.dvc").exists()]
+        said = self.dvc("status", "dvc.yaml", *pointers, quiet=True)
+        return [] if said == ["Data and pipelines are up to date."] else said
+
+    def code_of_stages(self) -> list[str]:
+        """List ``dvc.yaml`` and the files that its stages depend on, apart from data and their outputs."""
+        stages = self.load("dvc.yaml")["stages"].values()
+        made = {out if isinstance(out, str) else next(iter(out)) for stage in stages for out in stage["outs"]}
+        return ["dvc.yaml", *sorted({file for stage in stages for file in stage["deps"]} - made - {RAW, BACKBONES})]
 
     def commit_of(self, revision: str) -> str:
         """Return the full hash of a git revision; raise a `Problem` if there is none."""

@@ -10,8 +10,10 @@ from PIL import Image
 
 from helpers.labels import read_export
 from helpers.merge.plan import plan_merge
+from helpers.pipeline.model import load_classifier
+from helpers.pipeline.paths import MODEL
 from helpers.round.comparing import compare_models
-from helpers.round.publishing import remember_workspace
+from helpers.round.publishing import publish_round, remember_workspace
 from helpers.round.verdict import decide_round
 from helpers.workspace import Workspace
 
@@ -52,6 +54,18 @@ def merge_something(workspace: Workspace) -> None:
     (workspace.root / "evaluation/decision.json").write_text("{}\n")
     (workspace.root / "evaluation/metrics.json").write_text("{}\n")
     workspace.dvc("add", "data/raw", "data/labels.csv", quiet=True)
+    workspace.dvc("commit", "--force", quiet=True)
+
+
+def publish(
+    workspace: Workspace, plan: pd.DataFrame = PLAN, decision: dict[str, Any] = DECISION, **options: Any
+) -> list[str]:
+    """Publish a round as if the model in the workspace had been judged."""
+    return publish_round(workspace, plan, decision | {"model": version(workspace)}, **options)
+
+
+def version(workspace: Workspace) -> str:
+    return load_classifier((workspace.root / MODEL).read_bytes()).version
 
 
 def colleague_of(workspace: Workspace) -> Workspace:

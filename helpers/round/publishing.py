@@ -8,7 +8,8 @@ import pandas as pd
 
 from helpers.comparison.decision import failed_rules
 from helpers.merge.lineage import count_changes, parse_lineage, read_lineage
-from helpers.pipeline.paths import BACKBONES, PARAMS, RAW
+from helpers.pipeline.model import load_classifier
+from helpers.pipeline.paths import BACKBONES, MODEL, PARAMS, RAW
 from helpers.problems import Problem
 from helpers.workspace import DECISION, LINEAGE, Workspace
 
@@ -127,6 +128,9 @@ def publish_round(
             "To publish it all the same, say why with the parameter `publish_anyway`.",
         )
     branch, storage = require_branch(workspace), workspace.dvc_remote()
+    if _is_changed(workspace):
+        require_committed_code(workspace)
+        _require_judged(workspace, decision)
     done = []
     if storage:
         workspace.push_data()
@@ -152,6 +156,32 @@ def require_branch(workspace: Workspace) -> str:
     if not branch:
         raise Problem("Nothing can be published: no branch is checked out.", advice="`git switch -c <name>` makes one.")
     return branch
+
+
+def require_committed_code(workspace: Workspace) -> None:
+    """Raise a `Problem` if git would not have the code of the stages that made the model."""
+    status = workspace.git("status", "--porcelain", "--untracked-files=all", "--", *workspace.code_of_stages())
+    if status:
+        raise Problem(
+            "Nothing can be published: the stages use code that is not committed.",
+            [line[3:] for line in status.splitlines()],
+            "Commit it (`git add`, `git commit`). Then the same again.",
+        )
+
+
+def _require_judged(workspace: Workspace, decision: dict[str, Any]) -> None:
+    """Raise a `Problem` if the workspace holds other data, settings or another model than the decision is about."""
+    changes = workspace.changes_since_training()
+    if not changes:
+        model = load_classifier((workspace.root / MODEL).read_bytes(), MODEL).version
+        if model != decision["model"]:
+            changes = [f"model {decision['model']} was judged, and model {model} is there"]
+    if changes:
+        raise Problem(
+            "Not published: the workspace has changed since the models were compared.",
+            changes,
+            "Run the notebook again: it compares the model that is there then.",
+        )
 
 
 def _tag_and_push(workspace: Workspace, remote: str, ref: str, message: str) -> str:

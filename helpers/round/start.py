@@ -9,10 +9,7 @@ from helpers.pipeline.backbone import read_backbone
 from helpers.pipeline.params import DecideParams, PrepareParams, TrainParams, read_params
 from helpers.pipeline.paths import MODEL, PARAMS
 from helpers.problems import EndOfRun, Problem, check_all, require_choice
-from helpers.round.publishing import (
-    decline_round,
-    require_branch,
-)
+from helpers.round.publishing import decline_round, require_branch, require_committed_code
 from helpers.workspace import Workspace
 
 
@@ -43,5 +40,5 @@ def start_round(
         lambda: workspace.read_at(baseline, MODEL),
     ]
     if publish:
-        checks.append(lambda: require_branch(workspace))
+        checks += [lambda: require_branch(workspace), lambda: require_committed_code(workspace)]
     check_all(checks)

@@ -13,7 +13,7 @@ from helpers.comparison.scores import Comparison
 from helpers.comparison.second_look import SecondLook
 from helpers.hashing import sha256_of
 from helpers.pipeline.params import DecideParams, PrepareParams, read_params
-from helpers.pipeline.paths import PARAMS, RAW
+from helpers.pipeline.paths import BACKBONES, PARAMS
 from helpers.problems import Problem
 from helpers.round.past import find_baseline, load_past
 from helpers.round.publishing import count_changes_since
@@ -88,11 +88,10 @@ def _name_model(workspace: Workspace, commit: str, version: str) -> str:
 
 def _changes_since(workspace: Workspace, commit: str) -> list[str]:
     """List the changed settings and files, apart from images, that the stages of dvc.yaml depend on."""
+    files = [*workspace.code_of_stages(), BACKBONES]
+    changed = workspace.git("diff", "--name-only", commit, "--", *files).splitlines()
     stages = workspace.load("dvc.yaml")["stages"].values()
-    made = {out if isinstance(out, str) else next(iter(out)) for stage in stages for out in stage["outs"]}
-    files = {file for stage in stages for file in stage["deps"]} - made - {RAW}
     names = sorted({name for stage in stages for name in stage.get("params", [])})
-    changed = workspace.git("diff", "--name-only", commit, "--", "dvc.yaml", *sorted(files)).splitlines()
     now, then = workspace.load(PARAMS), workspace.load(PARAMS, commit)
     if not then:
         return [f"{PARAMS} is new", *changed]

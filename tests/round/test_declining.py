@@ -4,10 +4,10 @@ import hashlib
 
 import pytest
 from PIL import Image
-from rounds import DECISION, PLAN, images_of, merge_something, tree_of
+from rounds import images_of, merge_something, publish, tree_of
 
 from helpers.problems import Problem
-from helpers.round.publishing import decline_round, publish_round
+from helpers.round.publishing import decline_round
 
 
 @pytest.mark.slow
@@ -80,6 +80,6 @@ def test_a_round_that_was_committed_by_hand_is_over(tiny):
 @pytest.mark.slow
 def test_a_published_round_cannot_be_declined(tiny):
     merge_something(tiny)
-    publish_round(tiny, PLAN, DECISION)
+    publish(tiny)
     with pytest.raises(Problem, match="no round to decline"):
         decline_round(tiny)

@@ -6,17 +6,24 @@ import sys
 
 import pandas as pd
 import pytest
-from rounds import DECISION, LINEAGE, PLAN, REFUSED, colleague_of, images_of, merge_something
+from rounds import (
+    LINEAGE,
+    REFUSED,
+    colleague_of,
+    images_of,
+    merge_something,
+    publish,
+)
 
 from helpers.pipeline.paths import MODEL
 from helpers.problems import Problem
-from helpers.round.publishing import publish_round, tell_state
+from helpers.round.publishing import tell_state
 from helpers.workspace import Workspace
 
 
 def test_a_colleague_gets_the_round_and_its_tag(tiny):
     merge_something(tiny)
-    publish_round(tiny, PLAN, DECISION)
+    publish(tiny)
     colleague = colleague_of(tiny)
     colleague.dvc("pull", quiet=True)
     assert images_of(colleague) == images_of(tiny)
@@ -30,9 +37,9 @@ def test_a_colleague_gets_the_round_and_its_tag(tiny):
 @pytest.mark.slow
 def test_each_accepted_model_gets_the_next_tag(tiny):
     merge_something(tiny)
-    publish_round(tiny, PLAN, DECISION)
+    publish(tiny)
     (tiny.root / "evaluation/decision.json").write_text("[]\n")
-    publish_round(tiny, PLAN, DECISION)
+    publish(tiny)
     assert tiny.git("tag").split() == ["model/v1", "model/v2"]
 
 
@@ -43,10 +50,11 @@ def test_what_is_not_the_rounds_is_neither_committed_nor_lost(tiny):
     (tiny.root / "Makefile").write_text("changed")
     (tiny.root / "loose.txt").write_text("loose")
     merge_something(tiny)
-    publish_round(tiny, PLAN, DECISION)
+    publish(tiny)
     assert tiny.git("show", "--name-only", "--format=").split() == [
         "data/labels.csv.dvc",
         "data/raw.dvc",
+        "dvc.lock",
         "evaluation/decision.json",
         "evaluation/metrics.json",
     ]
@@ -56,32 +64,32 @@ def test_what_is_not_the_rounds_is_neither_committed_nor_lost(tiny):
 @pytest.mark.slow
 def test_publishing_again_says_that_nothing_is_left(tiny):
     merge_something(tiny)
-    publish_round(tiny, PLAN, DECISION)
+    publish(tiny)
     before = tiny.git("rev-parse", "HEAD")
-    assert any("committed already" in line for line in publish_round(tiny, PLAN, DECISION))
+    assert any("committed already" in line for line in publish(tiny))
     assert tiny.git("rev-parse", "HEAD") == before
 
 
 @pytest.mark.slow
 def test_a_round_that_ended_between_its_commit_and_its_tag_gets_it_later(tiny):
     merge_something(tiny)
-    publish_round(tiny, PLAN, DECISION)
+    publish(tiny)
     tiny.git("tag", "--delete", "model/v1")
     tiny.git("commit", "--quiet", "--allow-empty", "--message", "Something else")
-    publish_round(tiny, PLAN, DECISION)
+    publish(tiny)
     assert tiny.git("log", "-1", "--format=%s", "model/v1").startswith("Retrain: ")
 
 
 @pytest.mark.slow
 def test_the_message_counts_what_changed_since_the_last_commit_however_often_the_round_was_run(tiny):
     merge_something(tiny)
-    publish_round(tiny, PLAN, DECISION)
+    publish(tiny)
     corrected = LINEAGE.replace("light/moved.png,light", "dark/moved.png,dark")
     later = corrected + LINEAGE.splitlines()[1].replace("aa", "cc") + "\n"
     (tiny.root / "data/labels.csv").write_text(later)
     (tiny.root / "evaluation/decision.json").write_text("[]\n")
     tiny.dvc("add", "data/labels.csv", quiet=True)
-    publish_round(tiny, pd.DataFrame({"action": ["keep", "keep", "keep"]}), DECISION)
+    publish(tiny, pd.DataFrame({"action": ["keep", "keep", "keep"]}))
     assert tiny.git("log", "-1", "--format=%s") == "Retrain: images 1 added, 1 moved, 0 left out\n"
 
 
@@ -89,7 +97,7 @@ def test_the_message_counts_what_changed_since_the_last_commit_however_often_the
 def test_a_push_that_was_killed_while_it_looked_what_to_send_is_not_taken_for_finished(tiny):
     merge_something(tiny)
     break_dvcs_list_of_what_to_push(tiny)
-    publish_round(tiny, PLAN, DECISION)
+    publish(tiny)
     colleague = colleague_of(tiny)
     colleague.dvc("pull", quiet=True)
     assert images_of(colleague) == images_of(tiny)
@@ -117,9 +125,9 @@ def test_a_model_that_is_not_accepted_needs_a_reason_which_is_remembered(tiny):
     merge_something(tiny)
     before = tiny.git("status", "--porcelain")
     with pytest.raises(Problem, match="The interval begins too low"):
-        publish_round(tiny, PLAN, REFUSED)
+        publish(tiny, decision=REFUSED)
     assert tiny.git("status", "--porcelain") == before
-    publish_round(tiny, PLAN, REFUSED, anyway="the camera was replaced")
+    publish(tiny, decision=REFUSED, anyway="the camera was replaced")
     assert "because: the camera was replaced" in tiny.git("log", "-1", "--format=%B")
     assert tiny.git("tag") == ""
 
@@ -128,7 +136,7 @@ def test_a_model_that_is_not_accepted_needs_a_reason_which_is_remembered(tiny):
 def test_without_a_dvc_remote_the_round_is_committed_but_git_points_nobody_at_missing_data(tiny):
     tiny.dvc("remote", "remove", "storage")
     merge_something(tiny)
-    done = publish_round(tiny, PLAN, DECISION)
+    done = publish(tiny)
     assert any("DVC has no remote" in line for line in done)
     assert "Retrain" in tiny.git("log", "-1", "--format=%s")
     assert "Retrain" not in tiny.git("log", "-1", "--format=%s", "origin/main")
@@ -138,7 +146,7 @@ def test_without_a_dvc_remote_the_round_is_committed_but_git_points_nobody_at_mi
 def test_without_an_upstream_the_data_is_pushed_and_the_rest_is_said(tiny):
     tiny.git("branch", "--unset-upstream")
     merge_something(tiny)
-    assert any("no upstream" in line for line in publish_round(tiny, PLAN, DECISION))
+    assert any("no upstream" in line for line in publish(tiny))
     assert "Retrain" in tiny.git("log", "-1", "--format=%s")
 
 
@@ -147,7 +155,7 @@ def test_on_no_branch_nothing_is_done(tiny):
     merge_something(tiny)
     tiny.git("checkout", "--quiet", "--detach")
     with pytest.raises(Problem, match="no branch"):
-        publish_round(tiny, PLAN, DECISION)
+        publish(tiny)
     assert "Retrain" not in tiny.git("log", "-1", "--format=%s")
 
 
@@ -165,10 +173,10 @@ def test_a_push_that_is_rejected_leaves_no_tag_and_can_be_repeated_with_the_same
     push_something_else(tiny)
     merge_something(tiny)
     with pytest.raises(Problem, match="rejected"):
-        publish_round(tiny, PLAN, DECISION)
+        publish(tiny)
     assert tags_of_the_remote(tiny) == []
     tiny.git("pull", "--quiet", "--rebase")
-    publish_round(tiny, PLAN, DECISION)
+    publish(tiny)
     assert tiny.git("rev-parse", "HEAD", "model/v1^{}") == tiny.git("rev-parse", "origin/main", "HEAD")
     assert tags_of_the_remote(tiny) == tiny.git("tag").split() == ["model/v1"]
 
@@ -177,7 +185,7 @@ def test_a_push_that_is_rejected_leaves_no_tag_and_can_be_repeated_with_the_same
 def test_only_the_tag_of_the_round_is_pushed(tiny):
     tiny.git("tag", "--annotate", "--message", "Mine", "draft")
     merge_something(tiny)
-    publish_round(tiny, PLAN, DECISION)
+    publish(tiny)
     assert tags_of_the_remote(tiny) == ["model/v1"]
 
 
@@ -187,7 +195,7 @@ def test_a_number_that_a_colleague_has_used_is_not_used_again(tiny):
     colleague.git("tag", "model/v1")
     colleague.git("push", "--quiet", "origin", "model/v1")
     merge_something(tiny)
-    publish_round(tiny, PLAN, DECISION)
+    publish(tiny)
     assert tags_of_the_remote(tiny) == ["model/v1", "model/v2"]
     assert tiny.git("rev-parse", "model/v2^{}") == tiny.git("rev-parse", "HEAD")
 
@@ -195,7 +203,7 @@ def test_a_number_that_a_colleague_has_used_is_not_used_again(tiny):
 @pytest.mark.slow
 def test_a_pull_request_can_give_the_tag_later(tiny):
     merge_something(tiny)
-    publish_round(tiny, PLAN, DECISION, tag=False)
+    publish(tiny, tag=False)
     assert tiny.git("tag") == ""
     assert tiny.git("rev-parse", "HEAD") == tiny.git("rev-parse", "origin/main")
 
@@ -203,7 +211,7 @@ def test_a_pull_request_can_give_the_tag_later(tiny):
 def test_the_branch_is_pushed_to_its_upstream_whatever_its_name(tiny):
     tiny.git("switch", "--quiet", "--create", "work", "--track", "origin/main")
     merge_something(tiny)
-    done = publish_round(tiny, PLAN, DECISION)
+    done = publish(tiny)
     assert tiny.git("ls-remote", "--heads", "origin").split() == [
         tiny.git("rev-parse", "HEAD").strip(),
         "refs/heads/main",
@@ -222,10 +230,10 @@ def test_the_state_of_a_round_is_told_as_it_is(tiny):
     assert "publish_anyway" not in tell_state(tiny)
     push_something_else(tiny)
     with pytest.raises(Problem, match="rejected"):
-        publish_round(tiny, PLAN, DECISION)
+        publish(tiny)
     assert "not pushed" in tell_state(tiny)
     tiny.git("pull", "--quiet", "--rebase")
-    publish_round(tiny, PLAN, DECISION)
+    publish(tiny)
     assert "published: `model/v1`" in tell_state(tiny)
     (tiny.root / "README.md").write_text("Something else.")
     tiny.git("commit", "--quiet", "--all", "--message", "Something else")
@@ -239,10 +247,10 @@ def test_without_a_name_for_git_the_round_is_there_to_be_published_later(tiny):
     tiny.git("config", "--unset", "user.email")
     tiny.git("config", "user.useConfigOnly", "true")
     with pytest.raises(Problem, match="tell me who you are"):
-        publish_round(tiny, PLAN, DECISION)
+        publish(tiny)
     tiny.git("config", "user.name", "Somebody")
     tiny.git("config", "user.email", "some@body")
-    publish_round(tiny, PLAN, DECISION)
+    publish(tiny)
     assert tiny.git("rev-parse", "HEAD") == tiny.git("rev-parse", "origin/main")
 
 
@@ -254,9 +262,9 @@ def test_a_hook_that_fails_leaves_the_round_to_be_published_later(tiny):
     hook.chmod(0o755)
     merge_something(tiny)
     with pytest.raises(Problem, match="the linter is unhappy"):
-        publish_round(tiny, PLAN, DECISION)
+        publish(tiny)
     hook.unlink()
-    publish_round(tiny, PLAN, DECISION)
+    publish(tiny)
     assert tiny.git("rev-parse", "HEAD") == tiny.git("rev-parse", "origin/main")
 
 
@@ -268,10 +276,10 @@ def test_a_dvc_remote_that_cannot_be_written_stops_before_git_moves(tiny):
     merge_something(tiny)
     before = tiny.git("rev-parse", "HEAD")
     with pytest.raises(Problem, match="dvc push"):
-        publish_round(tiny, PLAN, DECISION)
+        publish(tiny)
     assert tiny.git("rev-parse", "HEAD") == before
     storage.unlink()
-    publish_round(tiny, PLAN, DECISION)
+    publish(tiny)
     assert tiny.git("rev-parse", "HEAD") == tiny.git("rev-parse", "origin/main")
 
 
@@ -279,10 +287,10 @@ def test_a_dvc_remote_that_cannot_be_written_stops_before_git_moves(tiny):
 def test_an_older_model_comes_back_with_one_command(tiny):
     model = (tiny.root / MODEL).read_bytes()
     merge_something(tiny)
-    publish_round(tiny, PLAN, DECISION)
+    publish(tiny)
     (tiny.root / "params.yaml").write_text((tiny.root / "params.yaml").read_text().replace("epochs: 1", "epochs: 2"))
     tiny.reproduce()
-    publish_round(tiny, PLAN, DECISION)
+    publish(tiny)
     assert (tiny.root / MODEL).read_bytes() != model
     (tiny.root / "extra-data/project-1.json").write_text("[]")
     tiny.git("restore", "--source=model/v1", "--", "data/*.dvc", "dvc.lock", "params.yaml", "evaluation")

@@ -4,7 +4,7 @@ import json
 
 import pandas as pd
 import pytest
-from rounds import decide
+from rounds import decide, version
 
 from helpers.pipeline.model import load_classifier
 from helpers.pipeline.paths import MODEL
@@ -25,10 +25,6 @@ def train(workspace: Workspace, epochs: int) -> None:
 
 def version_at(workspace: Workspace, revision: str) -> str:
     return load_classifier(workspace.read_at(revision, MODEL) or b"").version
-
-
-def version(workspace: Workspace) -> str:
-    return load_classifier((workspace.root / MODEL).read_bytes()).version
 
 
 @pytest.mark.slow

@@ -1,0 +1,54 @@
+"""The model and the data that are published are those that were judged, and git has the code behind them."""
+
+import pytest
+from rounds import (
+    DECISION,
+    PARAMETERS,
+    PLAN,
+    colleague_of,
+    merge_something,
+    publish,
+    version,
+)
+
+from helpers.problems import Problem
+from helpers.round.publishing import publish_round
+from helpers.round.start import start_round
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("change", ["settings", "pictures", "model"])
+def test_nothing_is_published_but_the_model_and_the_data_that_were_judged(tiny, change):
+    merge_something(tiny)
+    judged = DECISION | {"model": version(tiny)}
+    params = tiny.root / "params.yaml"
+    if change == "pictures":
+        next((tiny.raw / "light").iterdir()).unlink()
+    else:
+        params.write_text(params.read_text().replace("epochs: 1", "epochs: 2"))
+    if change == "model":
+        tiny.reproduce()
+    before = tiny.git("rev-parse", "HEAD")
+    with pytest.raises(Problem, match="since the models were compared"):
+        publish_round(tiny, PLAN, judged)
+    assert tiny.git("rev-parse", "HEAD") == before
+
+
+@pytest.mark.slow
+def test_the_code_that_made_the_model_is_committed_before_the_round(tiny):
+    merge_something(tiny)
+    (tiny.root / "helpers/pipeline/network.py").open("a").write("# another network\n")
+    (tiny.root / "helpers/pipeline/layers.py").write_text("")
+    tiny.dvc("commit", "--force", quiet=True)
+    with pytest.raises(Problem) as problem:
+        publish(tiny)
+    assert "helpers/pipeline/network.py" in str(problem.value)
+    assert "helpers/pipeline/layers.py" in str(problem.value)
+    with pytest.raises(Problem, match=r"network\.py"):
+        start_round(tiny, **PARAMETERS | {"publish": True})
+    tiny.git("add", "helpers")
+    tiny.git("commit", "--quiet", "--message", "Another network")
+    publish(tiny)
+    colleague = colleague_of(tiny)
+    colleague.dvc("pull", quiet=True)
+    assert colleague.changes_since_training() == []
