@@ -1,1 +1,1 @@
-"""Old and new on the same images: tables, intervals, decision, figures, report."""
+"""Old and new on the same images: scores, tables, intervals, decision; the second look, the forecast."""

@@ -1,1 +1,7 @@
-"""One labelling round in a workspace, a file for each of its steps."""
+"""One labelling round in a workspace, a file for each step, in this order:
+
+parameters → start → merging → training → comparing → seed_noise → verdict → story → publishing
+
+`past` reads the models of earlier commits, `buttons` end a round with a click, `headless` runs one where nobody
+watches, and `provenance` names the programs and data that made a report.
+"""
