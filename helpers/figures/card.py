@@ -2,9 +2,12 @@
 
 from typing import Any
 
+import pandas as pd
+
 from helpers.comparison.decision import FEWEST_IMAGES, failed_rules
 from helpers.comparison.words import count_of, percent, points
-from helpers.figures.markup import QUIET, WRAP, Shown, escape, image_tag, prose
+from helpers.figures.charts import difference
+from helpers.figures.markup import QUIET, WRAP, Shown, escape, prose
 
 GOOD, BAD = "#009E73", "#D55E00"  # Okabe and Ito's green and vermilion: read on light and on dark
 BOX = (
@@ -23,7 +26,11 @@ def show_card(decision: dict[str, Any], state: str = "") -> Shown:
     accuracy = _find_accuracy(decision)
     change = accuracy if accuracy and accuracy["images"] >= FEWEST_IMAGES and "difference" in accuracy else None
     headline = decision["verdict"].capitalize() if decision["verdict"] != "first" else "First model"
-    headline += f", {points(change['difference'])} points" if change else ""
+    drawing = ""
+    if change:
+        headline += f", {points(change['difference'])} points"
+        overall = pd.DataFrame([change]).set_index(["population", "metric"])
+        drawing = difference(overall, decision["policy"]["margin"], width=4.5).shown().html
     outcome = explain_acceptance(decision)
     facts = list_facts(decision)
     failed = failed_rules(decision)
@@ -31,7 +38,7 @@ def show_card(decision: dict[str, Any], state: str = "") -> Shown:
     parts = [
         f'<div style="font-size:1.8em; font-weight:bold; line-height:1.2">{escape(headline)}</div>',
         f"<div>{escape(outcome)}</div>",
-        _draw_bar(change, decision["policy"]["margin"]) if change else "",
+        drawing,
         f'<div style="{WRAP}; gap:0.5em; margin:0.8em 0">{"".join(map(_chip, decision["rules"]))}</div>',
         *(f'<div style="margin-bottom:0.4em"><span style="color:{BAD}">✗</span> {prose(why)}</div>' for why in failed),
         *(
@@ -83,30 +90,4 @@ def _chip(rule: dict[str, Any]) -> str:
     return (
         f'<span title="{escape(rule["explanation"])}" style="border:1px solid {colour}; border-radius:1em; '
         f'padding:0 0.7em; white-space:nowrap"><span style="color:{colour}">{mark}</span> {escape(rule["rule"])}</span>'
-    )
-
-
-def _draw_bar(change: dict[str, Any], margin: float) -> str:
-    """Draw the change of accuracy with its 95 % interval against the margin."""
-    low, difference, high = (change[name] for name in ("low", "difference", "high"))
-    left, right = min(low, -margin), max(high, margin)
-    x = {
-        value: round(30 + 300 * (value - left) / (right - left), 1)
-        for value in (low, difference, high, -margin, 0, margin)
-    }
-    colour = GOOD if low > 0 else BAD if high < 0 else "#7a7a7a"
-    svg = (
-        '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 360 56" font-family="sans-serif" font-size="11" '
-        'fill="#7a7a7a" text-anchor="middle">'
-        f'<rect x="{x[-margin]}" y="15" width="{x[margin] - x[-margin]}" height="24" opacity="0.25"/>'
-        f'<path d="M{x[0]} 15v24" stroke="#7a7a7a"/>'
-        f'<path d="M{x[low]} 27H{x[high]}" stroke="{colour}" stroke-width="4"/>'
-        f'<circle cx="{x[difference]}" cy="27" r="6" fill="{colour}"/>'
-        f'<text x="{x[0]}" y="11">margin ±{100 * margin:g}</text>'
-        f'<text x="{x[low]}" y="52">{points(low)}</text><text x="{x[high]}" y="52">{points(high)}</text></svg>'
-    )
-    alternative = f"Accuracy {points(difference)} points, 95 % interval {points(low)} to {points(high)}"
-    alternative += f", margin {100 * margin:g}"
-    return image_tag(
-        "svg+xml", svg.encode(), alternative, "display:block; width:100%; max-width:36em; margin-top:0.8em"
     )

@@ -168,10 +168,13 @@ def per_class_change(per_class: pd.DataFrame) -> Chart | None:
 
 
 @styled
-def difference(summary: pd.DataFrame, margin: float, control: Sequence[float] | None = None) -> Chart | None:
+def difference(
+    summary: pd.DataFrame, margin: float, control: Sequence[float] | None = None, width: float = WIDTH
+) -> Chart | None:
     """Show the change of accuracy in each population, with its 95 % interval and the margin (a share of images).
 
-    `control` is the same change for models trained on the old data with other seeds: the effect of chance alone.
+    `control` is the same change for models trained on the old data with other seeds: the effect of chance alone. The
+    `width` is in inches.
     """
     if "difference" not in summary:
         return None
@@ -186,7 +189,7 @@ def difference(summary: pd.DataFrame, margin: float, control: Sequence[float] | 
     if control:
         names.append("old data,\nother seeds")
 
-    figure, (axes,) = make_panels(1, 0.8 + 0.4 * len(names), title)
+    figure, (axes,) = make_panels(1, 0.8 + 0.4 * len(names), title, width=width)
     rows = _name_rows(axes, names)[: len(change)]
     axes.axvspan(-100 * margin, 100 * margin, color=PALE, lw=0)
     axes.axvline(0, color=QUIET, lw=1)
@@ -241,9 +244,11 @@ def calibration(scores: pd.DataFrame) -> Chart | None:
     return figure
 
 
-def make_panels(count: int, height: float, finding: str, note: str = "", **options: Any) -> tuple[Chart, list[Axes]]:
+def make_panels(
+    count: int, height: float, finding: str, note: str = "", *, width: float = WIDTH, **options: Any
+) -> tuple[Chart, list[Axes]]:
     """Start a figure with charts side by side, with its finding and a note."""
-    figure = Chart((WIDTH, height), layout=ConstrainedLayoutEngine(h_pad=0.08, w_pad=0.06))
+    figure = Chart((width, height), layout=ConstrainedLayoutEngine(h_pad=0.08, w_pad=0.06))
     figure.finding, figure.note = finding, note
     return figure, list(figure.subplots(1, count, squeeze=False, **options)[0])
 

@@ -62,7 +62,9 @@ class Chart(Figure):
     def shown(self) -> Shown:
         drawing = io.BytesIO()
         self.savefig(drawing, format="svg", metadata={"Date": None})
-        picture = image_tag("svg+xml", drawing.getvalue(), self.finding, "width:100%; min-width:40em; max-width:60em")
+        inches = self.get_figwidth()  # wide enough to read, and letters no larger than those of the page
+        size = f"width:100%; min-width:{4.4 * inches}em; max-width:{6.6 * inches}em"
+        picture = image_tag("svg+xml", drawing.getvalue(), self.finding, size)
         heading = f'<p style="font-size:1.1em; margin:0 0 0.5em">{escape(self.finding)}</p>'
         note = f'<figcaption style="{markup.QUIET}">{escape(self.note)}</figcaption>' if self.note else ""
         return Shown(f'<figure style="margin:1em 0">{heading}{markup.scroll(picture)}{note}</figure>', self.finding)

@@ -1,7 +1,6 @@
 """The card tells the outcome of every kind of round, and nothing from outside is markup on it."""
 
 import re
-from base64 import b64decode
 from typing import Any
 
 import pytest
@@ -36,18 +35,7 @@ def test_a_better_model_is_seen_at_a_glance():
         ):
             assert fact in html
     assert "<code>-p publish True</code> ends it." in card.html
-    assert 'alt="Accuracy +5.0 points, 95 % interval +1.9 to +8.1, margin 1"' in card.html
-
-
-def test_the_bar_spans_the_interval_and_the_margin():
-    html = show_card(record(outcome(both=290, fixed=20, broken=4, neither=4))).html
-    svg = b64decode(re.findall(r"svg\+xml;base64,(.*?)\"", html)[0]).decode()
-    (x, width), (low, high) = (
-        [float(number) for number in re.findall(pattern, svg)[0]]
-        for pattern in (r'<rect x="([\d.]+)" y="15" width="([\d.]+)"', r"M([\d.]+) 27H([\d.]+)")
-    )
-    assert low > x + width, "the whole interval lies above the margin"
-    assert (high - low) / width == pytest.approx((8.1 - 1.9) / 2, abs=0.1)
+    assert 'alt="Accuracy rose by 5.0 points (95 % interval +1.9 to +8.1)"' in card.html
 
 
 def test_an_undecided_model_that_is_accepted_says_why():

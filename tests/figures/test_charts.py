@@ -115,6 +115,7 @@ def test_the_difference_says_which_way_accuracy_went_and_how_surely(better, wors
     assert figure.finding == f"Accuracy {finding} (95 % interval {low:+.1f} to {high:+.1f})".replace("-", "−")
     labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
     assert labels == ["frozen\n5 images", "new\n5 images", "together\n10 images"]
+    assert figure.axes[0].collections[0].get_paths()[-1].vertices[:, 0].tolist() == [low, high]
     assert "margin ±2" in texts(figure)
 
 
