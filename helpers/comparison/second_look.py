@@ -24,9 +24,6 @@ class Noise(NamedTuple):
     temperature: float = 1.0  # by which the model is too sure of these images
 
 
-UNKNOWN = Noise(0.0, 0.0, 1.0)  # without any label
-
-
 class SecondLook(NamedTuple):
     """The opinion of the old model on the labels of a round."""
 
@@ -36,7 +33,7 @@ class SecondLook(NamedTuple):
     @property
     def suspected_tasks(self) -> list[int]:
         """The tasks of the suspects, for a second look in Label Studio."""
-        return [task for tasks in suspects(self.judged)["tasks"] for task in tasks]
+        return [task for tasks in self.judged.loc[self.judged["suspect"], "tasks"] for task in tasks]
 
 
 def estimate_noise(probabilities: np.ndarray, labels: np.ndarray) -> Noise:
@@ -49,10 +46,7 @@ def estimate_noise(probabilities: np.ndarray, labels: np.ndarray) -> Noise:
     (Northcutt et al. 2021, arXiv 1911.00068), which asks for a confidence above the average of the class, 20 %.
 
     `probabilities` are [N, classes], and `labels` class numbers [N]. The interval is that of the profile likelihood.
-    Without images the share is `UNKNOWN`.
     """
-    if not len(labels):
-        return UNKNOWN
     table = np.empty((len(TEMPERATURES), len(SHARES)))
     for row, temperature in enumerate(TEMPERATURES):
         right, wrong = _label_probabilities(probabilities, labels, temperature)
@@ -76,32 +70,25 @@ def doubt_labels(plan: pd.DataFrame, opinions: pd.DataFrame) -> tuple[pd.DataFra
     """Judge the labels of a plan by the opinion of a model, least believed first, and estimate the share of wrong ones.
 
     The plan's rows, all with a label, and those of `opinions` are the same images in the same order; `opinions` are
-    probabilities, a column per class that the model knows. The rows whose class it knows come back with three columns
+    probabilities, a column per class that the model knows. The rows whose class it knows come back with four columns
     more: `opinion`, the class that the model expects; `believed`, the probability that it gives the label; `doubt`, the
-    probability that the label is wrong.
+    probability that the label is wrong; `suspect`, whether that is above a half.
     """
     known = plan["label"].isin(opinions.columns).to_numpy()
     if not known.any():
-        return plan[known].assign(opinion="", believed=0.0, doubt=0.0), UNKNOWN
+        return plan[known].assign(opinion="", believed=0.0, doubt=0.0, suspect=False), Noise(0.0, 0.0, 1.0)
     probabilities = opinions[known].to_numpy()
     labels = opinions.columns.get_indexer(pd.Index(plan.loc[known, "label"]))
     noise = estimate_noise(probabilities, labels)
     right, wrong = _label_probabilities(probabilities, labels, noise.temperature)
+    doubt = noise.share * wrong / ((1 - noise.share) * right + noise.share * wrong).clip(SMALLEST)
     judged = plan[known].assign(
         opinion=opinions.columns[probabilities.argmax(axis=1)],
         believed=probabilities[np.arange(len(labels)), labels],
-        doubt=noise.share * wrong / ((1 - noise.share) * right + noise.share * wrong).clip(SMALLEST),
+        doubt=doubt,
+        suspect=doubt > 0.5,
     )
     return judged.sort_values("believed", kind="stable"), noise
-
-
-def is_suspect(judged: pd.DataFrame) -> pd.Series:
-    """Whether each label is wrong more probably than not."""
-    return judged["doubt"] > 0.5
-
-
-def suspects(judged: pd.DataFrame) -> pd.DataFrame:
-    return judged[is_suspect(judged)]
 
 
 def leave_out_suspects(plan: pd.DataFrame, judged: pd.DataFrame, prepare: PrepareParams) -> pd.DataFrame:
@@ -110,7 +97,7 @@ def leave_out_suspects(plan: pd.DataFrame, judged: pd.DataFrame, prepare: Prepar
     Suspects are hard images as well as wrong labels. A held-out set without its hard images would flatter every model;
     images that are missing from the training set alone leave accuracy and comparison unbiased.
     """
-    suspected = suspects(judged)["sha256"]
+    suspected = judged.loc[judged["suspect"], "sha256"]
     held_out = suspected.map(lambda sha256: is_held_out(sha256, prepare.seed, prepare.validation_fraction)).astype(bool)
     changing = plan.loc[plan["action"].isin(["add", "move"]), "sha256"]
     out = plan["sha256"].isin(suspected[~held_out]) & plan["sha256"].isin(changing)
@@ -126,10 +113,10 @@ def describe_look(look: SecondLook) -> str:
     if noise is None:
         return "The old model has no opinion on the labels of this round."
     found = (
-        f"{len(suspects(judged)):,} of {count_of(len(judged), 'new label')} look wrong to the old model. About "
+        f"{judged['suspect'].sum():,} of {count_of(len(judged), 'new label')} look wrong to the old model. About "
         f"{percent(noise.share)} are, 95 % interval {percent(noise.low)} to {percent(noise.high)}."
     )
-    rows = judged.assign(suspect=is_suspect(judged)).explode("annotators").groupby("annotators")
+    rows = judged.explode("annotators").groupby("annotators")
     table = rows.agg(suspects=("suspect", "sum"), labels=("doubt", "size"), wrong=("doubt", "mean"))
     annotators = [
         f"{name} ({count} of {labels}, about {percent(wrong)})"

@@ -23,11 +23,10 @@ def wait_for_verdict() -> Shown:
 
 def show_card(decision: dict[str, Any], state: str = "") -> Shown:
     """Show the outcome of a round; `state` tells, a sentence a line, how the round stands and which step is next."""
-    accuracy = _find_accuracy(decision)
-    change = accuracy if accuracy and accuracy["images"] >= FEWEST_IMAGES and "difference" in accuracy else None
     headline = decision["verdict"].capitalize() if decision["verdict"] != "first" else "First model"
     drawing = ""
-    if change:
+    change = _find_accuracy(decision)
+    if change and change["images"] >= FEWEST_IMAGES and "difference" in change:
         headline += f", {points(change['difference'])} points"
         overall = pd.DataFrame([change]).set_index(["population", "metric"])
         drawing = difference(overall, decision["policy"]["margin"], width=4.5).shown().html

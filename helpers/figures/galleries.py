@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from helpers.comparison.second_look import SecondLook, describe_look, suspects
+from helpers.comparison.second_look import SecondLook, describe_look
 from helpers.comparison.words import count_of, left_out, percent
 from helpers.decode import UNREADABLE, read_upright
 from helpers.figures.markup import QUIET, WRAP, Shown, escape, image_tag
@@ -38,7 +38,7 @@ def second_look(look: SecondLook, project: str = "") -> Shown:
 
     `project` is the address of the project in Label Studio, or anything else if it is not known.
     """
-    images = look.judged.head(max(FEWEST, min(MOST, len(suspects(look.judged)))))
+    images = look.judged.head(max(FEWEST, min(MOST, int(look.judged["suspect"].sum()))))
     pictures = []
     for image in images.to_dict("records"):
         lines = [
@@ -49,7 +49,8 @@ def second_look(look: SecondLook, project: str = "") -> Shown:
         ]
         tasks = [_list_tasks(image["tasks"], project)]
         pictures.append(_frame(image["source"], image["file"], *lines, more=tasks))
-    return _wall(describe_look(look), pictures) or Shown(f"<p>{escape(describe_look(look))}</p>", describe_look(look))
+    sentence = describe_look(look)
+    return _wall(sentence, pictures) or Shown(f"<p>{escape(sentence)}</p>", sentence)
 
 
 def corrected(plan: pd.DataFrame, project: str = "", most: int = 16) -> Shown | None:
