@@ -1,4 +1,4 @@
-"""Scores of two models that never were, for tests of tables, decisions and reports."""
+"""Scores and answers of models that never were, for tests of tables, decisions and reports."""
 
 import numpy as np
 import pandas as pd
@@ -53,6 +53,15 @@ def outcome(both=0, fixed=0, broken=0, neither=0, label="cat", population="froze
 def noisy(rng, actual, accuracy, classes):
     """Predictions that are right as often as `accuracy`, and else drawn from all classes."""
     return np.where(rng.random(len(actual)) < accuracy, actual, rng.choice(classes, len(actual)))
+
+
+def answers_of(errors: dict[int, float], images: int = 1000) -> pd.DataFrame:
+    """Models that err on so large a share of images, each on those of the next and more; two classes of equal size."""
+    actual = np.array(["a", "b"] * (images // 2))
+    wrong = np.where(actual == "a", "b", "a")
+    places = np.arange(images)
+    models = {n: np.where(places < round(error * images), wrong, actual) for n, error in errors.items()}
+    return pd.DataFrame(models).set_axis([*errors], axis=1).assign(actual=actual)[["actual", *errors]]
 
 
 NO_LINEAGE = pd.DataFrame(columns=["sha256", "label", "annotators", "export_sha256", "by_model"], dtype=str)

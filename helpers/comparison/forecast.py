@@ -1,14 +1,18 @@
 """Forecast the accuracy that more labels bring: extend the trend of models that learnt from parts of today's images."""
 
 import hashlib
+from typing import Any
 
 import numpy as np
 import pandas as pd
+
+from helpers.comparison.words import percent, points
 
 PARTS = 8, 4, 2, 1  # an eighth of the training images, a quarter, a half, all
 RATIOS = 2 ** np.linspace(-3, 2, 41)  # an eighth of today's number of training images to four times as many
 EXPONENTS = np.linspace(0, 2, 401).clip(1e-6)  # 0 itself would tell nothing of a
 RESAMPLES = 300
+FEWEST_HELD_OUT = 50  # of fewer, all may be right although the model errs in 7 % of cases
 
 
 def nest(index: pd.DataFrame, part: int) -> pd.Series:
@@ -75,3 +79,29 @@ def extrapolate(answers: pd.DataFrame) -> pd.DataFrame | None:
         gains.append([a * (1 - shown**-b) for a, b in laws])
     low, high = np.quantile(gains[1:], [0.025, 0.975], axis=(0, 1))
     return pd.DataFrame({"gain": np.mean(gains[0], axis=0), "low": low, "high": high}, index=shown)
+
+
+def describe_outlook(answers: pd.DataFrame, forecast: pd.DataFrame | None, margin: float) -> str:
+    """Say whether another round is worth it: whether twice as many training images bring the `margin` or more.
+
+    `forecast` is that of `extrapolate`; the `margin` is a share of images.
+    """
+    images, right = len(answers), answers.iloc[:, -1].eq(answers["actual"]).mean()
+    unknown = "It cannot be told whether another round is worth it"
+    if images < FEWEST_HELD_OUT:
+        return f"{unknown}: {images} images are held out, and {FEWEST_HELD_OUT} are needed."
+    if right == 1:
+        return f"Another round is not worth it: all {images:,} held-out images are right already."
+    if forecast is None:
+        return f"{unknown}: fewer training images teach too little to show a trend."
+    double: Any = forecast.loc[2]
+    gain, low, high = double
+    finding = unknown
+    if high < margin:
+        finding = "Another round is not worth it"
+    elif gain >= margin and round(low, 3) > 0:
+        finding = "Another round is worth it"
+    return (
+        f"{finding}: twice as many training images would raise the accuracy from {percent(right)} to about "
+        f"{percent(right + gain)} (95 % interval {points(low)} to {points(high)} points, margin {100 * margin:g})."
+    )

@@ -6,13 +6,11 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from helpers.comparison.forecast import extrapolate
+from helpers.comparison.forecast import describe_outlook, extrapolate
 from helpers.comparison.statistics import wilson
-from helpers.comparison.words import percent, points
+from helpers.comparison.words import percent
 from helpers.figures.charts import PERCENT, make_panels
 from helpers.figures.style import NEW, PALE, QUIET, Chart, label_text, styled
-
-FEWEST_HELD_OUT = 50  # of fewer, all may be right although the model errs in 7 % of cases
 
 
 @styled
@@ -42,32 +40,6 @@ def story(rounds: pd.DataFrame) -> Chart | None:
             axes.annotate(text, (x, high), (0, 3), textcoords="offset points", ha="center", size=8)
             free = x
     return figure
-
-
-def describe_outlook(answers: pd.DataFrame, forecast: pd.DataFrame | None, margin: float) -> str:
-    """Say whether another round is worth it: whether twice as many training images bring the `margin` or more.
-
-    `answers` and `forecast` are tables of `helpers.comparison.forecast`; the `margin` is a share of images.
-    """
-    images, right = len(answers), answers.iloc[:, -1].eq(answers["actual"]).mean()
-    unknown = "It cannot be told whether another round is worth it"
-    if images < FEWEST_HELD_OUT:
-        return f"{unknown}: {images} images are held out, and {FEWEST_HELD_OUT} are needed."
-    if right == 1:
-        return f"Another round is not worth it: all {images:,} held-out images are right already."
-    if forecast is None:
-        return f"{unknown}: fewer training images teach too little to show a trend."
-    double: Any = forecast.loc[2]
-    gain, low, high = double
-    finding = unknown
-    if high < margin:
-        finding = "Another round is not worth it"
-    elif gain >= margin and round(low, 3) > 0:
-        finding = "Another round is worth it"
-    return (
-        f"{finding}: twice as many training images would raise the accuracy from {percent(right)} to about "
-        f"{percent(right + gain)} (95 % interval {points(low)} to {points(high)} points, margin {100 * margin:g})."
-    )
 
 
 @styled

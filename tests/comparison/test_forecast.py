@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from scores import answers_of
 
 from helpers.comparison import forecast
-from helpers.comparison.forecast import drop_guessers, extrapolate, fit_law, nest
+from helpers.comparison.forecast import describe_outlook, drop_guessers, extrapolate, fit_law, nest
 
 RATIOS = np.array([1 / 8, 1 / 4, 1 / 2, 1])
 LAWS = [(0.08, 0.6, 0.02), (0.05, 0.35, 0.0), (0.02, 0.1, 0.1), (0.0, 0.5, 0.03)]
@@ -17,15 +18,6 @@ LAWS = [(0.08, 0.6, 0.02), (0.05, 0.35, 0.0), (0.02, 0.1, 0.1), (0.0, 0.5, 0.03)
 @pytest.fixture(autouse=True)
 def fewer_resamples(monkeypatch):
     monkeypatch.setattr(forecast, "RESAMPLES", 100)
-
-
-def answers_of(errors: dict[int, float], images: int = 1000) -> pd.DataFrame:
-    """Models that err on so large a share of images, each on those of the next and more; two classes of equal size."""
-    actual = np.array(["a", "b"] * (images // 2))
-    wrong = np.where(actual == "a", "b", "a")
-    places = np.arange(images)
-    models = {n: np.where(places < round(error * images), wrong, actual) for n, error in errors.items()}
-    return pd.DataFrame(models).set_axis([*errors], axis=1).assign(actual=actual)[["actual", *errors]]
 
 
 def gain_of(answers: pd.DataFrame, ratio: int = 2) -> tuple[float, float, float]:
@@ -126,6 +118,44 @@ def test_fewer_held_out_images_make_the_interval_wider():
 def test_without_two_models_or_without_mistakes_there_is_no_trend():
     assert extrapolate(answers_of({800: 0.04})) is None
     assert extrapolate(answers_of({400: 0.04, 800: 0.0})) is None
+
+
+def outlook_of(gain: float, low: float, high: float) -> pd.DataFrame:
+    return pd.DataFrame({"gain": [gain], "low": [low], "high": [high]}, index=[2.0])
+
+
+@pytest.mark.parametrize(
+    ("outlook", "finding"),
+    [
+        ((0.03, 0.01, 0.05), "Another round is worth it"),
+        ((0.003, 0.001, 0.006), "Another round is not worth it"),
+        ((0.004, 0.001, 0.02), "It cannot be told whether another round is worth it"),  # the gain may be large or small
+        ((0.02, 0.0, 0.05), "It cannot be told whether another round is worth it"),  # there may be none
+    ],
+)
+def test_the_gain_of_twice_as_many_images_is_weighed_against_the_margin(outlook, finding):
+    answers = answers_of({200: 0.1, 400: 0.08}, 100)
+    gain, low, high = (f"{100 * x:.1f}" for x in outlook)
+    low = f"+{low}" if outlook[1] else "0"
+    assert describe_outlook(answers, outlook_of(*outlook), margin=0.01) == (
+        f"{finding}: twice as many training images would raise the accuracy from 92.0 % to about "
+        f"{92 + float(gain):.1f} % (95 % interval {low} to +{high} points, margin 1)."
+    )
+
+
+def test_a_model_without_mistakes_needs_no_further_round():
+    sentence = describe_outlook(answers_of({200: 0.1, 400: 0}, 300), None, 0.01)
+    assert sentence == "Another round is not worth it: all 300 held-out images are right already."
+
+
+def test_few_held_out_images_tell_nothing_even_if_all_are_right():
+    sentence = describe_outlook(answers_of({400: 0}, 40), None, 0.01)
+    assert sentence.startswith("It cannot be told whether another round is worth it: 40 images are held out")
+
+
+def test_without_a_trend_nothing_can_be_told():
+    sentence = describe_outlook(answers_of({400: 0.08}, 100), None, 0.01)
+    assert sentence.startswith("It cannot be told whether another round is worth it: fewer training images teach")
 
 
 @pytest.mark.slow
