@@ -157,7 +157,7 @@ def _notes(comparison: Comparison, changed: Sequence[str], seed_noise: Sequence[
         knowing = "no model knows" if who == "neither" else f"only the {who} model knows"
         labels = listed(sorted(images["actual"].unique()))
         notes.append(f"Not scored, because {knowing} their class ({labels}): {len(images)} of {total} images.")
-    # Each model was trained once, and another seed would have made another one.
+    # Each model was trained once, and another seed makes another one (Bouthillier et al. 2021, arXiv 2103.03098).
     if seed_noise:
         changes = listed([points(change) for change in seed_noise])
         notes.append(f"Other seeds alone change the accuracy of the old model by {changes} points.")

@@ -1,9 +1,4 @@
-"""Compare an old and a new classifier on the same held-out images.
-
-Both models predict the same images, so every test is paired. Each was trained once, and one retrain cannot separate the
-effect of the data from chance: initial weights and the order of images vary too (Bouthillier et al. 2021, arXiv
-2103.03098).
-"""
+"""Compare an old and a new classifier on the same held-out images, so that every test is paired."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -74,20 +69,16 @@ def score_images(
 
     Predictions are the models' own. Confidences and probabilities are cross-fitted on the scored images
     (`helpers.pipeline.calibration.cross_fit`), so that no image is judged with a temperature that was fitted on it.
-    A `Problem` tells that a model's probabilities are not finite numbers.
 
     `held_out` are today's held-out images: columns `file`, `label` and `sha256`, all str. `new` and `old` are
     probabilities: index `file`, a column per class that the model knows, rows sum to 1. Without an `old` model every
     image counts as new. For `old_index` see `populations`.
 
-    Returns
-    -------
-    DataFrame
-        One row per held-out image, in the order of `held_out`: `file`, `sha256`, `actual`, `population`; `known_to`
-        (``both``, ``old``, ``new`` or ``neither``: the models whose classes include the actual label); `scored` (bool:
-        not leaked, and every model knows the label); `flip` (``fixed``, ``broken`` or empty; only for scored images);
-        and for each model `…_predicted`, `…_right` (bool), `…_confidence` (of the predicted class) and `…_probability`
-        (of the actual class, 0 if the model does not know it). Without an old model its columns are missing.
+    The result has a row per held-out image, in their order: `file`, `sha256`, `actual`, `population`; `known_to`
+    (``both``, ``old``, ``new`` or ``neither``: the models whose classes include the actual label); `scored` (bool: not
+    leaked, and every model knows the label); `flip` (``fixed``, ``broken`` or empty; only for scored images); and for
+    each model `…_predicted`, `…_right` (bool), `…_confidence` (of the predicted class) and `…_probability` (of the
+    actual class, 0 if the model does not know it). Without an old model its columns are missing.
     """
     models = {"new": new} if old is None else {"old": old, "new": new}
     scores = held_out[["file", "sha256"]].assign(actual=held_out["label"]).reset_index(drop=True)

@@ -115,17 +115,17 @@ def per_class(scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def slices(scores: pd.DataFrame, lineage: pd.DataFrame) -> pd.DataFrame:
-    """Measure how far the models agree with the labels of each annotator, labelling round and kind of label.
+    """Measure how far the new model agrees with the labels of each annotator, labelling round and kind of label.
 
-    Labels with which the new model, on scored images, agrees far less than with others are worth a look; hard images
-    have the same effect. A row of `lineage` counts if its content and label are those of the image: a label that was
+    Labels with which it agrees far less than with others, on scored images, are worth a look; hard images have the same
+    effect. A row of `lineage` counts if its content and label are those of the image: a label that was
     changed by hand later is nobody's.
 
     Index `by` (``annotator``, ``labelling round``: the first 12 digits of its export's sha256, ``label made by``: a
-    person or a model) and `value`, ``not recorded`` for images without lineage. Columns: `images`; for each model its
-    accuracy `old` and `new` with Wilson's 95 % interval `…_low` and `…_high`; `p`: the probability that the new model
-    gets so few right in a random draw of the scored images (one-sided hypergeometric, times the number of slices after
-    Bonferroni); `suspect`: `p` is below 0.05. The least agreement comes first.
+    person or a model) and `value`, ``not recorded`` for images without lineage. Columns: `images`; `accuracy` with
+    Wilson's 95 % interval `low` and `high`; `p`: the probability that the model gets so few right in a random draw of
+    the scored images (one-sided hypergeometric, times the number of slices after Bonferroni); `suspect`: `p` is below
+    0.05. The least agreement comes first.
     """
     scored = scores[scores["scored"]]
     known = lineage[["sha256", "label", "annotators", "export_sha256", "by_model"]]
@@ -136,21 +136,18 @@ def slices(scores: pd.DataFrame, lineage: pd.DataFrame) -> pd.DataFrame:
     labels["labelling round"] = labels["export_sha256"].str[:12]
     labels["label made by"] = labels["by_model"].map({True: "a model", False: "a person"})
     kinds = ["annotator", "labelling round", "label made by"]
-    right = [f"{name}_right" for name in models_in(scores)]
-    members = labels.explode("annotator").melt(["file", *right], kinds, var_name="by")
+    members = labels.explode("annotator").melt(["file", "new_right"], kinds, var_name="by")
     members = members.fillna({"value": "not recorded"}).drop_duplicates(["file", "by", "value"])
 
     # Measure each slice, and test whether chance explains its accuracy.
     groups = members.groupby(["by", "value"])
-    table = pd.DataFrame({"images": groups.size()})
-    for name in models_in(scores):
-        hits = groups[f"{name}_right"].sum()
-        table[name] = hits / table["images"]
-        table[f"{name}_low"], table[f"{name}_high"] = wilson(hits, table["images"])
-    chance = hypergeom.cdf(groups["new_right"].sum(), len(scored), scored["new_right"].sum(), table["images"])
+    images, right = groups.size(), groups["new_right"].sum()
+    table = pd.DataFrame({"images": images, "accuracy": right / images})
+    table["low"], table["high"] = wilson(right, images)
+    chance = hypergeom.cdf(right, len(scored), scored["new_right"].sum(), images)
     table["p"] = (chance * table.groupby("by")["images"].transform("size")).clip(upper=1.0)
     table["suspect"] = table["p"] < 0.05
-    return table.sort_values(["by", "new"], kind="stable")
+    return table.sort_values(["by", "accuracy"], kind="stable")
 
 
 def flips(scores: pd.DataFrame) -> pd.DataFrame:

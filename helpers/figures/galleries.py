@@ -74,7 +74,7 @@ def near_duplicates(pairs: pd.DataFrame, folder: Path, most: int = 8) -> Shown |
     return _wall(title, pictures)
 
 
-def flips(flips: pd.DataFrame, folder: Path, links: Mapping[str, str] | None = None, most: int = 24) -> Shown:
+def flips(flips: pd.DataFrame, folder: Path, links: Mapping[str, str], most: int = 24) -> Shown:
     """Show the images that exactly one model gets right: true label, both predictions, both confidences.
 
     Half of the `most` pictures are broken, unless there are too few of a kind; the first ones of each kind are shown.
@@ -94,7 +94,7 @@ def flips(flips: pd.DataFrame, folder: Path, links: Mapping[str, str] | None = N
             for name, colour in COLOURS.items():
                 said = f"{name}: {flip[f'{name}_predicted']} ({100 * flip[f'{name}_confidence']:.0f} %)"
                 more.append(f'<span style="color:{colour}">■</span> {escape(said)}')
-            more.append((links or {}).get(flip["sha256"], ""))
+            more.append(links.get(flip["sha256"], ""))
             pictures.append(_frame(folder / flip["file"], flip["file"], f"label: {flip['actual']}", more=more))
         walls.append(_wall(heading + left_out(kind, count), pictures))
     return Shown(f"<p>{title}</p>" + "".join(wall.html for wall in walls if wall), title)

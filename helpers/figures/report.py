@@ -1,4 +1,4 @@
-"""Reports for a person: the figures, the decision in words, and the page of a pull request."""
+"""Tables for a person, and the page for a pull request."""
 
 from pathlib import Path
 from typing import Any
@@ -90,15 +90,15 @@ def write_report(
 
 def doubtful_slices(comparison: Comparison) -> pd.DataFrame | None:
     """Return the slices whose labels the new model contradicts more than chance explains; None without any."""
-    table = slices(comparison.scores, comparison.lineage)
-    doubtful = table[table["suspect"]]
+    doubtful = slices(comparison.scores, comparison.lineage).query("suspect")
     if doubtful.empty:
         return None
-    table = doubtful[["images"]].assign(accuracy=doubtful["new"].map(percent))
-    table["95 % interval"] = doubtful["new_low"].map(percent) + " to " + doubtful["new_high"].map(percent)
-    table = table.assign(p=doubtful["p"].map(p_value)).rename_axis(["Labels by", "Name"])
+    table = doubtful[["images"]].set_axis(["Images"], axis=1)
+    table["Accuracy"] = doubtful["accuracy"].map(percent)
+    table["95 % interval"] = doubtful["low"].map(percent) + " to " + doubtful["high"].map(percent)
+    table["p"] = doubtful["p"].map(p_value)
     # A person knows a round by its date.
     export = comparison.lineage["export_sha256"].str[:12]
     last_label = comparison.lineage.groupby(export)["updated_at"].max().dropna()
-    table = table.rename(index=last_label.dt.strftime("until %Y-%m-%d %H:%M").to_dict(), level="Name")
-    return table.rename(columns={"images": "Images", "accuracy": "Accuracy"})
+    dates = last_label.dt.strftime("until %Y-%m-%d %H:%M").to_dict()
+    return table.rename_axis(["Labels by", "Name"]).rename(index=dates, level="Name")

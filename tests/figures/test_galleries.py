@@ -77,14 +77,14 @@ def test_photographs_leave_the_notebook_small_enough_to_pass_round():
     ],
 )
 def test_the_gallery_of_flips_counts_what_it_does_not_show(digits, broken, fixed, shown, left_out):
-    gallery = galleries.flips(flips_of(broken, fixed), digits)
+    gallery = galleries.flips(flips_of(broken, fixed), digits, {})
     assert len(pictures_in(html_of(gallery))) == shown
     assert [int(number.replace(",", "")) for number in re.findall(r"\(([\d,]+) more", gallery.html)] == left_out
     assert gallery.text.startswith(f"The new model corrects {fixed:,} mistake")
 
 
 def test_without_a_flip_there_is_a_sentence(digits):
-    assert "corrects 0 mistakes" in galleries.flips(flips_of(1, 0).head(0), digits).html
+    assert "corrects 0 mistakes" in galleries.flips(flips_of(1, 0).head(0), digits, {}).html
 
 
 def test_each_flip_has_its_label_both_predictions_both_confidences_and_its_task(digits):
@@ -190,7 +190,7 @@ def test_text_from_outside_is_never_markup(digits):
         galleries.review(plan, f"http://{EVIL}"),
         galleries.corrected(plan.assign(action="move", previous=EVIL)),
         galleries.second_look(SecondLook(judged, Noise(0.1, 0.05, 0.2)), f"http://{EVIL}"),
-        galleries.flips(flipped, digits),
+        galleries.flips(flipped, digits, {}),
         galleries.gallery([digits / "0.png"], [EVIL], EVIL),
     ):
         assert "<script>" not in html_of(gallery)
