@@ -1,9 +1,8 @@
 """The style of all charts: colours, sizes, and text that every font can draw."""
 
 import io
-from collections.abc import Callable
-from functools import cache, wraps
-from typing import Any, ParamSpec
+from functools import cache
+from typing import Any
 from unicodedata import east_asian_width
 
 from IPython.display import display
@@ -42,7 +41,8 @@ STYLE: dict[str, Any] = {
     "legend.handletextpad": 0.5,
     "svg.hashsalt": "the same drawing has the same bytes",
 }
-P = ParamSpec("P")
+# Decorates functions that draw in `STYLE`, whatever the notebook's own settings are, and leave these unchanged.
+styled: Any = style.context(["default", STYLE])
 
 
 class Chart(Figure):
@@ -54,10 +54,12 @@ class Chart(Figure):
         """Come before the bitmap that IPython would make."""
         display(self.shown())
 
+    @styled  # ticks are made only now
     def savefig(self, *args: Any, **kwargs: Any) -> None:
-        """Save it in `STYLE`, which ticks that are made only then would not have."""
-        with style.context(["default", STYLE]):
-            super().savefig(*args, **kwargs)
+        self.draw_without_rendering()
+        self.draw_without_rendering()  # square panels need a second pass of the layout
+        self.set_layout_engine("none")  # then a chart that is shown again has the same bytes
+        super().savefig(*args, **kwargs)
 
     def shown(self) -> Shown:
         drawing = io.BytesIO()
@@ -68,22 +70,6 @@ class Chart(Figure):
         heading = f'<p style="font-size:1.1em; margin:0 0 0.5em">{escape(self.finding)}</p>'
         note = f'<figcaption style="{markup.QUIET}">{escape(self.note)}</figcaption>' if self.note else ""
         return Shown(f'<figure style="margin:1em 0">{heading}{markup.scroll(picture)}{note}</figure>', self.finding)
-
-
-def styled(draw: Callable[P, Chart | None]) -> Callable[P, Any]:
-    """Draw in `STYLE`, independent of the notebook's own settings, and leave these unchanged."""
-
-    @wraps(draw)
-    def styled(*args: P.args, **kwargs: P.kwargs) -> Chart | None:
-        with style.context(["default", STYLE]):
-            figure = draw(*args, **kwargs)
-            if figure and (layout := figure.get_layout_engine()):  # here, because ticks take the current style
-                layout.execute(figure)
-                layout.execute(figure)  # square panels need a second pass
-                figure.set_layout_engine("none")
-        return figure
-
-    return styled
 
 
 def label_text(value: object, letters: int = 22) -> str:
