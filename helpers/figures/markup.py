@@ -36,7 +36,7 @@ def prose(text: str) -> str:
     return re.sub("`([^`]+)`", r"<code>\1</code>", escape(text))
 
 
-def image_tag(kind: str, content: bytes, alternative: str, style: str = "") -> str:
+def image_tag(kind: str, content: bytes, alternative: str, style: str) -> str:
     """Put a picture of a media type ``image/<kind>`` into the page itself."""
     data = b64encode(content).decode()
     return f'<img alt="{escape(alternative)}" style="{style}" src="data:image/{kind};base64,{data}">'

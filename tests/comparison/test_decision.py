@@ -21,38 +21,23 @@ def failed(decision):
 
 
 class TestDecide:
-    def test_better(self):
-        decision = decided(outcome(both=170, fixed=20, broken=2, neither=8))
-        assert decision["verdict"] == "better"
-        assert decision["accepted"]
-        # Bonett and Price by hand: 18/202 ± 1.96 √((24/202 − (18/202)²)/202)
-        assert decision["sentence"] == (
-            "Better: 95.0 % of 200 held-out images right, 86.0 % before "
-            "(difference +9.0 points, 95 % interval +4.3 to +13.5)."
-        )
-
-    def test_worse(self):
-        decision = decided(outcome(both=170, fixed=2, broken=20, neither=8))
-        assert decision["verdict"] == "worse"
-        assert not decision["accepted"]
-        assert "difference −9.0 points, 95 % interval −13.5 to −4.3" in decision["sentence"]
-
-    def test_equivalent(self):
-        decision = decided(outcome(both=950, fixed=1, broken=1, neither=48))
-        assert decision["verdict"] == "equivalent"
-        assert decision["accepted"]
-        assert "difference 0 points" in decision["sentence"]
-
-    def test_undecided(self):
-        decision = decided(outcome(both=45, fixed=2, broken=1, neither=2))
-        assert decision["verdict"] == "undecided"
-        assert not decision["accepted"]
-        assert "too few images to tell" in decision["sentence"]
-
-    def test_undecided_but_surely_not_worse_by_more_than_the_margin_is_accepted(self):
-        decision = decided(outcome(both=950, fixed=20, broken=12, neither=18))
-        assert decision["verdict"] == "undecided"
-        assert decision["accepted"]
+    @pytest.mark.parametrize(
+        ("counts", "verdict", "accepted", "sentence"),
+        [
+            # Bonett and Price by hand: 18/202 ± 1.96 √((24/202 − (18/202)²)/202)
+            ((170, 20, 2, 8), "better", True, "95.0 % of 200 held-out images right, 86.0 % before"),
+            ((170, 20, 2, 8), "better", True, "(difference +9.0 points, 95 % interval +4.3 to +13.5)."),
+            ((170, 2, 20, 8), "worse", False, "difference −9.0 points, 95 % interval −13.5 to −4.3"),
+            ((950, 1, 1, 48), "equivalent", True, "difference 0 points"),
+            ((45, 2, 1, 2), "undecided", False, "too few images to tell"),
+            ((950, 20, 12, 18), "undecided", True, "too few images to tell"),  # but surely not worse by the margin
+        ],
+    )
+    def test_the_interval_gives_the_verdict_and_the_margin_the_acceptance(self, counts, verdict, accepted, sentence):
+        decision = decided(outcome(*counts))
+        assert (decision["verdict"], decision["accepted"]) == (verdict, accepted)
+        assert decision["sentence"].startswith(f"{verdict.capitalize()}: ")
+        assert sentence in decision["sentence"]
 
     def test_first(self):
         held_out = images(["cat", "dog"] * 20)
