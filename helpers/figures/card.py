@@ -29,7 +29,7 @@ def show_card(decision: dict[str, Any], state: str = "") -> Shown:
     if change and change["images"] >= FEWEST_IMAGES and "difference" in change:
         headline += f", {points(change['difference'])} points"
         overall = pd.DataFrame([change]).set_index(["population", "metric"])
-        drawing = difference(overall, decision["policy"]["margin"], width=4.5).shown().html
+        drawing = difference(overall, decision["policy"]["margin"], width=4.2).shown().html
     outcome = explain_acceptance(decision)
     facts = list_facts(decision)
     failed = failed_rules(decision)
