@@ -55,10 +55,10 @@ def decide(
         sentence = f"Undecided: {n} of {total} held-out images can be scored, too few to say anything."
     elif "old" not in summary:
         verdict = "first"
-        right = round(n * summary["new"]["together", "accuracy"])
-        low, high = wilson(right, n)
+        accuracy = summary["new"]["together", "accuracy"]
+        low, high = wilson(n * accuracy, n)
         sentence = (
-            f"First model: {percent(right / n)} of {n} held-out images right, 95 % interval {percent(low)} to "
+            f"First model: {percent(accuracy)} of {n} held-out images right, 95 % interval {percent(low)} to "
             f"{percent(high)}; there is no older model to compare it with."
         )
     else:
