@@ -75,11 +75,8 @@ def read_export(
         if nested_choices == "leaf":
             annotation = annotation._replace(picks=leaves_of(annotation.picks))
         by_image.setdefault(annotation.image, []).append(annotation)
-    rows = []
-    with progress_bar(len(by_image), "Reading labels") as bar:
-        for image, annotations in by_image.items():
-            rows.append(_settle(image, annotations, on_disagreement))
-            bar.update()
+    images = progress_bar(len(by_image), "Reading labels", items=by_image.items())
+    rows = [_settle(image, annotations, on_disagreement) for image, annotations in images]
     return pd.DataFrame(rows, columns=COLUMNS, dtype=object).astype(TYPES)
 
 
