@@ -88,8 +88,14 @@ def plan_sample(sample: Workspace, wrong: Collection[str] = ()) -> pd.DataFrame:
         if row["image"] in wrong:
             row["choice"] = str((int(row["choice"]) + 3) % 10)
     export.write_text(json.dumps(rows))
-    labels = read_export(export)
-    return plan_merge(labels, sample.root / "extra-data", sample.raw, lineage=sample.lineage, on_problem="skip")
+    return plan_merge(
+        read_export(export),
+        sample.root / "extra-data",
+        sample.raw,
+        lineage=sample.lineage,
+        hashes=sample.hashes,
+        on_problem="skip",
+    )
 
 
 def decide(workspace: Workspace, baseline: str = "HEAD") -> dict[str, Any]:

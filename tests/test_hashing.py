@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from helpers import hashing
-from helpers.hashing import HashCache, hash_files, sha256_of, status_of
+from helpers.hashing import hash_all, sha256_of
 
 LONG_AGO, YESTERDAY = 1_600_000_000_000_000_000, 1_700_000_000_000_000_000  # nanoseconds
 
@@ -30,17 +30,15 @@ def write(name: str, text: str, modified: int = LONG_AGO) -> None:
     os.utime(name, ns=(modified, modified))
 
 
-def hash_and_save(files: list[str], cache: Path | None) -> tuple[dict[str, str], list[str]]:
+def hash_and_save(files: list[str], cache: Path) -> tuple[dict[str, str], list[str]]:
     """The hashes of files, and which of them were read for that."""
     read = []
 
-    def note(file: str, size: int) -> tuple[str, str]:
+    def note(file: str) -> tuple[str, str]:
         read.append(file)
-        return (sha256_of(file), "") if size >= 0 else ("", "no file")
+        return ("", "a broken file") if Path(file).name == "broken" else (sha256_of(file), "")
 
-    known = HashCache(cache)
-    results = hash_files({file: status_of(file) for file in files}, note, known, "Reading")
-    known.save()
+    results = hash_all(files, note, cache, "Reading")
     return {file: sha256 for file, (sha256, _) in results.items()}, read
 
 
@@ -82,9 +80,16 @@ def test_what_may_have_changed_within_one_tick_of_the_clock_is_read_again(files,
 
 
 def test_a_problem_is_not_remembered(files, cache, tmp_path):
-    missing = str(tmp_path / "missing")
-    assert hash_and_save([missing], cache) == ({missing: ""}, [missing])
-    assert hash_and_save([missing], cache) == ({missing: ""}, [missing])
+    broken = str(tmp_path / "broken")
+    write(broken, "broken")
+    assert hash_and_save([broken], cache) == ({broken: ""}, [broken])
+    assert hash_and_save([broken], cache) == ({broken: ""}, [broken])
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo, lambda path: path.symlink_to("nowhere"), lambda path: None])
+def test_only_files_are_read(cache, tmp_path, make):
+    make(tmp_path / "odd")
+    assert hash_and_save([str(tmp_path / "odd")], cache) == ({str(tmp_path / "odd"): ""}, [])
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b"\xff\xfe"])
@@ -108,7 +113,3 @@ def test_without_room_for_a_cache_files_are_hashed_all_the_same(files, tmp_path,
     before = sorted(tmp_path.iterdir())
     assert hash_and_save(files, tmp_path / place) == (truth(files), files)
     assert sorted(tmp_path.iterdir()) == before
-
-
-def test_without_a_cache_nothing_is_remembered(files):
-    assert hash_and_save(files, None) == hash_and_save(files, None) == (truth(files), files)

@@ -18,9 +18,7 @@ from helpers.problems import Problem
 from helpers.progress import progress_bar
 
 
-def apply_merge(
-    plan: pd.DataFrame, raw: Path, lineage: Path, export_sha256: str, *, hashes: Path | None = None
-) -> None:
+def apply_merge(plan: pd.DataFrame, raw: Path, lineage: Path, export_sha256: str, *, hashes: Path) -> None:
     """Carry out a plan: copy and move the images, and record their origin in `lineage`. A class without images goes.
 
     Steps that can fail come first: every copy is made and checked in ``.merge`` beside `raw`. The rest is renaming:
@@ -64,8 +62,7 @@ def apply_merge(
 
 def _open_steps(plan: pd.DataFrame, raw: Path) -> list[Any]:
     """Return the rows of a plan that remain to be carried out; raise a `Problem` if the plan is out of date."""
-    columns = ["action", "source", "sha256", "destination", "previous"]
-    steps: list[Any] = list(plan.loc[plan["action"].isin(CHANGES), columns].itertuples())
+    steps: list[Any] = list(plan[plan["action"].isin(CHANGES)].itertuples())
     # Refuse paths that leave `raw`: absolute ones, those through a link and those with `..`.
     folders = {(raw / name).parent for step in steps for name in (step.destination, step.previous) if name}
     outside = [str(folder) for folder in folders if folder.resolve() != folder or not folder.is_relative_to(raw)]
@@ -98,15 +95,13 @@ def _stage(steps: Sequence[Any], staging: Path, cache: HashCache) -> None:
     staging.mkdir()
     _make_folders(staging, steps)
     changed = []
-    with progress_bar(len(steps), "Copying images") as bar:
-        for step in steps:
-            content, copy = Path(step.source).read_bytes(), staging / step.destination
-            if hashlib.sha256(content).hexdigest() == step.sha256:
-                copy.write_bytes(content)
-                cache.put(copy.stat(), step.sha256)
-            else:
-                changed.append(step.source)
-            bar.update()
+    for step in progress_bar(len(steps), "Copying images", items=steps):
+        content, copy = Path(step.source).read_bytes(), staging / step.destination
+        if hashlib.sha256(content).hexdigest() == step.sha256:
+            copy.write_bytes(content)
+            cache.put(copy.stat(), step.sha256)
+        else:
+            changed.append(step.source)
     if changed:
         raise Problem("Images changed since the plan was made; nothing was merged.", changed, "Plan again.")
 

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pandas as pd
 
+from helpers.merge.rules import CHANGES
 from helpers.problems import Problem
 
 COLUMNS = ["file", "label", "sha256", "task", "annotators", "updated_at", "export_sha256", "by_model"]
 HEADER = ",".join(COLUMNS).encode()
 
 
-def read_lineage(file: Path | None) -> pd.DataFrame:
+def read_lineage(file: Path) -> pd.DataFrame:
     """Read the record of all merges: the images that came from labelling. No file means no merges yet.
 
     A row per image, sorted by ``file``, its path relative to data/raw: ``label``, ``sha256``, ``task``, the
@@ -20,7 +21,7 @@ def read_lineage(file: Path | None) -> pd.DataFrame:
     (bool). All others are str. A `Problem` tells that the file is damaged.
     """
     try:
-        return parse_lineage(file.read_bytes() if file is not None and file.exists() else None)
+        return parse_lineage(file.read_bytes() if file.exists() else None)
     except (ValueError, KeyError) as error:
         raise Problem(f"{file} is damaged: {error}.", advice=f"`dvc checkout {file}` brings it back.") from None
 
@@ -29,12 +30,12 @@ def parse_lineage(content: bytes | None) -> pd.DataFrame:
     """Return the table of `read_lineage` from the bytes of its file, or an empty one from None."""
     table = pd.read_csv(BytesIO(content or HEADER), dtype=str, keep_default_na=False)[COLUMNS]
     dates = pd.to_datetime(table["updated_at"], utc=True, format="ISO8601")
-    return table.assign(updated_at=dates, by_model=table["by_model"] == "True")
+    return table.assign(updated_at=dates, by_model=table["by_model"] == "True").drop_duplicates("sha256")
 
 
 def count_changes(before: pd.DataFrame, after: pd.DataFrame) -> tuple[int, int]:
     """Count the images that only the later lineage has, and those whose label changed."""
-    known, labels = (lineage.drop_duplicates("sha256").set_index("sha256")["label"] for lineage in (before, after))
+    known, labels = (lineage.set_index("sha256")["label"] for lineage in (before, after))
     common = labels.index.intersection(known.index)
     return len(labels) - len(common), int(labels[common].ne(known[common]).sum())
 
@@ -45,9 +46,9 @@ def extend_lineage(lineage: pd.DataFrame, plan: pd.DataFrame, export_sha256: str
     The record gets the images that the plan adds or moves. It also gets those that the plan keeps if their label was
     confirmed since: earlier exports must not correct these any more.
     """
-    known_since = lineage.drop_duplicates("sha256").set_index("sha256")["updated_at"].reindex(plan["sha256"])
+    known_since = lineage.set_index("sha256")["updated_at"].reindex(plan["sha256"])
     confirmed = plan["action"].eq("keep") & plan["updated_at"].gt(known_since.array)
-    fresh = plan[plan["action"].isin(["add", "move"]) | confirmed]
+    fresh = plan[plan["action"].isin(CHANGES) | confirmed]
     fresh = fresh.sort_values("updated_at", ascending=False, kind="stable").drop_duplicates("sha256")
     fresh = fresh.assign(
         file=fresh["destination"],

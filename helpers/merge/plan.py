@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from helpers.hashing import HashCache, examine_image, hash_file, hash_files, status_of
+from helpers.hashing import examine_image, hash_all, hash_file
 from helpers.merge.files import UPLOAD, ImageFiles, class_of, fold, folder_of, is_safe, list_files, shorten
 from helpers.merge.lineage import read_lineage
 from helpers.merge.rules import CHANGES, place_images
@@ -26,8 +26,8 @@ def plan_merge(
     images: Path,
     raw: Path,
     *,
-    lineage: Path | None = None,
-    hashes: Path | None = None,
+    lineage: Path,
+    hashes: Path,
     new_classes: Collection[str] = (),
     on_problem: str = "stop",
 ) -> pd.DataFrame:
@@ -66,24 +66,20 @@ def plan_merge(
         label=labels["label"].map(folder_of, na_action="ignore"),
         labels=labels["labels"].map(lambda choices: tuple(map(folder_of, choices))),
     )
-    # Find the files of each image, and hash them and the images of the training set that may equal them.
+    # Find the files of each image, and hash them and the training set: the stage `prepare` needs its hashes, too.
     known = ImageFiles(images)
     found = [known.find(image, file) for image, file in zip(labels["image"], labels["file"], strict=True)]
-    files = {file: status_of(file) for file in chain.from_iterable(found)}
-    cache = HashCache(hashes)
-    names, held = _read_training_set(raw, {status.st_size for status in files.values() if status}, cache)
-    examined = hash_files(files, examine_image, cache, "Reading images")
-    cache.save()
+    held = _read_training_set(raw, hashes)
+    examined = hash_all(chain.from_iterable(found), examine_image, hashes, "Reading images")
 
     # Settle the file of each image, find the problems, and decide.
     plan = _choose_files(labels.reset_index(drop=True), found, examined)
     refused, advice = _refuse_labels(set(plan["label"].dropna()), raw, new_classes)
     if on_problem == "stop":
         _stop_on_problems(plan, refused, advice)
-    plan["problem"] = [
-        refused.get(label, problem) for label, problem in zip(plan["label"], plan["problem"], strict=True)
-    ]
-    placements = place_images(plan, names, held, read_lineage(lineage))
+    problems = [refused.get(label, problem) for label, problem in zip(plan["label"], plan["problem"], strict=True)]
+    plan["reason"] = plan["reason"].fillna(pd.Series(problems, dtype=object))
+    placements = place_images(plan, held, read_lineage(lineage))
     return plan.drop(columns=["problem", "reason"]).join(placements)
 
 
@@ -101,18 +97,16 @@ def count_classes(plan: pd.DataFrame, raw: Path, former: Collection[str] = ()) -
     return pd.DataFrame(counts).fillna(0).astype(int).rename_axis("label").sort_index()
 
 
-def _read_training_set(raw: Path, sizes: Collection[int], cache: HashCache) -> tuple[list[str], dict[str, list[str]]]:
-    """Return the names of all images and, by SHA-256, the names of those that have one of these sizes."""
-    files = {name: status_of(f"{raw}/{name}") for name in _list_images(raw)}
-    if broken := [name for name, status in files.items() if not status]:
-        raise Problem(f"Files in {raw} cannot be read.", broken, "They are links to nothing: try `dvc checkout`.")
-    # Files of different sizes differ, so most need not be read.
-    similar = {f"{raw}/{name}": status for name, status in files.items() if status and status.st_size in sizes}
-    hashes = hash_files(similar, hash_file, cache, "Reading the training set")
+def _read_training_set(raw: Path, hashes: Path) -> dict[str, list[str]]:
+    """Return the names of all images by their SHA-256."""
+    names = _list_images(raw)
+    examined = hash_all((f"{raw}/{name}" for name in names), hash_file, hashes, "Reading the training set")
     held = defaultdict(list)
-    for file, (sha256, _) in hashes.items():
-        held[sha256].append(file[len(f"{raw}/") :])
-    return list(files), dict(held)
+    for name, (sha256, _) in zip(names, examined.values(), strict=True):
+        held[sha256].append(name)
+    if broken := held.pop("", []):
+        raise Problem(f"Files in {raw} cannot be read.", broken, "They are links to nothing: try `dvc checkout`.")
+    return dict(held)
 
 
 def _choose_files(

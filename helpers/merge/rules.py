@@ -19,24 +19,27 @@ class Placement(NamedTuple):
     reason: str = ""
 
 
-def place_images(
-    plan: pd.DataFrame, names: Sequence[str], held: Mapping[str, list[str]], lineage: pd.DataFrame
-) -> pd.DataFrame:
+def place_images(plan: pd.DataFrame, held: Mapping[str, list[str]], lineage: pd.DataFrame) -> pd.DataFrame:
     """Decide the `Placement` of each row of a plan. Of several rows with the same content, the latest decides for all.
 
-    `plan` has the rows of `helpers.labels.read_export` and, all str, ``source``, ``sha256`` and the ``problem`` that
-    keeps an image with a label out. `names` are all images of the training set, relative to it; `held` are the names of
-    those that may equal an image of the plan, by SHA-256. `lineage` is from `helpers.merge.lineage.read_lineage`.
+    `plan` has the rows of `helpers.labels.read_export` and, both str, ``source`` and ``sha256``; a ``reason`` keeps an
+    image out. `held` has the names of all images of the training set, relative to it, by SHA-256. `lineage` is from
+    `helpers.merge.lineage.read_lineage`.
     """
     # Content with several answers is left out. Of all other content, find the row that decides.
     disputes = _find_disputes(plan)
-    usable = plan[plan["label"].notna() & plan["problem"].eq("") & ~plan["sha256"].isin(disputes)]
+    reasons = [
+        reason or disputes.get(sha256, "") for reason, sha256 in zip(plan["reason"], plan["sha256"], strict=True)
+    ]
+    plan = plan.assign(reason=reasons)
+    usable = plan[plan["reason"] == ""]
     deciding = usable.sort_values("updated_at", ascending=False, kind="stable").drop_duplicates("sha256").sort_index()
-    known = lineage.drop_duplicates("sha256").set_index("sha256")[["file", "label", "updated_at"]]
+    known = lineage.set_index("sha256")[["file", "label", "updated_at"]]
     deciding = deciding.join(known.add_prefix("known_"), on="sha256")
 
     # Names that only the lineage has are taken, too: an interrupted merge may have moved their images only in part.
-    taken = dict(zip(map(fold, known["file"]), known.index, strict=True)) | dict.fromkeys(map(fold, names), "")
+    taken = dict(zip(map(fold, known["file"]), known.index, strict=True))
+    taken |= {fold(name): sha256 for sha256, names in held.items() for name in names}
     decided: dict[str, tuple[Any, Placement]] = {}
     row: Any
     for row in deciding.itertuples():
@@ -48,9 +51,9 @@ def place_images(
     # The deciding row stands for the change; other rows with its content find the image already there.
     placements = []
     for row in plan.itertuples():
-        if reason := _why_left_out(row, disputes):
+        if row.reason:
             stays = [f"{name} stays in the training set" for name in held.get(row.sha256, [])]
-            placements.append(Placement("leave out", reason="; ".join([reason, *stays])))
+            placements.append(Placement("leave out", reason="; ".join([row.reason, *stays])))
             continue
         first, placement = decided[row.sha256]
         if placement.action in CHANGES and row.Index != first.Index:
@@ -60,20 +63,13 @@ def place_images(
 
 
 def _find_disputes(plan: pd.DataFrame) -> dict[str, str]:
-    """Return the differing answers to each picture that has several, by SHA-256."""
+    """Return a sentence about each picture that has several answers, by SHA-256."""
     answered = plan[plan["sha256"].ne("") & ~plan["status"].isin(["unlabelled", "skipped"])]
     answers = answered[["sha256", "label"]].drop_duplicates()["sha256"]
     sides = answered[answered["sha256"].isin(answers[answers.duplicated()])]
     texts = sides["label"].fillna(sides["status"]) + " (" + sides["image"].map(shorten) + ")"
-    return {str(sha256): ", ".join(answers) for sha256, answers in texts.groupby(sides["sha256"])}
-
-
-def _why_left_out(row: Any, disputes: Mapping[str, str]) -> str:
-    if not isinstance(row.label, str):
-        return row.reason
-    if row.problem:
-        return row.problem
-    return f"one picture, several labels: {disputes[row.sha256]}" if row.sha256 in disputes else ""
+    by_content = texts.groupby(sides["sha256"])
+    return {str(sha256): f"one picture, several labels: {', '.join(answers)}" for sha256, answers in by_content}
 
 
 def _place(row: Any, copies: Sequence[str], taken: Mapping[str, str]) -> Placement:

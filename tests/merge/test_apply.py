@@ -22,7 +22,6 @@ from projects import (
 
 from helpers.hashing import sha256_of
 from helpers.labels import read_export
-from helpers.merge.apply import apply_merge
 from helpers.merge.lineage import read_lineage
 from helpers.merge.plan import plan_merge
 from helpers.problems import Problem
@@ -173,8 +172,10 @@ def test_two_rounds_of_one_project(tmp_path):
     before = set(tree(project.raw).values())
     for number in ("round1", "round2"):
         export = PLANETS / f"exports/{number}.JSON.json"
-        plan = plan_merge(read_export(export), PLANETS / "extra", project.raw, lineage=project.lineage)
-        apply_merge(plan, project.raw, project.lineage, sha256_of(export))
+        plan = plan_merge(
+            read_export(export), PLANETS / "extra", project.raw, lineage=project.lineage, hashes=project.hashes
+        )
+        project.apply(plan, sha256_of(export))
         homes: dict[str, list[str]] = {}
         for name, sha256 in tree(project.raw).items():
             homes.setdefault(sha256, []).append(name.partition("/")[0])

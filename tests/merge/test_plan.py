@@ -39,7 +39,7 @@ def test_says_for_each_image_what_becomes_of_it_and_touches_nothing(project):
 
 def test_an_export_without_images(project):
     nothing = pd.DataFrame([labelled("a.png", "Mars")]).iloc[:0]
-    plan = plan_merge(nothing, project.images, project.raw)
+    plan = plan_merge(nothing, project.images, project.raw, lineage=project.lineage, hashes=project.hashes)
     project.apply(plan)
     assert plan.empty
     assert tree(project.raw).keys() == {"Mars/old.png", "Moon/old.png"}

@@ -33,7 +33,7 @@ from helpers.workspace import open_workspace
 
 here = open_workspace(Path.cwd())
 export, raw, lineage = (here.root / path for path in ("extra-data/annotations.json", "data/raw", "data/labels.csv"))
-plan = plan_merge(read_export(export), here.root / "extra-data", raw, lineage=lineage)
+plan = plan_merge(read_export(export), here.root / "extra-data", raw, lineage=lineage, hashes=here.hashes)
 print("planned")
 merge_round(here, plan, export)
 here.reproduce()

@@ -38,8 +38,8 @@ def plan_label(workspace: Workspace, label: str, day: int) -> pd.DataFrame:
             "by_model": [False],
         }
     )
-    raw = workspace.root / RAW
-    return plan_merge(labels, workspace.root / "extra-data", raw, lineage=workspace.root / LINEAGE)
+    images, raw = workspace.root / "extra-data", workspace.root / RAW
+    return plan_merge(labels, images, raw, lineage=workspace.lineage, hashes=workspace.hashes)
 
 
 def test_the_newest_statement_about_a_label_counts_also_when_it_changed_nothing(tiny):
