@@ -7,7 +7,7 @@ from os import PathLike
 from typing import BinaryIO
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"})
@@ -19,7 +19,7 @@ BATCH = 2**21  # bytes of pixels that are predicted at once
 warnings.filterwarnings("ignore", module="PIL")
 
 # Errors of Pillow and its decoders on files that are broken, truncated, huge or no pictures at all.
-UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, UnidentifiedImageError, Image.DecompressionBombError)
+UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
 
 
 def open_image(file: str | PathLike[str] | BinaryIO) -> Image.Image:
@@ -85,17 +85,13 @@ class Input:
 
     def to_pixels(self, image: Image.Image) -> np.ndarray:
         """Turn a picture into uint8 of this `shape`."""
-        square = size = (self.image_size, self.image_size)
+        side = width = height = self.image_size
         if self.fit == "pad":
-            longest = max(image.size)
-            size = (max(1, round(image.width * size[0] / longest)), max(1, round(image.height * size[1] / longest)))
-        coloured = image.convert(MODES[self.colour])
-        resized = coloured.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
-        if size != square:
-            canvas = Image.new(resized.mode, square, "white")
-            canvas.paste(resized, ((square[0] - size[0]) // 2, (square[1] - size[1]) // 2))
-            resized = canvas
-        return np.asarray(resized, dtype=np.uint8).reshape(self.shape)
+            width, height = (max(1, round(pixels * side / max(image.size))) for pixels in image.size)
+        square = Image.new(MODES[self.colour], (side, side), "white")
+        resized = image.convert(square.mode).resize((width, height), Image.Resampling.BILINEAR, reducing_gap=2.0)
+        square.paste(resized, ((side - width) // 2, (side - height) // 2))
+        return np.asarray(square, dtype=np.uint8).reshape(self.shape)
 
     def to_network(self, pixels: np.ndarray) -> np.ndarray:
         """Turn uint8 [N, H, W, C] into float32 [N, C, H, W]."""

@@ -4,6 +4,8 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, NamedTuple
 
+from helpers.labels.fields import UNDEFINED, blind_of
+
 Picks = tuple[str, ...]  # the choices of one annotation, sorted
 PATH = " / "  # joins a nested choice to its parents
 
@@ -34,9 +36,13 @@ class Annotation(NamedTuple):
 
 
 def make_annotation(
-    image: object, task: object, entry: dict[str, Any], picks: Picks, by_model: bool, blind: bool | None
+    data: dict[str, Any], key: str, task: object, entry: dict[str, Any], picks: Picks, by_model: bool
 ) -> Annotation:
-    """Make an annotation from its entry in JSON, empty for a task without one; a value may have any type."""
+    """Make an annotation from its task's data, which hold the image under a key, and its entry in JSON.
+
+    The entry of a task without an annotation is empty. A value may have any type.
+    """
+    image = data.get(key) or data.get(UNDEFINED)
     outcome = Outcome.ANSWERED if picks else Outcome.EMPTY
     if not entry:
         outcome = Outcome.NOT_ANNOTATED
@@ -50,7 +56,7 @@ def make_annotation(
     annotator = _name(entry.get("completed_by")) if entry else None
     updated_at, lead_time = _time(entry.get("updated_at")), _number(entry.get("lead_time"))
     is_truth = entry.get("ground_truth") is True or _is_accepted(entry.get("reviews"))
-    return Annotation(image, task, outcome, picks, annotator, updated_at, lead_time, by_model, blind, is_truth)
+    return Annotation(image, task, outcome, picks, annotator, updated_at, lead_time, by_model, blind_of(data), is_truth)
 
 
 def picks_of(value: object) -> Picks:

@@ -6,10 +6,11 @@ from itertools import product
 from typing import Any, NoReturn
 from urllib.parse import quote, unquote
 
+from helpers.decode import SUFFIXES
 from helpers.problems import Problem
 
 # Image references match one of these; the surest comes first. The next is tried if no field has such a value.
-SUFFIX = r"\.(jpe?g|png|webp|bmp|tiff?|gif)"
+SUFFIX = f"({'|'.join(map(re.escape, sorted(SUFFIXES)))})"
 IMAGE_REFERENCES = (
     rf"^data:image/|/data/(upload|local-files)/|^(s3|gs|azure[\w-]*)://|/[^/?#]*{SUFFIX}([?#]|$)",
     r"^https?://",
@@ -108,6 +109,6 @@ def file_of(image: str) -> str:
     path, _, query = image.partition("?")
     _, absolute, below_scheme = path.partition("://")
     file = unquote(below_scheme.partition("/")[2] if absolute else path.lstrip("/"))
-    if query and image.startswith("http") and not re.search(f"{SUFFIX}$", path, re.IGNORECASE):
+    if query and image.startswith("http") and not path.lower().endswith(tuple(SUFFIXES)):
         file += quote(f"?{query}", safe="%=&+,;")
     return file

@@ -17,7 +17,6 @@ from helpers.labels.fields import (
     QUEUED_BY,
     TAIL,
     UNDEFINED,
-    blind_of,
     choose,
     find_image_key,
     frequent,
@@ -41,18 +40,16 @@ def read_rows(rows: list[Row], image_key: str, label_control: str) -> Iterator[A
     nested = _is_nested([row.get(control) for row in rows if row["annotation_id"] is not None])
     repeated = []
     for row in rows:
-        number, seconds = row.get("id"), row.get("lead_time")
         answer = row.get(control) if control else None
         listed = answer if isinstance(answer, list) and all(isinstance(choice, str) for choice in answer) else []
         picks = picks_of({"choices": [listed]} if nested and listed else answer)
         entry = {}
         if row["annotation_id"] is not None:
-            entry = {"completed_by": row.get("annotator"), "updated_at": row.get("updated_at"), "lead_time": seconds}
+            entry = {"completed_by": row["annotator"], "updated_at": row["updated_at"], "lead_time": row["lead_time"]}
             # Only regions, listed flat here, can give the same choice twice.
             if len(set(listed)) < len(listed):
-                repeated.append(f"task {number}: {answer}")
-        image, by_model = row.get(key) or row.get(UNDEFINED), seconds is None
-        yield make_annotation(image, number, entry, picks, by_model, blind_of(row))
+                repeated.append(f"task {row.get('id')}: {answer}")
+        yield make_annotation(row, key, row.get("id"), entry, picks, by_model=row["lead_time"] is None)
     if repeated:
         raise Problem(
             f"In {len(repeated)} annotations {control} holds a choice several times, as only regions can, such as:",

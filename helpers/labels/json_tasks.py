@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from helpers.labels.annotations import Annotation, make_annotation, picks_of
-from helpers.labels.fields import UNDEFINED, blind_of, choose, find_image_key, refuse_controls
+from helpers.labels.fields import choose, find_image_key, refuse_controls
 from helpers.problems import Problem
 
 
@@ -15,13 +15,12 @@ def read_tasks(tasks: list[dict[str, Any]], image_key: str, label_control: str) 
     key = find_image_key(data, set().union(*data), image_key)
     control = _find_control(tasks, label_control)
     for task in tasks:
-        image, number = task["data"].get(key) or task["data"].get(UNDEFINED), task.get("id")
         for entry in task["annotations"] or [{}]:
             # A choice that belongs to a region is no label of the whole image.
             choices = [result for result in _results(entry) if result["from_name"] == control and _is_choice(result)]
             picks = picks_of([choice["value"] for choice in choices if not _in_region(choice)])
             by_model = entry.get("lead_time") is None and entry.get("parent_prediction") is not None
-            yield make_annotation(image, number, entry, picks, by_model, blind_of(task["data"]))
+            yield make_annotation(task["data"], key, task.get("id"), entry, picks, by_model)
 
 
 def _find_control(tasks: list[dict[str, Any]], label_control: str) -> str:
