@@ -6,12 +6,12 @@ import re
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from unicodedata import normalize
 
 from helpers.decode import SUFFIXES
 
-UPLOAD = re.compile(r"/data/upload/(?:(\d+)/)?[^/]+$")
+UPLOAD = re.compile(r"/data/upload/(?:(\d+)/)?[^/?#]+([?#]|$)")  # servers of old have no number of the project
 PREFIX = re.compile(r"^[0-9a-f]{8}-")
 # Django cuts the path of an upload to 100 characters, and ends its stem with `_` and seven random ones.
 LONGEST_UPLOAD = 100
@@ -49,19 +49,19 @@ class ImageFiles:
         If several files fit, only their content can tell whether they are the same image.
         """
         upload = UPLOAD.search(image)
-        found = self._find_upload(file, f"upload/{upload[1]}/{file}") if upload else self._find_path(file)
+        found = self._find_upload(file, upload[1] or "") if upload else self._find_path(file)
         if not (found or upload or Path(file).suffix.lower() in SUFFIXES):  # an address may lack what a picture needs
             found = [path for suffix in sorted(SUFFIXES) for path in self._find_path(file + suffix)]
         return [f"{self._folder}/{path}" for path in found]
 
-    def _find_upload(self, file: str, stored_path: str) -> list[str]:
+    def _find_upload(self, file: str, project: str) -> list[str]:
         name = stored_name(PREFIX.sub("", file))
         for names, key in ((self._stored, file), (self._stored, name), (self._respelled, name)):
             if key in names:
                 return names[key]
         # If its name was cut, it can be every file of a longer name with the same beginning and suffix.
         cut = CUT_NAME.fullmatch(name)
-        if not cut or len(stored_path) != LONGEST_UPLOAD:
+        if not cut or len(str(PurePosixPath("upload", project, file))) != LONGEST_UPLOAD:
             return []
         start, suffix = cut.groups()
         first, end = bisect_left(self._names, start), bisect_left(self._names, start + LAST_CHARACTER)

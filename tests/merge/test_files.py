@@ -74,14 +74,20 @@ class TestUploads:
     def test_behind_a_sub_path(self, folder):
         assert find(folder("mars.jpg"), "https://labels.example/ls/data/upload/3/03f50317-mars.jpg") == ["mars.jpg"]
 
+    @pytest.mark.parametrize("end", ["?v=a/b", "#a/b"])
+    def test_with_a_query_or_a_fragment(self, folder, end):
+        image = f"https://labels.example/data/upload/3/03f50317-mars.jpg{end}"
+        assert find(folder("mars.jpg"), image, "03f50317-mars.jpg") == ["mars.jpg"]
+
     def test_names_that_become_one_are_all_candidates(self, folder):
         images = folder("a b.jpg", "sub/a_b.jpg")
         assert find(images, "/data/upload/3/fdeeaf5c-a_b.jpg") == ["a b.jpg", "sub/a_b.jpg"]
 
-    def test_cut_name(self, folder):
-        stored = f"fdeeaf5c-{LONG[:70]}_VkFkpRP.jpg"
-        image = f"/data/upload/3/{stored}"
-        assert len(f"upload/3/{stored}") == 100
+    @pytest.mark.parametrize(("project", "letters"), [("3/", 70), ("", 72)], ids=["numbered", "of an old server"])
+    def test_cut_name(self, folder, project, letters):
+        stored = f"upload/{project}fdeeaf5c-{LONG[:letters]}_VkFkpRP.jpg"
+        image = f"/data/{stored}"
+        assert len(stored) == 100
         images = folder(f"{LONG}001.jpg", f"{LONG}.png", f"{LONG[:70]}.jpg", f"{LONG[:60]}.jpg", "other.jpg")
         assert find(images, image) == [f"{LONG}001.jpg"]
         assert find(folder(f"{LONG}002.jpg"), image) == [f"{LONG}001.jpg", f"{LONG}002.jpg"]
