@@ -13,27 +13,26 @@ def describe_annotators(labels: pd.DataFrame) -> pd.DataFrame:
     others labelled too; ``agreed``, the share of these others' answers that equal all of the annotator's own. Where
     the export marks ground truth, ``checked`` and ``right`` are the same for those of the others' answers.
     """
-    seen = labels[["status", "lead_time"]].reset_index(drop=True)
+    seen = labels[["status", "lead_time"]].copy()
     seen["annotator"] = [sorted(set(people)) or [NOBODY] for people in labels["annotators"]]
-    alone = labels["annotators"].map(len).eq(1).to_numpy()
-    times = seen[alone].explode("annotator").groupby("annotator")["lead_time"].median()
+    alone = seen[labels["annotators"].map(len) == 1].explode("annotator")
     seen = seen.explode("annotator")
-    table = seen.groupby(["annotator", "status"]).size().unstack(fill_value=0)
+    table = pd.crosstab(seen["annotator"], seen["status"]).rename_axis(columns=None)
     # The columns begin with the surest status.
     order = ["labelled", "conflict", "several labels", "unlabelled", "skipped"]
-    table = table[[status for status in order if status in table]].rename_axis(columns=None)
+    table = table[[status for status in order if status in table]]
     table = table.loc[sorted(table.index, key=lambda name: (name == NOBODY, name))]
+    table["seconds"] = alone.groupby("annotator")["lead_time"].median()
 
     # Pair each answer with every other person's answer for the same image; one person may have answered twice.
-    chosen = labels.loc[labels["labels"].map(len) > 1, ["annotators", "labels", "truths"]].reset_index(drop=True)
-    chosen = chosen.rename_axis("image").explode(["annotators", "labels", "truths"]).reset_index()
+    chosen = labels.loc[labels["labels"].map(len) > 1, ["image", "annotators", "labels", "truths"]]
+    chosen = chosen.explode(["annotators", "labels", "truths"])
     pairs = chosen.merge(chosen, on="image").query("annotators_x != annotators_y")
     pairs["alike"] = pairs["labels_x"] == pairs["labels_y"]
     true = pairs[pairs["truths_y"].astype(bool)]
-    table["seconds"] = times.reindex(table.index)
     for counted, share, some in [("shared", "agreed", pairs), *([("checked", "right", true)] if len(true) else [])]:
         agreed = some.groupby(["annotators_x", "image", "annotators_y"])["alike"].all().reset_index()
         by_person = agreed.groupby("annotators_x")
         table[counted] = by_person["image"].nunique().reindex(table.index, fill_value=0)
-        table[share] = by_person["alike"].mean().reindex(table.index)
+        table[share] = by_person["alike"].mean()
     return table

@@ -95,7 +95,7 @@ def is_safe(name: str) -> bool:
 
 def fold(name: str) -> str:
     """Return one spelling for all names that some file systems treat as equal."""
-    return name.lower() if name.isascii() else normalize("NFC", name).casefold()
+    return normalize("NFC", name).casefold()
 
 
 def free_name(folder: str, file: str, sha256: str, taken: Mapping[str, str]) -> str:
