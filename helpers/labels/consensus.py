@@ -33,19 +33,9 @@ def read_export(
     even if one person annotated the image twice, or if it has two tasks. A `Problem` tells that the file is missing,
     damaged or no export, or that it does not show by itself which field or control to read.
 
-    Parameters
-    ----------
-    image_key : str, optional
-        The field of the tasks' data that holds the image; required if several fields could.
-    label_control : str, optional
-        The name of the ``<Choices>`` tag that holds the label; required if several could, or if JSON-MIN does not tell
-        it from the tasks' data. In the latter case every value of that field in an annotation counts as chosen.
-    nested_choices : {'path', 'leaf'}
-        Whether the label of a nested choice is its path, as in ``animal / dog``, or what follows the last `` / ``.
-    on_disagreement : {'leave out', 'majority', 'latest', 'ground truth'}
-        Whether annotations that disagree give no label, the most frequent answer, the one that was updated last, or the
-        one that is marked as ground truth or was accepted in a review, which only JSON records. A tie means no label;
-        so does a missing time under ``latest``.
+    docs/settings.md describes the options. Where JSON-MIN does not tell the control from the tasks' data, every value
+    of the field `label_control` in an annotation counts as chosen. Only JSON records ground truth, and accepted
+    reviews, which count as such. A tie gives no label, and so does a missing time under ``latest``.
 
     Returns
     -------
