@@ -16,9 +16,8 @@ def read_tasks(tasks: list[dict[str, Any]], image_key: str, label_control: str) 
     control = _find_control(tasks, label_control)
     for task in tasks:
         for entry in task["annotations"] or [{}]:
-            # A choice that belongs to a region is no label of the whole image.
-            choices = [result for result in _results(entry) if result["from_name"] == control and _is_choice(result)]
-            picks = picks_of([choice["value"] for choice in choices if not _in_region(choice)])
+            results = [result for result in _results(entry) if result["from_name"] == control]
+            picks = picks_of([result["value"] for result in results if _labels_image(result)])
             by_model = entry.get("lead_time") is None and entry.get("parent_prediction") is not None
             yield make_annotation(task["data"], key, task.get("id"), entry, picks, by_model)
 
@@ -26,11 +25,11 @@ def read_tasks(tasks: list[dict[str, Any]], image_key: str, label_control: str) 
 def _find_control(tasks: list[dict[str, Any]], label_control: str) -> str:
     submitted = [entry for task in tasks for entry in task["annotations"] if not entry.get("was_cancelled")]
     results = [result for entry in submitted for result in _results(entry)]
-    choices = list(filter(_is_choice, results))
+    choices = [result for result in results if "choices" in result["value"]]
     if results and not choices:
         refuse_controls({f"{result['from_name']} ({result.get('type')})" for result in results})
-    controls = sorted({choice["from_name"] for choice in choices if not _in_region(choice)})
-    regional = Counter(choice["from_name"] for choice in choices if _in_region(choice))
+    controls = sorted({choice["from_name"] for choice in choices if _labels_image(choice)})
+    regional = Counter(choice["from_name"] for choice in choices if not _labels_image(choice))
     control = choose("label_control", label_control, controls, [*controls, *regional])
     if regional and control not in controls:
         raise Problem(
@@ -48,10 +47,6 @@ def _results(entry: dict[str, Any]) -> list[dict[str, Any]]:
     return [x for x in known if isinstance(x.get("from_name"), str) and isinstance(x.get("value"), dict)]
 
 
-def _is_choice(result: dict[str, Any]) -> bool:
-    return "choices" in result["value"]
-
-
-def _in_region(choice: dict[str, Any]) -> bool:
-    # The value of a box, polygon, brush or key point holds its place beside the choices.
-    return len(choice["value"]) > 1
+def _labels_image(result: dict[str, Any]) -> bool:
+    """Whether it is a choice for the whole image: one for a box, polygon, brush or key point has its place, too."""
+    return result["value"].keys() == {"choices"}
