@@ -112,7 +112,7 @@ def _read_training_set(raw: Path, hashes: Path) -> dict[str, list[str]]:
 def _choose_files(
     labels: pd.DataFrame, found: Sequence[Sequence[str]], examined: Mapping[str, tuple[str, str]]
 ) -> pd.DataFrame:
-    """Add ``source``, ``sha256`` and, for images with a label, the ``problem`` with them to each row."""
+    """Add ``source``, ``sha256`` and the ``problem`` with them to each row."""
     # Two paths in a storage are two files. On disk, one of them may have overwritten the other.
     claims: dict[str, set[str]] = defaultdict(set)
     for image, file, files in zip(labels["image"], labels["file"], found, strict=True):
@@ -133,9 +133,7 @@ def _choose_files(
             source = files[0]
             sha256, problem = examined[source]
         chosen.append((source, sha256, problem))
-    plan = labels.join(pd.DataFrame(chosen, columns=["source", "sha256", "problem"], dtype=object))
-    plan.loc[plan["label"].isna(), "problem"] = ""
-    return plan
+    return labels.join(pd.DataFrame(chosen, columns=["source", "sha256", "problem"], dtype=object))
 
 
 def _refuse_labels(labels: set[str], raw: Path, new_classes: Collection[str]) -> tuple[dict[str, str], str]:
@@ -167,7 +165,7 @@ def _stop_on_problems(plan: pd.DataFrame, refused: Mapping[str, str], advice: st
         tasks = list(map(str, chain.from_iterable(rows["tasks"])))
         shown = ", ".join(tasks[:5]) + (f" and {len(tasks) - 5} more" if len(tasks) > 5 else "")
         details.append(f"label {label!r} ({len(rows)} images, task {shown}): {why}")
-    broken = plan[plan["problem"] != ""]
+    broken = plan[plan["label"].notna() & (plan["problem"] != "")]
     for image, tasks, problem in zip(broken["image"], broken["tasks"], broken["problem"], strict=True):
         details.append(f"{shorten(image)} (task {', '.join(map(str, tasks))}): {problem}")
     if details:
