@@ -24,18 +24,9 @@ def near_duplicates(index: pd.DataFrame, hashes: np.ndarray) -> pd.DataFrame:
 
     Near-duplicates across the split are 3.3 % of CIFAR-10's test images (Barz and Denzler 2020, J. Imaging 6:41).
 
-    Parameters
-    ----------
-    index : DataFrame
-        N rows, columns `file`, `label`, `split` ('train' or 'held-out').
-    hashes : ndarray of uint8, shape (N, 32)
-        From `perceptual_hash`.
-
-    Returns
-    -------
-    DataFrame
-        A row per pair: `file` and `label` of the held-out picture, `like` and `like_label` of the training picture, and
-        the number of `bits` that differ.
+    `index` has the columns `file`, `label` and `split` ('train' or 'held-out'); `hashes`, uint8 [N, 32], are those of
+    `perceptual_hash`. Returns a row per pair: `file` and `label` of the held-out picture, `like` and `like_label` of
+    the training picture, and the number of `bits` that differ.
     """
     # Compare distinct hashes only; the first training picture stands for all with the same hash.
     distinct, which = np.unique(hashes, axis=0, return_inverse=True)
@@ -69,14 +60,10 @@ def _candidates(hashes: np.ndarray, asked: np.ndarray, known: np.ndarray) -> Ite
     bits = np.unpackbits(hashes, axis=1)
     for number in range(NEAR + 1):
         band = np.packbits(bits[:, number :: NEAR + 1], axis=1).view(np.uint32)[:, 0]
-        # In this order, the known rows of the same band as an asked one lie side by side.
-        ordered = known[np.argsort(band[known], kind="stable")]
-        begin, end = (np.searchsorted(band[ordered], band[asked], side) for side in ("left", "right"))
-        count = end - begin
-        total = count.cumsum()
+        left = pd.DataFrame({"band": band[asked], "asked": asked})
+        right = pd.DataFrame({"band": band[known], "known": known})
         # Yield all pairs of some asked rows at a time.
-        cuts = np.searchsorted(total, np.arange(PAIRS, total.max(initial=0), PAIRS))
-        for part in np.split(np.arange(len(asked)), cuts):
-            counts = count[part]
-            nth = np.arange(counts.sum()) - np.repeat(counts.cumsum() - counts, counts)
-            yield np.repeat(asked[part], counts), ordered[np.repeat(begin[part], counts) + nth]
+        count = left["band"].map(right["band"].value_counts()).fillna(0)
+        for _, part in left.groupby(count.cumsum() // PAIRS):
+            pairs = part.merge(right, on="band")
+            yield pairs["asked"].to_numpy(), pairs["known"].to_numpy()
