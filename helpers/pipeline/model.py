@@ -25,14 +25,7 @@ from helpers.problems import Problem
 GRAPH, BACKBONE, DESCRIPTION, INFO = "model.onnx", "backbone.onnx", "classifier.json", "model.yaml"
 LARGEST_MEMBER = 2**30  # bytes; a compressed archive can hold far more than its own size
 # Weights hardly become smaller, and more effort takes seconds for a backbone.
-QUICK = {
-    "id": lzma.FILTER_LZMA2,
-    "mode": lzma.MODE_FAST,
-    "mf": lzma.MF_HC3,
-    "nice_len": 4,
-    "depth": 1,
-    "dict_size": 2**12,
-}
+QUICK = {"id": lzma.FILTER_LZMA2, "preset": 0, "dict_size": 2**12, "depth": 1, "nice_len": 4}
 
 
 @dataclass(frozen=True)
