@@ -10,11 +10,11 @@ import pandas as pd
 from helpers.decode import SUFFIXES, Input
 from helpers.hashing import examine_image, hash_all
 from helpers.merge.files import list_files
-from helpers.pipeline.backbone import read_features
+from helpers.pipeline.backbone import feature_cache
 from helpers.pipeline.model import Classifier
 from helpers.pipeline.near_duplicates import near_duplicates
 from helpers.pipeline.paths import HASHES
-from helpers.pipeline.pixels import PixelCache
+from helpers.pipeline.pixels import picture_cache
 from helpers.problems import Problem
 
 # Each share is drawn by digits of its own, so that the draws have nothing to do with each other.
@@ -40,12 +40,12 @@ def read_images(root: Path, folder: Path, seen: Input) -> pd.DataFrame:
 
     # Decode those that are.
     images = images[images["problem"] == ""].drop_duplicates("sha256")[["sha256", "file"]]
-    cache = PixelCache(root, seen)
-    broken = cache.decode(folder, images)
+    cache = picture_cache(root, seen)
+    broken = cache.fill(folder, images)
     for problem in (*problems, *(f"{folder}/{file} is no picture: {reason}" for file, reason in broken.items())):
         logger.warning("%s", problem)
     images = images[~images["file"].isin(list(broken))].set_index("sha256")
-    return images.assign(hash=list(cache.read(images.index).notes))
+    return images.assign(hash=list(cache.open(images.index).notes))
 
 
 def find_near_duplicates(images: pd.DataFrame, labelled: pd.DataFrame) -> list[str]:
@@ -71,7 +71,7 @@ def plan_queue(
     confidence = opinions.max(axis=1).astype(float)
     alike = np.zeros(len(images), int)
     if model.backbone and len(images):
-        alike = group_alike(read_features(root, folder, images.reset_index(), model.backbone)[:])
+        alike = group_alike(feature_cache(root, model.backbone).read(folder, images.reset_index())[:])
     queue = order_queue(confidence, find_near_duplicates(images, labelled), random_share, alike)
     return queue.join(images[["file"]].assign(label=opinions.idxmax(axis=1), confidence=confidence))
 

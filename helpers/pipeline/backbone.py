@@ -1,21 +1,18 @@
 """A backbone: a frozen network of somebody else that turns pictures into features, once for each picture."""
 
 import hashlib
-import math
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from io import BytesIO
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from helpers.decode import Input
 from helpers.pipeline.graphs import check_graph, run_graph
 from helpers.pipeline.params import BackboneParams, read_params
 from helpers.pipeline.paths import BACKBONES, FEATURES
-from helpers.pipeline.pixels import stop_on_broken
-from helpers.pipeline.records import RecordCache, Records
+from helpers.pipeline.records import RecordCache
 from helpers.problems import Problem
 
 
@@ -97,23 +94,22 @@ def read_backbone(root: Path, setting: str) -> Backbone | None:
     return backbone
 
 
-def read_features(
-    root: Path, folder: Path, images: pd.DataFrame, backbone: Backbone, mirrored: bool = False
-) -> Records:
-    """Read features of pictures below a folder, or of their mirror images: float32 [N, features].
+def feature_cache(root: Path, backbone: Backbone, mirrored: bool = False) -> RecordCache:
+    """The features of pictures of the workspace at `root`, or of their mirror images: float32 [N, features].
 
-    They are computed once, for the cache of the workspace at `root`. `images` has the columns `file` and `sha256`. A
-    `Problem` names all files that cannot be decoded, or tells that the backbone gives no numbers.
+    Making some raises a `Problem` if the backbone gives no numbers.
     """
-    settings = f"{backbone.key}-{'mirrored' if mirrored else 'plain'}"
-    cache = RecordCache(root / FEATURES, settings, "float32", (backbone.width,))
 
-    def read(content: BytesIO) -> tuple[np.ndarray, np.ndarray]:
+    def decode(content: BytesIO) -> tuple[np.ndarray, np.ndarray]:
         pixels = backbone.input.read(content)
-        return np.empty(0, np.uint8), pixels[:, ::-1] if mirrored else pixels
+        return pixels[:, ::-1] if mirrored else pixels, np.empty(0, np.uint8)
 
-    try:
-        stop_on_broken(folder, cache.fill(folder, images, read, math.prod(backbone.input.shape), backbone.features))
-    except ValueError as error:
-        raise Problem("The backbone cannot be used on these pictures.", [str(error)]) from None
-    return cache.read(images["sha256"])
+    def compute(pixels: np.ndarray) -> np.ndarray:
+        try:
+            return backbone.features(pixels)
+        except ValueError as error:
+            raise Problem("The backbone cannot be used on these pictures.", [str(error)]) from None
+
+    settings = f"{backbone.key}-{'mirrored' if mirrored else 'plain'}"
+    record = np.dtype((np.float32, (backbone.width,)))
+    return RecordCache(root / FEATURES, settings, backbone.input, decode, record, compute=compute)

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from helpers.decode import Input
-from helpers.pipeline.backbone import Backbone, read_features
+from helpers.pipeline.backbone import Backbone, feature_cache
 from helpers.pipeline.network import build_head, build_network
 from helpers.pipeline.params import TrainParams
 from helpers.pipeline.paths import RAW
-from helpers.pipeline.pixels import read_pictures
+from helpers.pipeline.pixels import picture_cache
 from helpers.pipeline.records import Records
 
 
@@ -60,7 +60,7 @@ class FeatureLessons:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return self.features.shape[1:]
+        return (self.backbone.width,)
 
     def build_network(self, classes: int) -> nn.Module:
         return build_head(self.shape[0], classes)
@@ -98,9 +98,9 @@ def augment(images: Tensor, shift: float, flip: bool) -> Tensor:
 def read_lessons(
     root: Path, images: pd.DataFrame, seen: Input, backbone: Backbone | None, params: TrainParams
 ) -> Lessons:
-    """Read the pictures of data/raw, or their features, through the caches of the workspace at `root`."""
+    """Read the pictures of data/raw, or their features, through a cache of the workspace at `root`."""
     raw = root / RAW
     if not backbone:
-        return PictureLessons(read_pictures(root, raw, images, seen), seen, params)
-    mirrored = read_features(root, raw, images, backbone, mirrored=True) if params.flip else None
-    return FeatureLessons(read_features(root, raw, images, backbone), mirrored, backbone)
+        return PictureLessons(picture_cache(root, seen).read(raw, images), seen, params)
+    mirrored = feature_cache(root, backbone, mirrored=True).read(raw, images) if params.flip else None
+    return FeatureLessons(feature_cache(root, backbone).read(raw, images), mirrored, backbone)

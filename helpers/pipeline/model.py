@@ -5,7 +5,7 @@ import io
 import json
 import lzma
 import tarfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -15,10 +15,10 @@ import pandas as pd
 import yaml
 
 from helpers.decode import Input
-from helpers.pipeline.backbone import Backbone, read_features
+from helpers.pipeline.backbone import Backbone, feature_cache
 from helpers.pipeline.calibration import softmax
 from helpers.pipeline.graphs import check_graph, run_graph
-from helpers.pipeline.pixels import read_pictures
+from helpers.pipeline.pixels import picture_cache
 from helpers.pipeline.records import Records
 from helpers.problems import Problem
 
@@ -47,9 +47,7 @@ class Description:
 class Classifier:
     """A trained network with everything that it needs to predict pictures; PyTorch is not needed any more."""
 
-    graph: (
-        bytes  # ONNX, to logits [N, classes] from pictures [N, C, H, W] or, if there is a backbone, from its features
-    )
+    graph: bytes  # ONNX, from pictures [N, C, H, W] or from features of the backbone to logits [N, classes]
     description: Description
     backbone: Backbone | None = None
 
@@ -70,29 +68,29 @@ class Classifier:
         """Twelve hexadecimal digits that change if, and only if, a network or the description changes."""
         return hashlib.sha256(b"".join(self.files.values())).hexdigest()[:12]
 
-    def probabilities(self, pixels: np.ndarray | Records) -> np.ndarray:
+    def probabilities(self, pixels: np.ndarray) -> np.ndarray:
         """Return float32 [N, classes] for pictures uint8 [N, H, W, C] of the shape of its input."""
-        seen = self.description.input
-        inputs = (pixels[start : start + seen.batch] for start in range(0, len(pixels), seen.batch))
-        return self._answer(self.backbone.features(part) if self.backbone else seen.to_network(part) for part in inputs)
+        return self._answer(self.backbone.features(pixels) if self.backbone else pixels)
 
     def predict(self, root: Path, folder: Path, images: pd.DataFrame) -> pd.DataFrame:
         """Return the class probabilities of pictures below a folder: float32, index `file`, one column per class.
 
-        They go through the caches of the workspace at `root`; see `read_pictures` and `read_features`.
+        They go through a cache of the workspace at `root`; see `RecordCache.read`.
         """
-        if self.backbone:
-            answers = self._answer([read_features(root, folder, images, self.backbone)[:]])
-        else:
-            answers = self.probabilities(read_pictures(root, folder, images, self.description.input))
+        seen = self.description.input
+        cache = feature_cache(root, self.backbone) if self.backbone else picture_cache(root, seen)
+        answers = self._answer(cache.read(folder, images))
         index = pd.Index(images["file"], name="file")
         return pd.DataFrame(answers, index=index, columns=list(self.description.classes))
 
-    def _answer(self, inputs: Iterable[np.ndarray]) -> np.ndarray:
-        """The probabilities for inputs of the network, float32, in parts."""
+    def _answer(self, inputs: np.ndarray | Records) -> np.ndarray:
+        """The probabilities for pictures or, if there is a backbone, for their features."""
+        seen = self.description.input
         rows = [np.empty((0, len(self.description.classes)), np.float32)]
-        for part in inputs:
-            rows.append(softmax(run_graph(self.graph, part) / self.description.temperature))
+        for start in range(0, len(inputs), seen.batch):
+            part = inputs[start : start + seen.batch]
+            logits = run_graph(self.graph, part if self.backbone else seen.to_network(part))
+            rows.append(softmax(logits / self.description.temperature))
         return np.concatenate(rows)
 
 

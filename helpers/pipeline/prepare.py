@@ -11,7 +11,7 @@ from helpers.hashing import hash_all, hash_file
 from helpers.pipeline.near_duplicates import near_duplicates
 from helpers.pipeline.params import PrepareParams, read_params
 from helpers.pipeline.paths import HASHES, INDEX, NEAR_DUPLICATES, RAW
-from helpers.pipeline.pixels import read_pictures
+from helpers.pipeline.pixels import picture_cache
 from helpers.problems import Problem, exit_on_problem
 
 
@@ -40,7 +40,7 @@ def main() -> None:
             "sha256": sha256,
         }
     )
-    pixels = read_pictures(Path(), Path(RAW), index, Input(params.image_size, params.colour))
+    pictures = picture_cache(Path(), Input(params.image_size, params.colour)).read(Path(RAW), index)
     classes, kept = index["label"].nunique(), sum(held_out)
     if classes < 2 or kept in (0, len(index)):
         raise Problem(
@@ -51,7 +51,7 @@ def main() -> None:
     # Write.
     Path(INDEX).parent.mkdir(parents=True, exist_ok=True)
     index.to_csv(INDEX, index=False)
-    near_duplicates(index, pixels.notes).to_csv(NEAR_DUPLICATES, index=False)
+    near_duplicates(index, pictures.notes).to_csv(NEAR_DUPLICATES, index=False)
     print(f"{len(index):,} images of {classes} classes: {len(index) - kept:,} to train, {kept:,} held out")
 
 

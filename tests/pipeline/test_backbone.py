@@ -19,7 +19,7 @@ from tiny_backbones import SIZE, keep_data_elsewhere, tiny_graph, write_backbone
 from examples import efficientnet_lite0
 from helpers.decode import Input
 from helpers.pipeline import evaluate, prepare, train
-from helpers.pipeline.backbone import Backbone, read_backbone, read_features
+from helpers.pipeline.backbone import Backbone, feature_cache, read_backbone
 from helpers.pipeline.lessons import read_lessons
 from helpers.pipeline.model import load_classifier
 from helpers.pipeline.params import TrainParams, read_params
@@ -49,7 +49,7 @@ def images(tmp_path) -> pd.DataFrame:
 
 def test_features_are_the_graphs_answer_to_padded_and_scaled_pictures(images, tmp_path):
     backbone = read(tmp_path, write_backbone(tmp_path))
-    features = read_features(tmp_path, tmp_path / RAW, images, backbone)[:]
+    features = feature_cache(tmp_path, backbone).read(tmp_path / RAW, images)[:]
 
     seen = Input(SIZE, fit="pad")
     pixels = np.stack([seen.read(tmp_path / RAW / file) for file in images["file"]]).astype(float)
@@ -70,14 +70,14 @@ def test_features_are_computed_once_for_each_content_and_backbone(images, tmp_pa
         read(tmp_path, write_backbone(tmp_path, name=name, scale=scale)) for name, scale in (("a", 1.0), ("b", 2.0))
     )
     monkeypatch.setattr(Backbone, "features", features)
-    once = read_features(tmp_path, tmp_path / RAW, images[:8], first)[:]
+    once = feature_cache(tmp_path, first).read(tmp_path / RAW, images[:8])[:]
     assert sum(computed) == 8
     shutil.copy(tmp_path / RAW / "3.png", tmp_path / RAW / "renamed.png")
     images.loc[3, "file"] = "renamed.png"
-    again = read_features(tmp_path, tmp_path / RAW, images, first)[:]
+    again = feature_cache(tmp_path, first).read(tmp_path / RAW, images)[:]
     assert sum(computed) == 12
     assert np.array_equal(again[:8], once)
-    assert np.allclose(read_features(tmp_path, tmp_path / RAW, images, other)[:] * 2, again, atol=1e-5)
+    assert np.allclose(feature_cache(tmp_path, other).read(tmp_path / RAW, images)[:] * 2, again, atol=1e-5)
     assert sum(computed) == 24
 
 
@@ -104,7 +104,7 @@ def test_features_of_mirror_images_are_learnt_from_if_asked(images, tmp_path):
 def test_maps_of_features_are_averaged(images, tmp_path, operator, flat):
     backbone = read(tmp_path, write_backbone(tmp_path, tiny_graph(operator=operator, flat=flat)))
     assert backbone.width == (12 if flat else 3)
-    values = read_features(tmp_path, tmp_path / RAW, images, backbone)[:]
+    values = feature_cache(tmp_path, backbone).read(tmp_path / RAW, images)[:]
     assert values.std() > 0
 
 
@@ -221,9 +221,9 @@ def test_pictures_that_give_no_numbers_stop_the_training(folder):
     """The graph divides by the brightness less 60, which a picture may have: then it answers infinity."""
     backbone = read(folder, write_backbone(folder, tiny_graph(operator="Reciprocal"), mean=60.0, scale=1.0))
     Image.new("RGB", (SIZE, SIZE), (60, 60, 60)).save(folder / RAW / "red/grey.png")
-    read_features(folder, folder / RAW, table_of(folder / RAW, ["red/0.png"]), backbone)
+    feature_cache(folder, backbone).read(folder / RAW, table_of(folder / RAW, ["red/0.png"]))
     with pytest.raises(Problem, match="cannot be used on these pictures"):
-        read_features(folder, folder / RAW, table_of(folder / RAW, ["red/0.png", "red/grey.png"]), backbone)
+        feature_cache(folder, backbone).read(folder / RAW, table_of(folder / RAW, ["red/0.png", "red/grey.png"]))
 
 
 @pytest.mark.slow

@@ -19,7 +19,7 @@ from helpers import decode
 from helpers.decode import Input
 from helpers.pipeline import pixels, records
 from helpers.pipeline.paths import PIXELS
-from helpers.pipeline.pixels import PixelCache, read_pictures
+from helpers.pipeline.pixels import picture_cache
 from helpers.problems import Problem
 
 
@@ -40,7 +40,7 @@ def write_images(folder: Path, number: int) -> pd.DataFrame:
 def check(root: Path, images: pd.DataFrame, size: int = 16, colour: str = "rgb") -> None:
     """See that reading through the cache gives what decoding each file gives."""
     expected = np.stack([Input(size, colour).read(root / "raw" / file) for file in images["file"]])
-    assert np.array_equal(read_pictures(root, root / "raw", images, Input(size, colour))[:], expected)
+    assert np.array_equal(picture_cache(root, Input(size, colour)).read(root / "raw", images)[:], expected)
 
 
 def decoded(monkeypatch) -> list[BytesIO]:
@@ -75,11 +75,11 @@ def test_each_content_is_decoded_once_and_only_what_is_new(images, tmp_path, mon
 
 
 def test_rows_are_read_as_from_an_array(images, tmp_path):
-    pictures = read_pictures(tmp_path, tmp_path / "raw", images, Input(16, "rgb"))
+    pictures = picture_cache(tmp_path, Input(16)).read(tmp_path / "raw", images)
     assert len(pictures) == 20
     assert np.array_equal(pictures[np.array([3, 1])], pictures[:][[3, 1]])
     assert pictures[:0].shape == (0, 16, 16, 3)
-    assert len(read_pictures(tmp_path, tmp_path / "raw", images[:0], Input(8, "grey"))) == 0
+    assert len(picture_cache(tmp_path, Input(8, "grey")).read(tmp_path / "raw", images[:0])) == 0
 
 
 def test_settings_do_not_mix(images, tmp_path):
@@ -123,7 +123,7 @@ def test_all_files_that_are_no_pictures_are_named_and_the_others_kept(images, tm
     (tmp_path / "raw/5.png").write_text("no picture")
     images = table_of(tmp_path / "raw", images["file"])
     with pytest.raises(Problem) as caught:
-        read_pictures(tmp_path, tmp_path / "raw", images, Input(16, "rgb"))
+        picture_cache(tmp_path, Input(16)).read(tmp_path / "raw", images)
     assert [any(name in line for line in caught.value.details) for name in ("3.png", "5.png", "7.png")] == [1, 1, 0]
     seen = decoded(monkeypatch)
     check(tmp_path, images.drop([3, 5]))
@@ -133,13 +133,13 @@ def test_all_files_that_are_no_pictures_are_named_and_the_others_kept(images, tm
 def test_a_file_that_changes_or_goes_meanwhile_does_not_stand_for_another(images, tmp_path):
     Image.new("RGB", (9, 9)).save(tmp_path / "raw/3.png")
     (tmp_path / "raw/4.png").unlink()
-    problems = PixelCache(tmp_path, Input(16, "rgb")).decode(tmp_path / "raw", images)
+    problems = picture_cache(tmp_path, Input(16)).fill(tmp_path / "raw", images)
     assert sorted(problems) == ["3.png", "4.png"]
 
 
 def test_the_cache_starts_again_when_it_grows_too_large(images, tmp_path, monkeypatch):
     check(tmp_path, images[:15])
-    opened = read_pictures(tmp_path, tmp_path / "raw", images[:15], Input(16, "rgb"))
+    opened = picture_cache(tmp_path, Input(16)).read(tmp_path / "raw", images[:15])
     before = opened[:]
     monkeypatch.setattr(records, "LARGEST", 10 * 768)
     check(tmp_path, images[15:])
@@ -156,7 +156,7 @@ import pandas as pd
 from helpers.decode import Input
 from helpers.pipeline import pixels, records
 records.CHUNK = 10 * 768
-pixels.read_pictures(Path(), Path("raw"), pd.read_csv("images.csv"), Input(16, "rgb"))
+pixels.picture_cache(Path(), Input(16)).read(Path("raw"), pd.read_csv("images.csv"))
 """
 
 
