@@ -18,65 +18,35 @@ from helpers.pipeline.records import Records
 
 
 @dataclass(frozen=True)
-class PictureLessons:
-    """Pictures for the small network."""
+class Lessons:
+    """Pictures for the small network or, with a backbone, their features for a linear head."""
 
-    pixels: Records | np.ndarray  # uint8 [N, H, W, C]
+    inputs: Records | np.ndarray  # pictures uint8 [N, H, W, C], or features float32 [N, features]
     input: Input
     params: TrainParams
-    fewest_steps = 0  # in an epoch
-    pace = 1.0  # the share of the learning rate
-    backbone = None
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The shape of one input of the network."""
-        height, width, channels = self.input.shape
-        return channels, height, width
+    backbone: Backbone | None = None
+    mirrored: Records | None = None  # features of the mirror images, to learn from them as well
 
     def build_network(self, classes: int) -> nn.Module:
         """Build a network from these inputs to logits [N, classes], with random weights."""
-        return build_network(self.shape[0], self.input.image_size, classes, self.params.width)
+        if self.backbone:
+            return build_head(self.backbone.width, classes)
+        return build_network(self.input.shape[2], self.input.image_size, classes, self.params.width)
 
     def read(self, rows: np.ndarray, device: torch.device) -> Tensor:
-        """Return inputs by their row numbers, float32 [rows, *shape]."""
-        return torch.from_numpy(self.input.to_network(self.pixels[rows])).to(device)
+        """Return what the network sees of some rows: pictures float32 [rows, C, H, W], or features."""
+        inputs = self.inputs[rows]
+        return torch.from_numpy(inputs if self.backbone else self.input.to_network(inputs)).to(device)
 
     def read_augmented(self, rows: np.ndarray, device: torch.device) -> Tensor:
-        """Return inputs for training: each time others of the same pictures."""
-        return augment(self.read(rows, device), self.params.shift, self.params.flip)
-
-
-@dataclass(frozen=True)
-class FeatureLessons:
-    """Features of pictures, and perhaps of their mirror images, for a linear head; the methods are the same."""
-
-    features: Records  # float32 [N, features]
-    mirrored: Records | None
-    backbone: Backbone
-    # On five sets of 40 to 2,500 pictures, no other values did better.
-    fewest_steps = 64  # a head learns from few images as long as from many
-    pace = 0.2
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return (self.backbone.width,)
-
-    def build_network(self, classes: int) -> nn.Module:
-        return build_head(self.shape[0], classes)
-
-    def read(self, rows: np.ndarray, device: torch.device) -> Tensor:
-        return torch.from_numpy(self.features[rows]).to(device)
-
-    def read_augmented(self, rows: np.ndarray, device: torch.device) -> Tensor:
-        features = self.read(rows, device)
+        """Return the same for training: each time another view of each picture."""
+        inputs = self.read(rows, device)
+        if not self.backbone:
+            return augment(inputs, self.params.shift, self.params.flip)
         if not self.mirrored:
-            return features
+            return inputs
         mirrored = (torch.rand(len(rows)) < 0.5).to(device)
-        return torch.where(mirrored[:, None], torch.from_numpy(self.mirrored[rows]).to(device), features)
-
-
-Lessons = PictureLessons | FeatureLessons
+        return torch.where(mirrored[:, None], torch.from_numpy(self.mirrored[rows]).to(device), inputs)
 
 
 def augment(images: Tensor, shift: float, flip: bool) -> Tensor:
@@ -101,6 +71,6 @@ def read_lessons(
     """Read the pictures of data/raw, or their features, through a cache of the workspace at `root`."""
     raw = root / RAW
     if not backbone:
-        return PictureLessons(picture_cache(root, seen).read(raw, images), seen, params)
+        return Lessons(picture_cache(root, seen).read(raw, images), seen, params)
     mirrored = feature_cache(root, backbone, mirrored=True).read(raw, images) if params.flip else None
-    return FeatureLessons(feature_cache(root, backbone).read(raw, images), mirrored, backbone)
+    return Lessons(feature_cache(root, backbone).read(raw, images), seen, params, backbone, mirrored)

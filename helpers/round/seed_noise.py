@@ -82,5 +82,5 @@ def train_and_predict(
 
     with redirect_stdout(None):
         lessons = read_lessons(root, index, like.description.input, like.backbone, params)
-        classifier, _ = train(lessons, index, like.description, params)
+        classifier, _ = train(lessons, index, like.description)
     return classifier.predict(root, root / RAW, images).idxmax(axis=1).to_numpy()

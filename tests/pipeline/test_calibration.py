@@ -10,7 +10,7 @@ from sklearn.datasets import load_digits
 
 from helpers.decode import Input
 from helpers.pipeline.calibration import fit_temperature, score, temper
-from helpers.pipeline.lessons import PictureLessons
+from helpers.pipeline.lessons import Lessons
 from helpers.pipeline.model import Classifier, Description, load_classifier, save_classifier
 from helpers.pipeline.params import TrainParams, read_params
 from helpers.pipeline.train import train
@@ -33,7 +33,7 @@ def model(digits, tmp_path_factory) -> Path:
     index = pd.DataFrame({"label": labels.astype(str), "split": ["train"] * 300 + ["held-out"] * 300})
     description = Description(tuple("0123456789"), Input(16, "grey"))
     params = read_params(TrainParams, PARAMS).model_copy(update={"epochs": 4, "width": 8})
-    classifier, _ = train(PictureLessons(images, description.input, params), index, description, params)
+    classifier, _ = train(Lessons(images, description.input, params), index, description)
     path = tmp_path_factory.mktemp("model") / "classifier.bentomodel"
     save_classifier(classifier, path)
     return path
