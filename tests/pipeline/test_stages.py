@@ -14,7 +14,6 @@ import numpy as np
 import pandas as pd
 import psutil
 import pytest
-import torch
 import yaml
 from PIL import Image, ImageDraw
 from sklearn.metrics import classification_report
@@ -23,9 +22,7 @@ from stages import run_stage
 from helpers.pipeline import evaluate, prepare, train
 from helpers.pipeline.calibration import score
 from helpers.pipeline.evaluate import score_classes
-from helpers.pipeline.lessons import augment
 from helpers.pipeline.model import load_classifier, save_classifier
-from helpers.pipeline.params import TrainParams
 from helpers.pipeline.paths import CLASSES, HISTORY, INDEX, METRICS, MODEL, PIXELS, PREDICTIONS, RAW
 from helpers.pipeline.prepare import is_held_out
 from helpers.problems import Problem
@@ -33,18 +30,14 @@ from helpers.problems import Problem
 PROJECT = Path(__file__).parents[2]
 
 
-def write_settings(folder: Path) -> None:
-    settings = yaml.safe_load((PROJECT / "params.yaml").read_text())
-    settings["train"] |= {"epochs": 2, "width": 4}
-    settings["prepare"] |= {"image_size": 16}
-    (folder / "params.yaml").write_text(yaml.safe_dump(settings))
-
-
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory) -> Path:
     """Two classes of 30 pictures, bright and dark, and a quick training, made once; tests work on copies."""
     folder = tmp_path_factory.mktemp("trained")
-    write_settings(folder)
+    settings = yaml.safe_load((PROJECT / "params.yaml").read_text())
+    settings["train"] |= {"epochs": 2, "width": 4}
+    settings["prepare"] |= {"image_size": 16}
+    (folder / "params.yaml").write_text(yaml.safe_dump(settings))
     chance = np.random.default_rng(0)
     for label, brightness in (("bright", 200), ("dark", 50)):
         (folder / RAW / label).mkdir(parents=True)
@@ -278,30 +271,3 @@ def test_dvc_trains_again_when_the_code_of_the_pipeline_changes_and_no_other(tin
     change("helpers/pipeline/network.py")
     assert tiny.reproduce() == "trained"
     assert tiny.reproduce() == "unchanged"
-
-
-# Augmentation
-
-
-def settings(**changes: object) -> TrainParams:
-    values = yaml.safe_load((PROJECT / "params.yaml").read_text())["train"]
-    return TrainParams(**(values | changes))
-
-
-def test_shifting_moves_the_picture_by_whole_pixels_and_no_further():
-    torch.manual_seed(0)
-    image = torch.arange(400.0).reshape(1, 1, 20, 20).repeat(50, 2, 1, 1)
-    moved = augment(image, shift=0.1, flip=False)
-    offsets = moved[:, 0, 10, 10] - image[:, 0, 10, 10]
-    allowed = {20.0 * down + right for down in range(-2, 3) for right in range(-2, 3)}
-    assert set(offsets.tolist()) <= allowed
-    assert len(set(offsets.tolist())) > 10
-    assert torch.equal(moved[:, 0], moved[:, 1])
-
-
-def test_mirroring_happens_to_half_of_the_pictures_and_only_if_asked():
-    torch.manual_seed(0)
-    image = torch.rand(1, 3, 8, 8).repeat(200, 1, 1, 1)
-    assert torch.equal(augment(image, shift=0.0, flip=False), image)
-    mirrored = (augment(image, shift=0.0, flip=True) == image.flip(3)).all(dim=(1, 2, 3))
-    assert 60 < mirrored.sum() < 140
