@@ -53,13 +53,10 @@ class Backbone:
 
     @cached_property
     def width(self) -> int:
-        """The number of features; finding it tries the graph, and a ValueError tells why it cannot be used."""
-        try:
-            black_and_white = np.zeros((2, *self.input.shape), np.uint8)
-            black_and_white[1] = 255
-            return self.features(black_and_white).shape[1]
-        except Exception as error:  # onnxruntime's errors have no common class
-            raise ValueError(str(error)) from None
+        """The number of features; finding it tries the graph, which fails if that cannot be used."""
+        black_and_white = np.zeros((2, *self.input.shape), np.uint8)
+        black_and_white[1] = 255
+        return self.features(black_and_white).shape[1]
 
 
 def read_backbone(root: Path, setting: str) -> Backbone | None:
@@ -88,7 +85,7 @@ def read_backbone(root: Path, setting: str) -> Backbone | None:
         check_graph(graph)
         backbone = Backbone(graph, seen, about.output)
         _ = backbone.width
-    except Exception as error:  # a hostile file can make each parser above fail in its own way
+    except Exception as error:  # a hostile file can make each parser fail in its own way, and so can onnxruntime
         advice = f"It has to be an ONNX graph from pictures to features, as {setting[:-5]}.yaml describes it."
         raise Problem(f"{setting} cannot be used as a backbone.", [str(error)], advice) from None
     return backbone

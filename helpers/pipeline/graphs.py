@@ -2,12 +2,9 @@
 
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-
-if TYPE_CHECKING:
-    from onnxruntime import InferenceSession  # type: ignore[import-untyped]
 
 DOMAINS = {"", "ai.onnx", "ai.onnx.ml"}  # of the operators in the ONNX standard
 
@@ -42,8 +39,8 @@ def run_graph(graph: bytes, inputs: np.ndarray, output: str = "") -> np.ndarray:
 
 
 @lru_cache(maxsize=4)  # backbone and network of the old and of the new model
-def _open(graph: bytes) -> "InferenceSession":
-    import onnxruntime  # takes 0.2 s, and only predicting needs it
+def _open(graph: bytes) -> Any:
+    import onnxruntime  # type: ignore[import-untyped]  # takes 0.2 s, and only predicting needs it
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # errors, which are raised as well
