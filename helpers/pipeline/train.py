@@ -72,8 +72,10 @@ def train(lessons: Lessons, index: pd.DataFrame, description: Description) -> tu
     for epoch in range(1, params.epochs + 1):
         started = time.perf_counter()
         network.train()
-        order = np.concatenate([torch.randperm(len(training)).numpy() for _ in range(passes)])
-        batches = np.array_split(training[order], steps)
+        order = torch.cat([torch.randperm(len(training)) for _ in range(passes)]).to(device)
+        if workers > 1:  # by now, each may have drawn another number of random views
+            distributed.broadcast(order, 0)
+        batches = np.array_split(training[order.cpu().numpy()], steps)
         for batch in batches:
             mine = batch[rank::workers]
             target = torch.from_numpy(labels[mine]).to(device)

@@ -236,6 +236,37 @@ def test_several_processes_train_one_model(folder):
     assert load_classifier((folder / MODEL).read_bytes()).description.classes == ("bright", "dark")
 
 
+RECORD = """
+import os
+from pathlib import Path
+from helpers.pipeline import lessons, train
+
+def read_augmented(self, rows, device):
+    with Path(os.environ["RANK"]).open("a") as file:
+        print(*rows, file=file)
+    return original(self, rows, device)
+
+original, lessons.Lessons.read_augmented = lessons.Lessons.read_augmented, read_augmented
+train.main()
+"""
+
+
+@pytest.mark.slow
+def test_several_processes_pass_over_each_image_once_an_epoch(folder):
+    """Also if their parts of a batch differ in size, so that each draws another number of random shifts."""
+    params = folder / "params.yaml"
+    params.write_text(params.read_text().replace("batch_size: 32", "batch_size: 5").replace("epochs: 2", "epochs: 3"))
+    (folder / "record.py").write_text(RECORD)
+    result = run_stage(folder, "torchrun", "--standalone", "--nproc-per-node=2", "record.py")
+    assert result.returncode == 0, result.stderr
+    parts = [(folder / rank).read_text().split("\n")[:-1] for rank in "01"]
+    training = np.flatnonzero(index_of(folder)["split"] == "train")
+    steps = len(parts[0]) // 3
+    for epoch in range(3):
+        rows = " ".join(line for part in parts for line in part[epoch * steps : (epoch + 1) * steps]).split()
+        assert sorted(map(int, rows)) == training.tolist()
+
+
 @pytest.mark.slow
 def test_torchrun_starts_again_when_a_process_is_killed(folder):
     (folder / MODEL).unlink()
