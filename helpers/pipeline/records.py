@@ -95,7 +95,7 @@ class RecordCache:
     def fill(self, folder: Path, images: pd.DataFrame) -> dict[str, str]:
         """Make the records that are missing, and return the reason for each file that cannot be decoded."""
         files = dict(zip(images["sha256"], images["file"], strict=True))
-        problems: dict[str, str] = {}
+        problems: dict[str, str] = {}  # by SHA-256
 
         def read_one(sha256: str) -> Picture | None:
             try:
@@ -106,7 +106,7 @@ class RecordCache:
                     raise ValueError("it was changed meanwhile")
                 return bytes.fromhex(sha256), *self._decode_one(BytesIO(content))
             except decode.UNREADABLE as error:
-                problems[files[sha256]] = str(error)
+                problems[sha256] = str(error)
                 return None
 
         with self._lock, ThreadPoolExecutor() as pool:
@@ -122,7 +122,8 @@ class RecordCache:
                         if one:
                             pictures.append(one)
             self._append(pictures)
-        return problems
+        broken = images[images["sha256"].isin(list(problems))]
+        return dict(zip(broken["file"], broken["sha256"].map(problems), strict=True))
 
     def open(self, sha256: Iterable[str]) -> Records:
         """Open records that `fill` has made, in the order of the SHA-256 of their pictures."""

@@ -100,13 +100,15 @@ def test_the_share_and_the_choice_of_held_out_images_follow_the_settings():
 
 def test_every_file_that_is_no_picture_is_named_and_nothing_is_written(folder):
     (folder / RAW / "dark/empty.png").touch()
-    (folder / RAW / "bright/notes.txt").write_text("not a picture")
+    for name in ("bright/notes.txt", "dark/copy.txt"):
+        (folder / RAW / name).write_text("not a picture")
     whole = folder / RAW / "dark/0.png"
     whole.write_bytes(whole.read_bytes()[:200])
     shutil.rmtree(folder / "data/prepared")
     result = run_stage(folder, sys.executable, "-m", "helpers.pipeline.prepare")
     assert result.returncode == 1
-    assert all(name in result.stderr for name in ("3 files", "empty.png", "notes.txt", "0.png", "an empty file"))
+    told = ("4 files", "empty.png", "notes.txt", "copy.txt", "0.png", "an empty file")
+    assert all(name in result.stderr for name in told)
     assert "Traceback" not in result.stderr
     assert not (folder / "data/prepared").exists()
 
