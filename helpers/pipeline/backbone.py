@@ -66,8 +66,7 @@ def read_backbone(root: Path, setting: str) -> Backbone | None:
     """
     if setting == "none":
         return None
-    file = root / setting
-    description = file.with_suffix(".yaml")
+    file, description = root / setting, Path(setting).with_suffix(".yaml")
     if not file.resolve().is_relative_to((root / BACKBONES).resolve()):
         raise Problem(
             f"train.backbone is {setting}, which is no file in {BACKBONES}/.",
@@ -78,7 +77,7 @@ def read_backbone(root: Path, setting: str) -> Backbone | None:
             f"train.backbone is {setting}, which does not exist.",
             advice=f"`dvc pull {setting}` brings one that DVC tracks; `make backbone` makes efficientnet-lite0.onnx.",
         )
-    about = read_params(BackboneParams, description)
+    about = read_params(BackboneParams, root / description)
     try:
         seen = Input(about.image_size, "rgb", "pad", about.mean, about.scale)
         graph = file.read_bytes()
@@ -86,7 +85,7 @@ def read_backbone(root: Path, setting: str) -> Backbone | None:
         backbone = Backbone(graph, seen, about.output)
         _ = backbone.width
     except Exception as error:  # a hostile file can make each parser fail in its own way, and so can onnxruntime
-        advice = f"It has to be an ONNX graph from pictures to features, as {setting[:-5]}.yaml describes it."
+        advice = f"It has to be an ONNX graph from pictures to features, as {description} describes it."
         raise Problem(f"{setting} cannot be used as a backbone.", [str(error)], advice) from None
     return backbone
 

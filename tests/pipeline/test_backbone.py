@@ -13,7 +13,7 @@ import yaml
 from onnx import TensorProto, helper
 from pictures import table_of
 from PIL import Image
-from stages import run_stage
+from stages import PROJECT, run_stage
 from tiny_backbones import SIZE, keep_data_elsewhere, tiny_graph, write_backbone
 
 from examples import efficientnet_lite0
@@ -25,8 +25,6 @@ from helpers.pipeline.model import load_classifier
 from helpers.pipeline.params import TrainParams, read_params
 from helpers.pipeline.paths import BACKBONES, FEATURES, HISTORY, METRICS, MODEL, RAW
 from helpers.problems import Problem
-
-PROJECT = Path(__file__).parents[2]
 
 
 def read(root: Path, setting: str) -> Backbone:

@@ -17,7 +17,7 @@ import pytest
 import yaml
 from PIL import Image, ImageDraw
 from sklearn.metrics import classification_report
-from stages import run_stage
+from stages import PROJECT, run_stage
 
 from helpers.pipeline import evaluate, prepare, train
 from helpers.pipeline.calibration import score
@@ -26,8 +26,6 @@ from helpers.pipeline.model import load_classifier, save_classifier
 from helpers.pipeline.paths import CLASSES, HISTORY, INDEX, METRICS, MODEL, PIXELS, PREDICTIONS, RAW
 from helpers.pipeline.prepare import is_held_out
 from helpers.problems import Problem
-
-PROJECT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
