@@ -80,8 +80,7 @@ class Classifier:
         seen = self.description.input
         cache = feature_cache(root, self.backbone) if self.backbone else picture_cache(root, seen)
         answers = self._answer(cache.read(folder, images))
-        index = pd.Index(images["file"], name="file")
-        return pd.DataFrame(answers, index=index, columns=list(self.description.classes))
+        return pd.DataFrame(answers, index=pd.Index(images["file"]), columns=list(self.description.classes))
 
     def _answer(self, inputs: np.ndarray | Records) -> np.ndarray:
         """The probabilities for pictures or, if there is a backbone, for their features."""

@@ -28,7 +28,6 @@ def main() -> None:
     params = read_params(PrepareParams)
     files = sorted(path for path in Path(RAW).glob("*/**/*") if path.is_file() and not path.name.startswith("."))
 
-    # Index and split: a row per picture.
     places = [path.relative_to(RAW) for path in files]
     sha256 = [one for one, _ in hash_all(map(str, files), hash_file, Path(HASHES), "Hashing").values()]
     held_out = [is_held_out(one, params.seed, params.validation_fraction) for one in sha256]
@@ -48,7 +47,6 @@ def main() -> None:
             advice=f"Training needs images of two classes or more in {RAW}/<label>/, on both sides of the split.",
         )
 
-    # Write.
     Path(INDEX).parent.mkdir(parents=True, exist_ok=True)
     index.to_csv(INDEX, index=False)
     near_duplicates(index, pictures.notes).to_csv(NEAR_DUPLICATES, index=False)
