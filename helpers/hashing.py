@@ -12,6 +12,7 @@ import orjson
 from helpers.decode import SUFFIXES, UNREADABLE, open_image
 from helpers.progress import map_in_threads
 
+LARGEST_FILE = 1 << 30  # bytes; who copies or decodes a picture reads its file as a whole
 LARGEST_CACHE = 1 << 28  # bytes, some 2.5 million files; a larger cache starts again, empty
 
 
@@ -26,6 +27,8 @@ def examine_image(file: str) -> tuple[str, str]:
     try:
         if Path(file).suffix.lower() not in SUFFIXES:
             raise ValueError(f"its name ends in none of {', '.join(sorted(SUFFIXES))}")
+        if Path(file).stat().st_size > LARGEST_FILE:
+            raise ValueError("it is larger than 1 GiB")
         open_image(file).close()
         return sha256_of(file), ""
     except UNREADABLE as error:

@@ -15,7 +15,7 @@ RESAMPLES = 300
 FEWEST_HELD_OUT = 50  # of fewer, all may be right although the model errs in 7 % of cases
 
 
-def nest(index: pd.DataFrame, part: int) -> pd.Series:
+def subsample(index: pd.DataFrame, part: int) -> pd.Series:
     """Return the split with one of `part` training images, the others ``left out``; a smaller part is in a larger one.
 
     Their content decides, hashed again: the first digits of its hash choose the pictures to label at random.
@@ -25,7 +25,7 @@ def nest(index: pd.DataFrame, part: int) -> pd.Series:
     return index["split"].mask(index.index.isin(order[max(1, len(order) // part) :]), "left out")
 
 
-def drop_guessers(answers: pd.DataFrame) -> pd.DataFrame:
+def drop_poor_models(answers: pd.DataFrame) -> pd.DataFrame:
     """Drop the models before the law begins, whose error is over half of that of guessing the commonest label.
 
     Models of fewer images go with them; today's, the last, stays.

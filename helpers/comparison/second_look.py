@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from helpers.comparison.words import count_of, listed, percent
-from helpers.pipeline.calibration import SMALLEST, temper
+from helpers.pipeline.calibration import SMALLEST, apply_temperature
 from helpers.pipeline.params import PrepareParams
 from helpers.pipeline.prepare import is_held_out
 
@@ -61,7 +61,7 @@ def _label_probabilities(
     probabilities: np.ndarray, labels: np.ndarray, temperature: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the probability of each label if it is the true class, and if it is any other."""
-    tempered = temper(probabilities.astype(np.float64).clip(SMALLEST), temperature)
+    tempered = apply_temperature(probabilities.astype(np.float64).clip(SMALLEST), temperature)
     right = np.take_along_axis(tempered, labels[:, None], axis=1)[:, 0]
     return right, (1 - right) / (probabilities.shape[1] - 1)
 

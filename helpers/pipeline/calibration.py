@@ -22,7 +22,7 @@ def score(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     }
 
 
-def temper(probabilities: np.ndarray, temperature: float) -> np.ndarray:
+def apply_temperature(probabilities: np.ndarray, temperature: float) -> np.ndarray:
     """Return class probabilities [N, classes] as if the logits had been divided by `temperature`."""
     powers = (probabilities / probabilities.max(axis=1, keepdims=True)) ** (1 / temperature)
     return powers / powers.sum(axis=1, keepdims=True)
@@ -46,7 +46,7 @@ def fit_temperature(probabilities: np.ndarray, labels: np.ndarray) -> float:
     low, high = 0.01, 100.0
     for _ in range(20):
         temperature = (low * high) ** 0.5
-        expected = (temper(probabilities, temperature) * logs).sum(axis=1).mean()
+        expected = (apply_temperature(probabilities, temperature) * logs).sum(axis=1).mean()
         if expected > reached:  # too sure
             low = temperature
         else:
@@ -69,5 +69,5 @@ def cross_fit(probabilities: np.ndarray, labels: np.ndarray, sha256: Iterable[st
     for this in (0, 1):
         other = (half != this) & (labels >= 0)
         temperature = fit_temperature(probabilities[other], labels[other])
-        judged[half == this] = temper(probabilities[half == this], temperature)
+        judged[half == this] = apply_temperature(probabilities[half == this], temperature)
     return judged

@@ -26,10 +26,11 @@ def is_held_out(sha256: str, seed: int, fraction: float) -> bool:
 def main() -> None:
     """Decode the images that are new, report all files that cannot be decoded, and write the index of all."""
     params = read_params(PrepareParams)
-    files = sorted(path for path in Path(RAW).glob("*/**/*") if path.is_file() and not path.name.startswith("."))
-
+    files = sorted(path for path in Path(RAW).glob("*/**/*") if path.is_file())
     places = [path.relative_to(RAW) for path in files]
-    sha256 = [one for one, _ in hash_all(map(str, files), hash_file, Path(HASHES), "Hashing").values()]
+    places = [place for place in places if not any(part.startswith(".") for part in place.parts)]
+    hashes = hash_all((f"{RAW}/{place}" for place in places), hash_file, Path(HASHES), "Hashing")
+    sha256 = [one for one, _ in hashes.values()]
     held_out = [is_held_out(one, params.seed, params.validation_fraction) for one in sha256]
     index = pd.DataFrame(
         {

@@ -18,7 +18,7 @@ from torch import distributed, nn
 from helpers.decode import Input
 from helpers.pipeline.backbone import read_backbone
 from helpers.pipeline.calibration import fit_temperature, score
-from helpers.pipeline.lessons import Lessons, read_lessons
+from helpers.pipeline.dataset import Dataset, read_dataset
 from helpers.pipeline.model import Classifier, Description, save_classifier
 from helpers.pipeline.network import export_network
 from helpers.pipeline.params import PrepareParams, TrainParams, read_params
@@ -30,17 +30,17 @@ from helpers.problems import Problem, exit_on_problem
 HEAD_STEPS, HEAD_PACE = 64, 0.2
 
 
-def train(lessons: Lessons, index: pd.DataFrame, description: Description) -> tuple[Classifier, pd.DataFrame]:
+def train(dataset: Dataset, index: pd.DataFrame, description: Description) -> tuple[Classifier, pd.DataFrame]:
     """Train a network with AdamW and a one-cycle schedule, and measure it on the held-out images after each epoch.
 
     These measurements change no prediction: the schedule is fixed, and the last epoch's weights are the result. Only
     its confidence is fitted on the held-out images.
 
-    `index` has the `label` and the `split` of each image of the lessons. The history that comes with the classifier has
+    `index` has the `label` and the `split` of each image of the dataset. The history that comes with the classifier has
     a row per `epoch`: `loss` and `accuracy` on the training images during the epoch, `held_out_loss` and
     `held_out_accuracy` after it.
     """
-    params = lessons.params
+    params = dataset.params
 
     # The same data and settings give the same model.
     torch.set_num_threads(params.threads)
@@ -56,12 +56,12 @@ def train(lessons: Lessons, index: pd.DataFrame, description: Description) -> tu
     training = np.flatnonzero(index["split"] == "train")
     held_out = np.flatnonzero(index["split"] == "held-out")
     passes, rate = 1, params.learning_rate
-    if lessons.backbone:  # a head learns from few images as long as from many: in an epoch it sees them several times
+    if dataset.backbone:  # a head learns from few images as long as from many: in an epoch it sees them several times
         passes = math.ceil(HEAD_STEPS * params.batch_size / len(training))
         rate *= HEAD_PACE
     steps = max(1, round(passes * len(training) / params.batch_size))
 
-    network = lessons.build_network(len(description.classes)).to(device)
+    network = dataset.build_network(len(description.classes)).to(device)
     shared = nn.parallel.DistributedDataParallel(network) if workers > 1 else network
     optimizer = torch.optim.AdamW(network.parameters(), rate, weight_decay=params.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=params.epochs * steps)
@@ -79,7 +79,7 @@ def train(lessons: Lessons, index: pd.DataFrame, description: Description) -> tu
         for batch in batches:
             mine = batch[rank::workers]
             target = torch.from_numpy(labels[mine]).to(device)
-            logits = shared(lessons.read_augmented(mine, device))
+            logits = shared(dataset.read_augmented(mine, device))
             loss = nn.functional.cross_entropy(logits, target)
             optimizer.zero_grad()
             loss.backward()
@@ -90,7 +90,7 @@ def train(lessons: Lessons, index: pd.DataFrame, description: Description) -> tu
         network.eval()
         with torch.inference_mode():
             for part in np.array_split(held_out, max(1, len(held_out) // params.batch_size)):
-                answers[part] = network(lessons.read(part, device)).softmax(dim=1).cpu().numpy()
+                answers[part] = network(dataset.read(part, device)).softmax(dim=1).cpu().numpy()
         seen = np.concatenate([batch[rank::workers] for batch in batches])
         learnt, watched = score(answers[seen], labels[seen]), score(answers[held_out], labels[held_out])
         history.append({"epoch": epoch, **learnt, **{f"held_out_{name}": value for name, value in watched.items()}})
@@ -100,10 +100,10 @@ def train(lessons: Lessons, index: pd.DataFrame, description: Description) -> tu
                 f"held-out accuracy {watched['accuracy']:.1%}  {time.perf_counter() - started:.1f} s"
             )
 
-    shape = lessons.read(training[:1], device).shape[1:]
+    shape = dataset.read(training[:1], device).shape[1:]
     graph = export_network(network.cpu(), *shape)
     temperature = fit_temperature(answers[held_out], labels[held_out])
-    classifier = Classifier(graph, replace(description, temperature=temperature), lessons.backbone)
+    classifier = Classifier(graph, replace(description, temperature=temperature), dataset.backbone)
     return classifier, pd.DataFrame(history)
 
 
@@ -139,9 +139,9 @@ def main() -> None:
             "sha256": hashlib.sha256(training.to_csv(index=False).encode()).hexdigest(),
         },
     )
-    lessons = read_lessons(Path(), index, description.input, backbone, params)
+    dataset = read_dataset(Path(), index, description.input, backbone, params)
     started = time.perf_counter()
-    classifier, history = train(lessons, index, description)
+    classifier, history = train(dataset, index, description)
     if not distributed.is_initialized() or distributed.get_rank() == 0:
         Path(HISTORY).parent.mkdir(parents=True, exist_ok=True)
         history.to_csv(HISTORY, index=False, float_format="%.6f")

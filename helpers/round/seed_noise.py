@@ -77,10 +77,10 @@ def train_and_predict(
 ) -> np.ndarray:
     """Train a model like another one, without the lines of each epoch, and predict the classes of the `images`."""
     # PyTorch takes two seconds, and only this needs it here.
-    from helpers.pipeline.lessons import read_lessons
+    from helpers.pipeline.dataset import read_dataset
     from helpers.pipeline.train import train
 
     with redirect_stdout(None):
-        lessons = read_lessons(root, index, like.description.input, like.backbone, params)
-        classifier, _ = train(lessons, index, like.description)
+        dataset = read_dataset(root, index, like.description.input, like.backbone, params)
+        classifier, _ = train(dataset, index, like.description)
     return classifier.predict(root, root / RAW, images).idxmax(axis=1).to_numpy()

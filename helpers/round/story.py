@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from helpers.comparison.forecast import PARTS, drop_guessers, nest
+from helpers.comparison.forecast import PARTS, drop_poor_models, subsample
 from helpers.comparison.statistics import wilson
 from helpers.pipeline.model import load_classifier
 from helpers.pipeline.params import TrainParams, read_params
@@ -66,11 +66,11 @@ def learn_from_parts(root: Path) -> pd.DataFrame:
     answers = held_out.set_index("file")[["label"]].set_axis(["actual"], axis=1)
     with progress_bar(len(PARTS), "Training on fewer images", unit="models") as bar:
         for part in PARTS:
-            split = nest(index, part)
+            split = subsample(index, part)
             if part > 1:
                 predicted = train_and_predict(root, index.assign(split=split), classifier, held_out, params)
             else:
                 predicted = classifier.predict(root, root / RAW, held_out).idxmax(axis=1).to_numpy()
             answers[int(split.eq("train").sum())] = predicted
             bar.update()
-    return drop_guessers(answers)
+    return drop_poor_models(answers)

@@ -9,7 +9,7 @@ import pytest
 from scores import answers_of
 
 from helpers.comparison import forecast
-from helpers.comparison.forecast import describe_outlook, drop_guessers, extrapolate, fit_law, nest
+from helpers.comparison.forecast import describe_outlook, drop_poor_models, extrapolate, fit_law, subsample
 
 RATIOS = np.array([1 / 8, 1 / 4, 1 / 2, 1])
 LAWS = [(0.08, 0.6, 0.02), (0.05, 0.35, 0.0), (0.02, 0.1, 0.1), (0.0, 0.5, 0.03)]
@@ -50,7 +50,7 @@ def split_index(images: int = 400) -> pd.DataFrame:
 
 
 def taken(index: pd.DataFrame, part: int) -> set[str]:
-    return set(index["sha256"][nest(index, part) == "train"])
+    return set(index["sha256"][subsample(index, part) == "train"])
 
 
 def test_each_part_holds_the_smaller_ones():
@@ -75,7 +75,7 @@ def test_a_part_is_no_sample_by_the_first_digits_which_choose_the_pictures_to_la
 
 def test_held_out_images_stay_held_out():
     index = split_index()
-    assert (nest(index, 8) == "held-out").equals(index["split"] == "held-out")
+    assert (subsample(index, 8) == "held-out").equals(index["split"] == "held-out")
 
 
 def test_a_part_of_few_images_is_not_empty():
@@ -84,13 +84,18 @@ def test_a_part_of_few_images_is_not_empty():
 
 def test_models_hardly_better_than_guessing_are_dropped_with_all_smaller_ones():
     answers = answers_of({10: 0.2, 20: 0.3, 40: 0.2, 80: 0.1})
-    assert drop_guessers(answers).columns.tolist() == ["actual", 40, 80]
-    assert drop_guessers(answers_of({10: 0.3, 20: 0.2, 40: 0.1, 80: 0.05})).columns.tolist() == ["actual", 20, 40, 80]
-    assert drop_guessers(answers_of({10: 0.1, 20: 0.05})).columns.tolist() == ["actual", 10, 20]
+    assert drop_poor_models(answers).columns.tolist() == ["actual", 40, 80]
+    assert drop_poor_models(answers_of({10: 0.3, 20: 0.2, 40: 0.1, 80: 0.05})).columns.tolist() == [
+        "actual",
+        20,
+        40,
+        80,
+    ]
+    assert drop_poor_models(answers_of({10: 0.1, 20: 0.05})).columns.tolist() == ["actual", 10, 20]
 
 
 def test_todays_model_is_never_dropped():
-    assert drop_guessers(answers_of({10: 0.3, 20: 0.4})).columns.tolist() == ["actual", 20]
+    assert drop_poor_models(answers_of({10: 0.3, 20: 0.4})).columns.tolist() == ["actual", 20]
 
 
 @pytest.mark.parametrize(("ratio", "expected"), [(1, 0), (2, 0.015), (4, 0.0225)])

@@ -7,7 +7,7 @@ from scores import compared, decided, images, says
 
 from helpers.comparison.scores import populations, score_images
 from helpers.comparison.tables import summary, tally
-from helpers.pipeline.calibration import fit_temperature, temper
+from helpers.pipeline.calibration import apply_temperature, fit_temperature
 from helpers.problems import Problem
 
 CLASSES = list("abcde")
@@ -103,10 +103,10 @@ class TestCalibration:
         truth /= truth.sum(axis=1, keepdims=True)
         held_out = images([rng.choice(CLASSES, p=row) for row in truth])
         held_out["sha256"] = [f"{number:064x}" for number in range(count)]
-        return held_out, pd.DataFrame(temper(truth, 1 / 3), index=held_out["file"], columns=CLASSES)
+        return held_out, pd.DataFrame(apply_temperature(truth, 1 / 3), index=held_out["file"], columns=CLASSES)
 
     def tempered(self, model, temperature):
-        return pd.DataFrame(temper(model.to_numpy(), temperature), index=model.index, columns=model.columns)
+        return pd.DataFrame(apply_temperature(model.to_numpy(), temperature), index=model.index, columns=model.columns)
 
     def test_a_temperature_that_a_model_brings_along_leaves_no_trace(self):
         held_out, model = self.draw(np.random.default_rng(0))

@@ -18,7 +18,7 @@ from helpers.comparison.second_look import (
     estimate_noise,
     leave_out_suspects,
 )
-from helpers.pipeline.calibration import softmax, temper
+from helpers.pipeline.calibration import apply_temperature, softmax
 from helpers.pipeline.params import PrepareParams
 from helpers.pipeline.prepare import is_held_out
 
@@ -41,7 +41,7 @@ def test_the_share_of_wrong_labels_is_found_also_by_a_model_that_is_too_sure(wro
     chance, found = np.random.default_rng(0), []
     for _ in range(20):
         probabilities, labels = draw(chance, 400, 0.05, wrong)
-        noise = estimate_noise(temper(probabilities.clip(1e-6), 1 / oversure), labels)
+        noise = estimate_noise(apply_temperature(probabilities.clip(1e-6), 1 / oversure), labels)
         found.append([noise.share, noise.low, noise.high])
     share, low, high = np.transpose(found)
     assert share.mean() == pytest.approx(wrong, abs=0.015)

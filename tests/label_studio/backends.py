@@ -14,7 +14,7 @@ from dvc.repo import Repo
 from sklearn.datasets import load_digits
 
 from helpers.decode import Input
-from helpers.pipeline.lessons import Lessons
+from helpers.pipeline.dataset import Dataset
 from helpers.pipeline.model import Classifier, Description, save_classifier
 from helpers.pipeline.params import TrainParams, read_params
 from helpers.pipeline.paths import MODEL
@@ -39,7 +39,7 @@ def train_digits(classes: Sequence[str] = CLASSES, seed: int = 0) -> Classifier:
     params = read_params(TrainParams, PROJECT / "params.yaml")
     pictures = digits(500).repeat(2, axis=1).repeat(2, axis=2)[..., np.newaxis]
     params = params.model_copy(update={"epochs": 3, "width": 8, "seed": seed})
-    classifier, _ = train(Lessons(pictures, description.input, params), index, description)
+    classifier, _ = train(Dataset(pictures, description.input, params), index, description)
     return classifier
 
 

@@ -123,6 +123,13 @@ def test_decompression_bombs(project, width):
         project.plan(labelled("a.png", "Mars"))
 
 
+def test_a_picture_with_gigabytes_behind_it(project):
+    project.put("images/a.png", 50)
+    os.truncate(project.images / "a.png", 1 << 31)
+    with pytest.raises(Problem, match="1 GiB"):
+        project.plan(labelled("a.png", "Mars"))
+
+
 @pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo, lambda path: path.symlink_to("nowhere")])
 def test_what_is_no_file(project, make):
     make(project.images / "odd.png")

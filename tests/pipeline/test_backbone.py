@@ -20,7 +20,7 @@ from examples import efficientnet_lite0
 from helpers.decode import Input
 from helpers.pipeline import evaluate, prepare, train
 from helpers.pipeline.backbone import Backbone, feature_cache, read_backbone
-from helpers.pipeline.lessons import read_lessons
+from helpers.pipeline.dataset import read_dataset
 from helpers.pipeline.model import load_classifier
 from helpers.pipeline.params import TrainParams, read_params
 from helpers.pipeline.paths import BACKBONES, FEATURES, HISTORY, METRICS, MODEL, RAW
@@ -82,20 +82,20 @@ def test_features_are_computed_once_for_each_content_and_backbone(images, tmp_pa
 def test_features_of_mirror_images_are_learnt_from_if_asked(images, tmp_path):
     backbone = read(tmp_path, write_backbone(tmp_path))
     params = read_params(TrainParams, PROJECT / "params.yaml")
-    lessons = {
-        flip: read_lessons(tmp_path, images, backbone.input, backbone, params.model_copy(update={"flip": flip}))
+    datasets = {
+        flip: read_dataset(tmp_path, images, backbone.input, backbone, params.model_copy(update={"flip": flip}))
         for flip in (False, True)
     }
     rows, cpu = np.arange(12), torch.device("cpu")
-    plain = lessons[False].read(rows, cpu)
-    assert torch.equal(lessons[False].read_augmented(rows, cpu), plain)
+    plain = datasets[False].read(rows, cpu)
+    assert torch.equal(datasets[False].read_augmented(rows, cpu), plain)
     pixels = np.stack([backbone.input.read(tmp_path / RAW / file) for file in images["file"]])
     mirrored = torch.from_numpy(backbone.features(pixels[:, :, ::-1]))
-    drawn = torch.stack([lessons[True].read_augmented(rows, cpu) for _ in range(50)])
+    drawn = torch.stack([datasets[True].read_augmented(rows, cpu) for _ in range(50)])
     is_plain, is_mirrored = ((drawn - one).abs().amax(dim=2) < 1e-5 for one in (plain, mirrored))
     assert (is_plain ^ is_mirrored).all()
     assert 0.35 < is_mirrored.float().mean() < 0.65
-    assert torch.equal(lessons[True].read(rows, cpu), plain)
+    assert torch.equal(datasets[True].read(rows, cpu), plain)
 
 
 @pytest.mark.parametrize(("operator", "flat"), [("", False), ("Relu", True)])

@@ -9,8 +9,8 @@ import torch
 from sklearn.datasets import load_digits
 
 from helpers.decode import Input
-from helpers.pipeline.calibration import fit_temperature, score, temper
-from helpers.pipeline.lessons import Lessons
+from helpers.pipeline.calibration import apply_temperature, fit_temperature, score
+from helpers.pipeline.dataset import Dataset
 from helpers.pipeline.model import Classifier, Description, load_classifier, save_classifier
 from helpers.pipeline.params import TrainParams, read_params
 from helpers.pipeline.train import train
@@ -33,7 +33,7 @@ def model(digits, tmp_path_factory) -> Path:
     index = pd.DataFrame({"label": labels.astype(str), "split": ["train"] * 300 + ["held-out"] * 300})
     description = Description(tuple("0123456789"), Input(16, "grey"))
     params = read_params(TrainParams, PARAMS).model_copy(update={"epochs": 4, "width": 8})
-    classifier, _ = train(Lessons(images, description.input, params), index, description)
+    classifier, _ = train(Dataset(images, description.input, params), index, description)
     path = tmp_path_factory.mktemp("model") / "classifier.bentomodel"
     save_classifier(classifier, path)
     return path
@@ -55,8 +55,8 @@ def test_loss_and_accuracy_of_known_probabilities():
 @pytest.mark.parametrize("exaggeration", [0.2, 5.0])
 def test_calibration_mends_a_confidence_that_is_too_low_or_too_high(digits, classifier, exaggeration):
     images, labels = digits[0][300:], digits[1][300:]
-    before = temper(classifier.probabilities(images), 1 / exaggeration)
-    after = temper(before, fit_temperature(before, labels))
+    before = apply_temperature(classifier.probabilities(images), 1 / exaggeration)
+    after = apply_temperature(before, fit_temperature(before, labels))
 
     def overconfidence(probabilities: np.ndarray) -> float:
         return float(probabilities.max(axis=1).mean() - (probabilities.argmax(axis=1) == labels).mean())
@@ -74,7 +74,7 @@ def test_a_trained_model_has_the_temperature_that_its_held_out_images_ask_for(di
 
 def test_calibration_does_not_make_a_model_sure_that_was_never_seen_to_err(digits, classifier):
     said = classifier.probabilities(digits[0][:20])
-    assert temper(said, fit_temperature(said, said.argmax(axis=1))).max(axis=1).mean() < 1 - 1 / 100
+    assert apply_temperature(said, fit_temperature(said, said.argmax(axis=1))).max(axis=1).mean() < 1 - 1 / 100
 
 
 @pytest.mark.parametrize("before", [0.2, 1.0, 3.0])
@@ -82,7 +82,7 @@ def test_the_fitted_temperature_gives_the_labels_the_least_smoothed_cross_entrop
     chance = np.random.default_rng(0)
     truth = chance.dirichlet(np.ones(4), 300)
     labels = np.array([chance.choice(4, p=row) for row in truth])
-    said = temper(truth, before)
+    said = apply_temperature(truth, before)
     fitted = fit_temperature(said, labels)
     assert fitted * before == pytest.approx(fit_temperature(truth, labels), rel=1e-4)
     assert fitted * before == pytest.approx(1, abs=0.2)

@@ -77,7 +77,10 @@ def test_an_image_stays_on_its_side_when_data_grows_is_renamed_or_is_relabelled(
     before = index_of(folder)["split"]
     assert set(before) == {"train", "held-out"}
     (folder / RAW / "bright/0.png").rename(folder / RAW / "dark/another name.png")
-    (folder / RAW / "dark/.DS_Store").write_bytes(b"\0")  # a hidden file is no picture
+    (folder / RAW / "dark/.DS_Store").write_bytes(b"\0")  # a hidden file is no picture, nor is one in a hidden folder
+    for hidden in ("dark/.thumbs", ".trash"):
+        (folder / RAW / hidden).mkdir()
+        Image.new("RGB", (9, 9)).save(folder / RAW / hidden / "1.png")
     for number in range(25):
         Image.new("RGB", (9, 9), (number * 10, 0, 0)).save(folder / RAW / "bright" / f"new-{number}.png")
     prepare.main()
@@ -230,14 +233,14 @@ def test_a_device_that_is_not_there_is_a_problem_before_anything_is_trained(fold
 RECORD = """
 import os
 from pathlib import Path
-from helpers.pipeline import lessons, train
+from helpers.pipeline import dataset, train
 
 def read_augmented(self, rows, device):
     with Path(os.environ["RANK"]).open("a") as file:
         print(*rows, file=file)
     return original(self, rows, device)
 
-original, lessons.Lessons.read_augmented = lessons.Lessons.read_augmented, read_augmented
+original, dataset.Dataset.read_augmented = dataset.Dataset.read_augmented, read_augmented
 train.main()
 """
 

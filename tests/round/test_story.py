@@ -80,7 +80,7 @@ def test_a_published_round_is_told_once_and_as_before(tiny):
 
 
 def test_the_parts_are_trained_and_the_workspaces_own_model_is_the_last(tiny, monkeypatch, capsys):
-    monkeypatch.setattr(story, "drop_guessers", lambda answers: answers)  # one epoch teaches nothing
+    monkeypatch.setattr(story, "drop_poor_models", lambda answers: answers)  # one epoch teaches nothing
     own = pd.read_csv(tiny.root / "evaluation/predictions.csv", dtype=str).set_index("file")
     answers = learn_from_parts(tiny.root)
     training = 24 - len(own)

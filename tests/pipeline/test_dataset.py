@@ -2,7 +2,7 @@
 
 import torch
 
-from helpers.pipeline.lessons import augment
+from helpers.pipeline.dataset import augment
 
 
 def test_shifting_moves_the_picture_by_whole_pixels_and_no_further():

@@ -18,7 +18,7 @@ from helpers.pipeline.records import Records
 
 
 @dataclass(frozen=True)
-class Lessons:
+class Dataset:
     """Pictures for the small network or, with a backbone, their features for a linear head."""
 
     inputs: Records | np.ndarray  # pictures uint8 [N, H, W, C], or features float32 [N, features]
@@ -65,12 +65,12 @@ def augment(images: Tensor, shift: float, flip: bool) -> Tensor:
     return images
 
 
-def read_lessons(
+def read_dataset(
     root: Path, images: pd.DataFrame, seen: Input, backbone: Backbone | None, params: TrainParams
-) -> Lessons:
+) -> Dataset:
     """Read the pictures of data/raw, or their features, through a cache of the workspace at `root`."""
     raw = root / RAW
     if not backbone:
-        return Lessons(picture_cache(root, seen).read(raw, images), seen, params)
+        return Dataset(picture_cache(root, seen).read(raw, images), seen, params)
     mirrored = feature_cache(root, backbone, mirrored=True).read(raw, images) if params.flip else None
-    return Lessons(feature_cache(root, backbone).read(raw, images), seen, params, backbone, mirrored)
+    return Dataset(feature_cache(root, backbone).read(raw, images), seen, params, backbone, mirrored)
