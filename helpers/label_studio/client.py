@@ -8,8 +8,8 @@ import logging
 import math
 import re
 import time
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Generator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
@@ -83,16 +83,17 @@ class Server:
     url: str  # without a slash at the end
     client: httpx.Client  # sends the key, follows no redirects, talks to no other host; takes paths below `url`
 
-    @contextmanager
-    def stream(self, method: str, path: str, **options: Any) -> Iterator[httpx.Response]:
-        """Send a request whose answer is read piece by piece.
+    def send(
+        self, method: str, path: str, largest: int = LARGEST_ANSWER, deadline: float = math.inf, **options: Any
+    ) -> bytes:
+        """Send a request, and read an answer of at most `largest` bytes before `deadline` (`time.monotonic`).
 
         No answer, a redirect, a wrong key and any status that is not 2xx are a `Problem`, with the server's words.
         """
         try:
             with self.client.stream(method, path, **options) as response:
                 _stop_on_refusal(self.url, response)
-                yield response
+                return _read(response, largest, deadline)
         except httpx.HTTPError as error:
             details = [f"{method} {path}: {error!r}"]
             raise Problem(f"Label Studio at {self.url} does not answer.", details, "Is it running?") from None
@@ -106,15 +107,9 @@ class Server:
                 return path
         raise ValueError(f"{image[:200]!r} is no file of {self.url}")
 
-    def download(self, path: str, largest: int = LARGEST_ANSWER, deadline: float = math.inf, **options: Any) -> bytes:
-        """Get the file at a path, at most `largest` bytes, before `deadline` on the clock of `time.monotonic`."""
-        with self.stream("GET", path, **options) as response:
-            return _read(response, largest, deadline)
-
     def ask(self, method: str, path: str, **options: Any) -> Any:
         """Send a request and return the JSON that comes back; any other answer is a `Problem`."""
-        with self.stream(method, path, **options) as response:
-            content = _read(response)
+        content = self.send(method, path, **options)
         try:
             return orjson.loads(content) if content else None
         except orjson.JSONDecodeError:

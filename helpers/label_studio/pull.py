@@ -51,7 +51,7 @@ def pull_export(server: Server, project: int, folder: Path) -> Path:
         known = [f"{number}: {title}" for number, title in projects.items()]
         raise Problem(f"Label Studio at {server.url} has no project {project}, or not for this key.", known)
     everything = {"exportType": "JSON", "download_all_tasks": "true"}
-    content = server.download(f"/api/projects/{project}/export", LARGEST_EXPORT, params=everything)
+    content = server.send("GET", f"/api/projects/{project}/export", LARGEST_EXPORT, params=everything)
     try:
         tasks = orjson.loads(content)
     except orjson.JSONDecodeError as error:
@@ -64,13 +64,12 @@ def pull_export(server: Server, project: int, folder: Path) -> Path:
     return file
 
 
-def fetch_images(server: Server, labels: pd.DataFrame, images: Path) -> int:
+def fetch_images(server: Server, labels: pd.DataFrame, images: Path) -> None:
     """Fetch the labelled images that are not on disk from the server that has them.
 
     An upload goes to ``<project>/<name on the server>`` below the folder `images`, where `ImageFiles` finds it by its
     exact name; a local file of the server goes to the path that it has there. An image that cannot be fetched is
     logged, and left for `helpers.merge.plan.plan_merge` to report; a server that stops answering is a `Problem`.
-    Returns how many were fetched.
     """
     known = ImageFiles(images)
     labelled = labels[labels["label"].notna()]
@@ -87,7 +86,6 @@ def fetch_images(server: Server, labels: pd.DataFrame, images: Path) -> int:
             logger.warning("%.200s was not fetched: %s", item[0], error)
 
     map_in_threads(fetch, missing, "Fetching images", AT_A_TIME)
-    return len(fetched)
 
 
 def _see_that_it_answers(server: Server, done: str) -> None:
@@ -107,7 +105,7 @@ def _fetch_image(server: Server, image: str, file: str, images: Path) -> None:
     if not all(map(is_safe, path.parts)) or path.suffix.lower() not in SUFFIXES:
         raise ValueError("its name is not safe, or not that of an image")
     deadline = time.monotonic() + FETCHING
-    content = server.download(server.path_of(image), LARGEST_IMAGE, deadline, timeout=SOON)
+    content = server.send("GET", server.path_of(image), LARGEST_IMAGE, deadline, timeout=SOON)
     with open_image(BytesIO(content)) as picture:
         picture.verify()
     _write(images / path, content)

@@ -94,7 +94,7 @@ class TaskImages:
 
     def _fetch(self, image: object, deadline: float) -> BytesIO:
         server, soon = self._connect(deadline), min(deadline, time.monotonic() + FETCHING)
-        return BytesIO(server.download(server.path_of(str(image)), LARGEST_IMAGE, soon, timeout=WAIT))
+        return BytesIO(server.send("GET", server.path_of(str(image)), LARGEST_IMAGE, soon, timeout=WAIT))
 
     def _list(self) -> ImageFiles:
         with self._listing:

@@ -100,7 +100,7 @@ def read_tasks(server: Server, project: Project, version: str, root: Path) -> pd
         try:
             path = server.path_of(str(data.get(project.control.image_key)))
             address = f"{server.url}{path}"
-            sha256 = cache.get(address) or hashlib.sha256(server.download(path)).hexdigest()
+            sha256 = cache.get(address) or hashlib.sha256(server.send("GET", path)).hexdigest()
         except (NotFound, ValueError):  # any other failure ends this: unknown images would be sent again
             return ""
         if path.startswith("/data/upload/"):  # a file of another kind may change

@@ -223,7 +223,7 @@ def test_the_key_does_not_get_to_another_application_behind_the_same_proxy(prete
     with pretend_label_studio() as neighbour, proxying(tmp_path, ls=pretended.url, other=neighbour.url) as url:
         server = connect(settings(f"{url}/ls"))
         pretended.answers["/data/upload/3/mars.jpg"] = lambda _: Answer(body=b"a picture")
-        assert server.download(server.path_of("/ls/data/upload/3/mars.jpg")) == b"a picture"
+        assert server.send("GET", server.path_of("/ls/data/upload/3/mars.jpg")) == b"a picture"
 
         for image in (f"/ls/data/{up}/{up}/other/app", f"/ls/data/{up}/{up}//other/app"):
             with pytest.raises(ValueError, match="is no file of"):

@@ -158,7 +158,7 @@ def test_every_export_tells_who_labelled_blind(server, title, folder, tmp_path, 
     for task in all_tasks(server, title):
         annotate(server, task["id"])
     number = tasks.find_project(server, 0, title, CLASSES).number
-    content = server.download(f"/api/projects/{number}/export", params={"exportType": form})
+    content = server.send("GET", f"/api/projects/{number}/export", params={"exportType": form})
     (tmp_path / "export").write_bytes(content)
 
     table = read_export(tmp_path / "export")
@@ -332,7 +332,7 @@ def test_a_proxy_that_takes_small_requests_only_gets_small_ones(label_studio, ti
         with pytest.raises(Problem, match="client_max_body_size") as problem:
             push(server, title, folder)
         found = all_tasks(server, title)
-        images = [server.download(server.path_of(task["data"]["image"])) for task in found]
+        images = [server.send("GET", server.path_of(task["data"]["image"])) for task in found]
         (folder / "picture 8.png").unlink()
         push(server, title, folder)
 
