@@ -18,10 +18,10 @@ class Control(NamedTuple):
     image_key: str  # the field of the tasks' data that holds the image
     classes: frozenset[str]  # as results hold them: the alias of a <Choice> that has one, else its value
 
-    def result(self, label: str, score: float) -> list[dict[str, Any]]:
-        """A prediction's ``result``, as Label Studio stores it: one region with one choice."""
-        region = {"from_name": self.name, "to_name": self.to_name, "type": "choices"}
-        return [{**region, "value": {"choices": [label]}, "score": score}]
+    def prediction(self, label: str, score: float, version: str) -> dict[str, Any]:
+        """A prediction, as Label Studio stores it: one region with one choice."""
+        region = {"from_name": self.name, "to_name": self.to_name, "type": "choices", "value": {"choices": [label]}}
+        return {"result": [{**region, "score": score}], "score": score, "model_version": version}
 
 
 def find_control(label_config: str, classes: Set[str]) -> Control | None:

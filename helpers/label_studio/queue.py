@@ -1,7 +1,6 @@
 """Choose the images that people label first: those that the model is least certain of, with random ones among them."""
 
 import logging
-from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -36,14 +35,15 @@ def read_images(root: Path, folder: Path, seen: Input) -> pd.DataFrame:
     files = [file for file in list_files(folder) if Path(file).suffix.lower() in SUFFIXES]
     examined = hash_all((f"{folder}/{file}" for file in files), examine_image, root / HASHES, "Reading images")
     images = pd.DataFrame(list(examined.values()), columns=["sha256", "problem"], dtype=object).assign(file=files)
-    problems = images.loc[images["problem"] != "", "problem"].tolist()
+    for problem in images["problem"][images["problem"] != ""]:
+        logger.warning("%s", problem)
 
     # Decode those that are.
     images = images[images["problem"] == ""].drop_duplicates("sha256")[["sha256", "file"]]
     cache = picture_cache(root, seen)
     broken = cache.fill(folder, images)
-    for problem in (*problems, *(f"{folder}/{file} is no picture: {reason}" for file, reason in broken.items())):
-        logger.warning("%s", problem)
+    for file, reason in broken.items():
+        logger.warning("%s/%s is no picture: %s", folder, file, reason)
     images = images[~images["file"].isin(list(broken))].set_index("sha256")
     return images.assign(hash=list(cache.open(images.index).notes))
 
@@ -69,7 +69,7 @@ def plan_queue(
     """
     opinions = model.predict(root, folder, images.reset_index()).set_axis(images.index)
     confidence = opinions.max(axis=1).astype(float)
-    alike = np.zeros(len(images), int)
+    alike: np.ndarray | int = 0
     if model.backbone and len(images):
         alike = group_alike(feature_cache(root, model.backbone).read(folder, images.reset_index())[:])
     queue = order_queue(confidence, find_near_duplicates(images, labelled), random_share, alike)
@@ -85,7 +85,7 @@ def group_alike(features: np.ndarray) -> np.ndarray:
 
 
 def order_queue(
-    confidence: pd.Series, near: Collection[str], random_share: float, alike: np.ndarray | int = 0
+    confidence: pd.Series, near: list[str], random_share: float, alike: np.ndarray | int = 0
 ) -> pd.DataFrame:
     """Put images in the order in which people should label them.
 
@@ -99,7 +99,7 @@ def order_queue(
     near-duplicates. So images that are pushed later find their place between those that are there.
     """
     picked = draw(confidence.index, "random_share", random_share)
-    kinds = np.select([confidence.index.isin(list(near)), picked], [2, 1], 0)
+    kinds = np.select([confidence.index.isin(near), picked], [2, 1], 0)
 
     # Each kind is ranked in itself, the random one by content, and its places are spread evenly over 0 to 1.
     ranks = {"kind": kinds, "rank": np.where(kinds == 1, 0, confidence), "group": np.where(kinds == 0, alike, 0)}

@@ -1,6 +1,5 @@
 """The second look in Label Studio: a tab with the tasks whose labels look wrong."""
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -24,7 +23,7 @@ def show_second_look(address: str, root: Path, tasks: Sequence[int]) -> str:
     if not tasks:
         return page
     # The server takes a list of numbers as a filter, but its page fails on that. So a pattern looks at them as text.
-    pattern = f"^({'|'.join(re.escape(str(task)) for task in tasks)})$"
+    pattern = f"^({'|'.join(map(str, tasks))})$"
     chosen = {"filter": "filter:tasks:id", "operator": "regex", "type": "String", "value": pattern}
     about = {"filters": {"conjunction": "and", "items": [chosen]}, "columnsDisplayType": {"tasks:id": "String"}}
     return f"{page}?tab={make_tab(server, project, TAB, about)}"

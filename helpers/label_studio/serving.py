@@ -94,5 +94,5 @@ def predict(
         for number, row in zip(pixels, rows, strict=True):
             label, score = about.classes[row.argmax()], float(row.max())
             if label in control.classes and math.isfinite(score):
-                predictions[number] |= {"result": control.result(label, score), "score": score}
+                predictions[number] = control.prediction(label, score, model.version)
     return predictions

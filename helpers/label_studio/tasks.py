@@ -27,6 +27,7 @@ from helpers.progress import map_in_threads, progress_bar
 TAB = "Queue"
 # Label Studio takes 100 files and 250 MB in a request, a proxy before it often less.
 FILES, BYTES, ROWS = 100, 50_000_000, 500
+FIELDS = ["id", "data", "meta", "total_annotations", "cancelled_annotations"]
 PLACES = 250  # of tasks that are queued again; more of them share places: each costs the server 60 ms
 REFUSED = (".tif", ".tiff")
 OPEN = ("new", "to be queued again")
@@ -45,18 +46,20 @@ class Project(NamedTuple):
 def find_project(server: Server, number: int, title: str, classes: Sequence[str]) -> Project:
     """Find a project by its number or, if that is 0, by its title; if none has the title it is still to be created."""
     projects = list_projects(server)
-    numbers = [found for found in projects if (found == number if number else projects[found] == title)]
-    if len(numbers) > 1 or not (numbers or (title and not number)):
+    wanted = f"the number {number}" if number else f"the title {title!r}"
+    found = [one for one, name in projects.items() if (one == number if number else name == title)]
+    can_be_made = title and not number
+    if len(found) > 1 or not (found or can_be_made):
         raise Problem(
-            f"{'Several projects have' if numbers else 'There is no project with'} "
-            f"{f'the number {number}' if number else f'the title {title!r}'} at {server.url}.",
-            [f"{found}: {projects[found]}" for found in numbers or projects],
+            f"{'Several projects have' if found else 'There is no project with'} {wanted} at {server.url}.",
+            [f"{one}: {projects[one]}" for one in found or projects],
             "Set `project` to a number, or `title` to the title of a new project.",
         )
-    if numbers:
-        title, config = projects[numbers[0]], server.ask("GET", f"/api/projects/{numbers[0]}/")["label_config"]
+    if found:
+        number, title = found[0], projects[found[0]]
+        config = server.ask("GET", f"/api/projects/{number}/")["label_config"]
     else:
-        numbers, config = [0], make_config(classes)
+        config = make_config(classes)
     control = find_control(config, set(classes))
     if not control:
         raise Problem(
@@ -64,7 +67,7 @@ def find_project(server: Server, number: int, title: str, classes: Sequence[str]
             [f"the model knows: {label}" for label in classes],
             "Its `<Choices>` need these as values.",
         )
-    return Project(numbers[0], title, config, control)
+    return Project(number, title, config, control)
 
 
 def describe(project: Project, classes: Sequence[str]) -> str:
@@ -78,21 +81,17 @@ def read_tasks(server: Server, project: Project, version: str, root: Path) -> pd
     """Read the tasks of a project. Images of unknown content are downloaded to be hashed: those that were not pushed.
     The cache of the workspace at `root` keeps their hashes, even if this is interrupted.
 
-    Each ``task`` has its ``data``, the ``sha256`` of its image, empty if that cannot be had, and whether it is
+    Each task has its `FIELDS`, the ``sha256`` of its image, empty if that cannot be had, and whether it is
     ``annotated`` (or skipped), and ``predicted`` and ``queued`` by this model version.
     """
     found = list(_list_tasks(server, project, [])) if project.number else []
     field = {"filter": "filter:tasks:predictions_model_versions", "operator": "contains", "type": "List"}
     ours = _list_tasks(server, project, [{**field, "value": [version]}]) if found else []  # text would be taken apart
-    predicted = {task["id"] for task in ours}
-    rows = []
-    for task in found:
-        data, meta = task["data"], task["meta"] if isinstance(task["meta"], dict) else {}
-        annotated = task["total_annotations"] + task["cancelled_annotations"] > 0
-        states = (annotated, task["id"] in predicted, data.get(QUEUED_BY) == version)
-        rows.append((task["id"], data, str(meta.get("sha256", "")), *states))
-    columns = ["task", "data", "sha256", "annotated", "predicted", "queued"]
-    tasks = pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(columns[-3:], bool)).set_index("task")
+    tasks = pd.DataFrame(found, columns=FIELDS).set_index("id")
+    tasks["sha256"] = [str(meta.get("sha256", "")) if isinstance(meta, dict) else "" for meta in tasks["meta"]]
+    tasks["annotated"] = tasks["total_annotations"] + tasks["cancelled_annotations"] > 0
+    tasks["predicted"] = tasks.index.isin([task["id"] for task in ours])
+    tasks["queued"] = tasks["data"].map(lambda data: data.get(QUEUED_BY) == version).astype(bool)
     unknown = tasks.loc[tasks["sha256"] == "", "data"]
     cache = HashCache(root / HASHES)
 
@@ -117,11 +116,10 @@ def read_tasks(server: Server, project: Project, version: str, root: Path) -> pd
 
 def _list_tasks(server: Server, project: Project, filters: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     query = orjson.dumps({"filters": {"conjunction": "and", "items": filters}}).decode()
-    fields = "id,data,meta,total_annotations,cancelled_annotations"
+    asked = {"project": project.number, "include": ",".join(FIELDS), "query": query, "resolve_uri": "false"}
     read, page, total = 0, 1, 1
     while read < total:
-        asked = {"project": project.number, "page": page, "page_size": ROWS, "resolve_uri": "false", "include": fields}
-        answer = server.ask("GET", "/api/tasks", params={**asked, "query": query})
+        answer = server.ask("GET", "/api/tasks", params=asked | {"page": page, "page_size": ROWS})
         yield from answer["tasks"]
         read, page, total = read + len(answer["tasks"]), page + 1, answer["total"]
 
@@ -260,7 +258,7 @@ def _predictions(control: Control, row: Any, version: str) -> list[dict[str, Any
     """The model's prediction, or none if people shall not see it, or could not choose its class."""
     if row.blind or row.label not in control.classes:
         return []
-    return [{"result": control.result(row.label, row.confidence), "score": row.confidence, "model_version": version}]
+    return [control.prediction(row.label, row.confidence, version)]
 
 
 def find_tabs(server: Server, project: int, title: str) -> list[int]:
