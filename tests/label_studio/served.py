@@ -3,17 +3,20 @@
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from backends import commit_model, digits, train_digits
+from backends import PROJECT, commit_model, digits, train_digits
 from PIL import Image
 from servers import serving
+from trainings import PASSWORD
 
 from helpers.label_studio.backend import make_app
 from helpers.label_studio.settings import Settings
+from helpers.label_studio.trigger import Trigger
 from helpers.workspace import EXTRA
 
 PICTURES = 200
@@ -54,12 +57,27 @@ def root(shared, tmp_path) -> Path:
 
 
 @pytest.fixture
-def serve(root) -> Iterator[Callable[..., httpx.Client]]:
-    """Serve one's own workspace, with settings; gives a client."""
+def place(tmp_path, monkeypatch) -> Path:
+    """A folder in place of a workspace: the stand-ins for the notebook need none."""
+    monkeypatch.setenv("PYTHONPATH", str(PROJECT))
+    monkeypatch.setenv("BACKEND_PASSWORD", PASSWORD)
+    return tmp_path
+
+
+@pytest.fixture
+def serve_trainings() -> Iterator[Callable[..., httpx.Client]]:
+    """Serve a backend whose trainings run a command; gives a client."""
     with ExitStack() as stack:
 
-        def serve(**settings: Any) -> httpx.Client:
-            url = stack.enter_context(serving(make_app(root, Settings(**settings))))
+        def serve(root: Path, command: list[str], **settings: Any) -> httpx.Client:
+            chosen = Settings(**settings)
+            url = stack.enter_context(serving(make_app(root, chosen, Trigger(root, chosen, command))))
             return stack.enter_context(httpx.Client(base_url=url, timeout=100))
 
         yield serve
+
+
+@pytest.fixture
+def serve(root, serve_trainings) -> Callable[..., httpx.Client]:
+    """Serve one's own workspace, with settings; gives a client."""
+    return partial(serve_trainings, root, [])

@@ -23,6 +23,8 @@ from helpers.labels.consensus import read_export
 from helpers.merge.files import ImageFiles
 from helpers.problems import Problem
 
+pytest_plugins = ["connected"]  # its fixtures
+
 CLASSES = ["cat", "dog"]
 CHOSEN = {"from_name": "label", "to_name": "image", "type": "choices", "value": {"choices": ["cat"]}}
 
@@ -32,11 +34,6 @@ def picture(number: int) -> bytes:
     file = BytesIO()
     Image.fromarray(pixels).save(file, format="PNG")
     return file.getvalue()
-
-
-@pytest.fixture
-def server(label_studio):
-    return connect(Settings(_env_file=None, label_studio_url=label_studio.url, label_studio_api_key=label_studio.key))
 
 
 @pytest.fixture
