@@ -36,22 +36,17 @@ WITHOUT_PASSWORD = {("GET", "/health"), ("GET", "/"), ("POST", "/webhook")}
 LOCAL = ["localhost", "127.0.0.1", "[::1]"]
 
 
+# The fields of Label Studio's requests that matter here.
 class Task(BaseModel):
-    """A task of Label Studio, as far as it matters here."""
-
     data: dict[str, Any]
 
 
 class PredictRequest(BaseModel):
-    """Label Studio's question to ``/predict``. Which project asks makes no difference."""
-
     tasks: list[Task]
     label_config: str
 
 
 class Event(BaseModel):
-    """Label Studio's message to ``/webhook``."""
-
     action: str
     project: dict[str, Any] = {}
 

@@ -1,7 +1,6 @@
 """Talk to a Label Studio server: reach it, ask it, and never send the key anywhere else.
 
-The protocol was read from Label Studio 1.23.2. The official SDK is not used: label-studio-sdk 2.1.2 holds numpy at 2.2
-and brings OpenCV and NLTK.
+The protocol was read from Label Studio 1.23.2. ``requirements.txt`` says why its SDK is not used.
 """
 
 import logging
@@ -53,7 +52,6 @@ class KeyAuth(httpx.Auth):
         self._access = ""
 
     def sync_auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-        """Give the request its header, and repeat it with a fresh one if the server wants that."""
         if not _path_below(self._url, request.url).startswith(("/api/", "/data/")):
             raise Problem(f"{str(request.url)[:200]} is not asked for: it is neither API nor data of {self._url}.")
         if self._key.count(".") != 2:
@@ -134,17 +132,16 @@ def connect(settings: Settings, url: str = "") -> Server:
             "ignores. The key is under Account & Settings in Label Studio.",
         )
     try:
-        address = httpx.URL(base.rstrip("/"))
-        same = not url or address == httpx.URL(url.rstrip("/"))
-        client = httpx.Client(base_url=address, auth=KeyAuth(address, key), timeout=WAIT, follow_redirects=False)
+        address, asked = httpx.URL(base.rstrip("/")), httpx.URL(url.rstrip("/"))
     except httpx.InvalidURL as error:
         raise Problem(f"{base} is no address: {error}.") from None
-    if not same:
+    if url and asked != address:
         raise Problem(
             f"{url} is not the Label Studio of the settings.",
             [f"LABEL_STUDIO_URL is {base}"],
             "The key is for that server and is sent to no other. Write the address as it is there, or change it there.",
         )
+    client = httpx.Client(base_url=address, auth=KeyAuth(address, key), timeout=WAIT, follow_redirects=False)
     server = Server(str(address), client)
     _check_version(server)
     server.ask("GET", "/api/current-user/whoami", timeout=SOON)

@@ -45,14 +45,8 @@ class CommittedModel:
     def read(self) -> Classifier | None:
         """The model of today. The last good one answers while another request reads the next, and if that fails."""
         waiting = self.model and time.monotonic() < self._again
-        if not waiting and self._lock.acquire(blocking=not self.model):
-            try:
-                self._look()
-            finally:
-                self._lock.release()
-        return self.model
-
-    def _look(self) -> None:
+        if waiting or not self._lock.acquire(blocking=not self.model):
+            return self.model
         try:
             commit = self._workspace.commit_of("HEAD")
             if commit != self._commit:
@@ -62,6 +56,9 @@ class CommittedModel:
             self._again = time.monotonic() + PAUSE
             self.reason = f"It is still the model of {self._commit[:7]}. {problem}" if self.model else str(problem)
             logger.warning("%r", problem)
+        finally:
+            self._lock.release()
+        return self.model
 
 
 def predict(
@@ -83,10 +80,13 @@ def predict(
     for start in range(0, len(asked), about.input.batch):
         numbers = asked[start : start + about.input.batch]
         images = [tasks[number].get(control.image_key) for number in numbers]
-        read = dict(zip(numbers, task_images.read(images, about.input, deadline), strict=True))
-        pixels = {number: one for number, one in read.items() if isinstance(one, np.ndarray)}
-        for number in read.keys() - pixels:
-            predictions[number] = {"error": f"{tasks[number].get(control.image_key)!s:.200}: {read[number]!s:.500}"}
+        pixels = {}
+        for number, image, read in zip(numbers, images, task_images.read(images, about.input, deadline), strict=True):
+            if isinstance(read, Exception):
+                logger.warning("No prediction for %.200r: %.500r", image, read)
+                predictions[number] = {"error": f"{image!s:.200}: {read!s:.500}"}
+            else:
+                pixels[number] = read
         if not pixels:
             continue
         with one_at_a_time:

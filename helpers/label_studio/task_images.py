@@ -1,6 +1,5 @@
 """Read the images that tasks of Label Studio show: from disk by their names, else from the server."""
 
-import logging
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -30,7 +29,6 @@ NO_TIME = "no time left to read it"
 LISTING_SHARE = 0.05  # of the time goes into listing the folder, so that new files are found
 
 Finder = Callable[[object], Path | BytesIO]
-logger = logging.getLogger(__name__)
 
 
 class TaskImages:
@@ -48,7 +46,7 @@ class TaskImages:
         self._pixels = Pixels(settings.backend_megapixels)
 
     def read(self, images: Sequence[object], seen: Input, deadline: float) -> list[np.ndarray | Exception]:
-        """Read images side by side, as a network sees them; an error, which is logged, in place of one that fails.
+        """Read images side by side, as a network sees them; an error in place of one that fails.
 
         `images` are references as tasks have them: uploads, paths of a storage, URLs. `deadline` is when to give up,
         on the clock of `time.monotonic`. Those on disk do not wait for the others, and no call waits for another.
@@ -76,9 +74,6 @@ class TaskImages:
             for number, result in zip(missing, fetched, strict=True):
                 results[number] = result
         readers.shutdown(wait=False, cancel_futures=True)  # a server may hold one of them
-        for image, result in zip(images, results, strict=True):
-            if isinstance(result, Exception):
-                logger.warning("No prediction for %.200r: %.500r", image, result)
         return results
 
     def _find(self, image: object) -> Path:
