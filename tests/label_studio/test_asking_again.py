@@ -1,9 +1,5 @@
 """Images that the backend cannot have now: the real Label Studio stores nothing for them, and asks again."""
 
-from collections.abc import Iterator
-from typing import Any
-
-import httpx
 import pytest
 from backends import config, labels
 from label_studio_server import old_and_new
@@ -12,41 +8,31 @@ from servers import serving, wait_until
 from helpers.label_studio.backend import make_app
 from helpers.label_studio.settings import Settings
 
-pytest_plugins = ["served"]  # its fixtures
-
-
-@pytest.fixture
-def user(label_studio) -> Iterator[httpx.Client]:
-    header = {"Authorization": f"Token {label_studio.key}"}
-    with httpx.Client(base_url=label_studio.url, headers=header, timeout=100) as client:
-        yield client
+pytest_plugins = ["served", "connected"]  # their fixtures
 
 
 @pytest.mark.label_studio
 @old_and_new
-def test_images_that_were_not_there_get_their_predictions_the_next_time(root, names, user):
-    def ask(method: str, path: str, **options: Any) -> Any:
-        return user.request(method, path, **options).raise_for_status().json()
-
+def test_images_that_were_not_there_get_their_predictions_the_next_time(root, names, server):
     def retrieve() -> dict[str, list[str | None]]:
         options = {"id": "retrieve_tasks_predictions", "project": project}
-        ask("POST", "/api/dm/actions", params=options, json={"selectedItems": {"all": True, "excluded": []}})
-        tasks = ask("GET", "/api/tasks", params={"project": project, "fields": "all"})["tasks"]
+        server.ask("POST", "/api/dm/actions", params=options, json={"selectedItems": {"all": True, "excluded": []}})
+        tasks = server.ask("GET", "/api/tasks", params={"project": project, "fields": "all"})["tasks"]
         return {task["file_upload"].partition("-")[2]: labels(task["predictions"]) for task in tasks}
 
     folder, names = root / "extra-data", names[:5]
-    project = ask("POST", "/api/projects/", json={"title": "Lost", "label_config": config()})["id"]
+    project = server.ask("POST", "/api/projects/", json={"title": "Lost", "label_config": config()})["id"]
     files = {name: (name, (folder / name).read_bytes()) for name in names}
-    ask("POST", f"/api/projects/{project}/import", files=files)
+    server.ask("POST", f"/api/projects/{project}/import", files=files)
     for name in names[1:]:
         (folder / name).rename(root / name)
 
     with serving(make_app(root, Settings())) as url:
-        backend = ask("POST", "/api/ml", json={"project": project, "url": url, "title": "model"})["id"]
+        backend = server.ask("POST", "/api/ml", json={"project": project, "url": url, "title": "model"})["id"]
 
         assert [len(retrieve()[name]) for name in names] == [1, 0, 0, 0, 0]
         (folder / names[0]).rename(root / names[0])
-        shown = ask("POST", f"/api/ml/{backend}/predict/test", params={"random": "true"})  # *Send Test Request*
+        shown = server.ask("POST", f"/api/ml/{backend}/predict/test", params={"random": "true"})  # *Send Test Request*
         assert "LABEL_STUDIO_URL" in str(shown)
 
         for name in names:

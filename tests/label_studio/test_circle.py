@@ -5,7 +5,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from backends import PROJECT, config, labels
 from headless import run_notebook
@@ -22,7 +21,7 @@ from helpers.pipeline.model import load_classifier
 from helpers.pipeline.paths import MODEL
 from helpers.workspace import Workspace
 
-pytest_plugins = ["served"]  # its fixtures
+pytest_plugins = ["served", "connected"]  # their fixtures
 
 TITLE, PASSWORD = "Digits of the circle", "s3cret"
 PICTURES, LABELLED, SHARED, DISPUTED = 60, 50, 10, 3  # two people see some of the labelled ones, and dispute a few
@@ -136,49 +135,46 @@ def served_version(server: Server, backend: int) -> str:
 
 @old_and_new
 @pytest.mark.label_studio
-def test_label_studio_connects_shows_the_predictions_and_starts_trainings(root, names, label_studio, monkeypatch):
+def test_label_studio_connects_shows_the_predictions_and_starts_trainings(
+    root, names, label_studio, server, monkeypatch
+):
     monkeypatch.setenv("PYTHONPATH", str(PROJECT))
     for name in names[8:]:
         (root / "extra-data" / name).unlink()
     model, extra = load_classifier((root / MODEL).read_bytes()), root / "extra-data"
     expected = model.predict(root, extra, table_of(extra, names[:8])).idxmax(axis=1)
-    header, password = {"Authorization": f"Token {label_studio.key}"}, "s3cret"
-    with httpx.Client(base_url=label_studio.url, headers=header, timeout=100) as user:
+    project = server.ask("POST", "/api/projects/", json={"title": "Digits", "label_config": config()})["id"]
+    files = {name: (name, (root / "extra-data" / name).read_bytes()) for name in names[:8]}
+    server.ask("POST", f"/api/projects/{project}/import", files=files)
+    settings = Settings(
+        label_studio_url=label_studio.url,
+        label_studio_api_key=label_studio.personal_access_token or label_studio.key,
+        backend_password=PASSWORD,
+        backend_images="none",  # so they come from the server
+        retrain_project=project,
+        retrain_after=2,
+    )
+    trigger = Trigger(root, settings, [sys.executable, "-c", "pass"])
+    with serving(make_app(root, settings, trigger)) as url:
+        connection = {"project": project, "url": url, "title": "model", "auth_method": "BASIC_AUTH"}
+        connection |= {"basic_auth_user": "label-studio", "basic_auth_pass": PASSWORD}
+        number = server.ask("POST", "/api/ml", json=connection)["id"]
+        everything = {"selectedItems": {"all": True, "excluded": []}}
+        options = {"id": "retrieve_tasks_predictions", "project": project}
+        server.ask("POST", "/api/dm/actions", params=options, json=everything)
+        tasks = server.ask("GET", "/api/tasks", params={"project": project, "fields": "all"})["tasks"]
+        shown = {task["file_upload"].partition("-")[2]: labels(task["predictions"]) for task in tasks}
+        assert shown == {name: [label] for name, label in expected.items()}
+        version = server.ask("GET", f"/api/ml/{number}")["model_version"]
+        assert {prediction["model_version"] for task in tasks for prediction in task["predictions"]} == {version}
+        assert server.ask("GET", f"/api/ml/{number}/versions") == {"versions": [version]}
 
-        def ask(method: str, path: str, **options: Any) -> Any:
-            return user.request(method, path, **options).raise_for_status().json()
-
-        project = ask("POST", "/api/projects/", json={"title": "Digits", "label_config": config()})["id"]
-        files = {name: (name, (root / "extra-data" / name).read_bytes()) for name in names[:8]}
-        ask("POST", f"/api/projects/{project}/import", files=files)
-        settings = Settings(
-            label_studio_url=label_studio.url,
-            label_studio_api_key=label_studio.personal_access_token or label_studio.key,
-            backend_password=password,
-            backend_images="none",  # so they come from the server
-            retrain_project=project,
-            retrain_after=2,
-        )
-        trigger = Trigger(root, settings, [sys.executable, "-c", "pass"])
-        with serving(make_app(root, settings, trigger)) as url:
-            connection = {"project": project, "url": url, "title": "model", "auth_method": "BASIC_AUTH"}
-            connection |= {"basic_auth_user": "label-studio", "basic_auth_pass": password}
-            number = ask("POST", "/api/ml", json=connection)["id"]
-            everything = {"selectedItems": {"all": True, "excluded": []}}
-            options = {"id": "retrieve_tasks_predictions", "project": project}
-            ask("POST", "/api/dm/actions", params=options, json=everything)
-            tasks = ask("GET", "/api/tasks", params={"project": project, "fields": "all"})["tasks"]
-            shown = {task["file_upload"].partition("-")[2]: labels(task["predictions"]) for task in tasks}
-            assert shown == {name: [label] for name, label in expected.items()}
-            version = ask("GET", f"/api/ml/{number}")["model_version"]
-            assert {prediction["model_version"] for task in tasks for prediction in task["predictions"]} == {version}
-            assert ask("GET", f"/api/ml/{number}/versions") == {"versions": [version]}
-
-            user.post(f"/api/ml/{number}/train").raise_for_status()
-            wait_for_runs(root, 1)
-            for task in tasks[:2]:
-                ask("POST", f"/api/tasks/{task['id']}/annotations", json={"result": task["predictions"][0]["result"]})
-            wait_for_runs(root, 2)
+        server.ask("POST", f"/api/ml/{number}/train")
+        wait_for_runs(root, 1)
+        for task in tasks[:2]:
+            accepted = {"result": task["predictions"][0]["result"]}
+            server.ask("POST", f"/api/tasks/{task['id']}/annotations", json=accepted)
+        wait_for_runs(root, 2)
 
 
 def wait_for_runs(root: Path, count: int) -> None:
