@@ -168,11 +168,9 @@ def _requeue(server: Server, project: Project, queue: pd.DataFrame, tasks: pd.Da
     waiting = tasks[~tasks["annotated"] & ~tasks["queued"]].join(queue, on="sha256", how="inner")
     # Who got a prediction with the task has seen it: the first draw of the blind ones holds.
     waiting["blind"] = [blind_of(data) is True for data in waiting["data"]]
-    predictions = [
-        {"task": row.Index, **prediction}
-        for row in waiting[~waiting["predicted"]].itertuples()
-        for prediction in _predictions(project.control, row, version)
-    ]
+    predictions = []
+    for row in waiting[~waiting["predicted"]].itertuples():
+        predictions += [{"task": row.Index, **one} for one in _predictions(project.control, row, version)]
     for start in range(0, len(predictions), ROWS):
         batch = predictions[start : start + ROWS]
         answer = server.ask("POST", f"/api/projects/{project.number}/import/predictions", json=batch)
@@ -181,9 +179,9 @@ def _requeue(server: Server, project: Project, queue: pd.DataFrame, tasks: pd.Da
 
     _set_field(server, project, waiting.index[[blind_of(data) is None for data in waiting["data"]]], BLIND, "false")
     waiting = waiting.sort_values("queue")
+    places = np.arange(len(waiting)) * PLACES // max(PLACES, len(waiting))
     with progress_bar(len(waiting), "Updating tasks", "tasks") as bar:
-        for numbers in np.array_split(np.arange(len(waiting)), min(len(waiting), PLACES) or 1):
-            group = waiting.iloc[numbers]
+        for _, group in waiting.groupby(places):
             _set_field(server, project, group.index, QUEUE, group["queue"].min())
             bar.update(len(group))
     _set_field(server, project, waiting.index, QUEUED_BY, version)
