@@ -3,6 +3,7 @@
 from typing import Any
 
 import pandas as pd
+from IPython.display import display
 
 from helpers.comparison.decision import FEWEST_IMAGES, failed_rules
 from helpers.comparison.words import count_of, percent, points
@@ -16,9 +17,22 @@ BOX = (
 WAITING = "The verdict will stand here as soon as the models are compared."
 
 
-def wait_for_verdict() -> Shown:
-    """Keep the place of the card."""
-    return Shown(f'<div style="{BOX}; {QUIET}">{WAITING}</div>', WAITING)
+class Card:
+    """The card in all cells that have placed it; it keeps its place until there is a verdict."""
+
+    def __init__(self) -> None:
+        self._places: list[Any] = []
+        self._shown = Shown(f'<div style="{BOX}; {QUIET}">{WAITING}</div>', WAITING)
+
+    def place(self) -> None:
+        """Put it below this cell, too."""
+        self._places.append(display(self._shown, display_id=True))
+
+    def show(self, decision: dict[str, Any], state: str) -> None:
+        """Show the outcome of a round in all places; see `show_card`."""
+        self._shown = show_card(decision, state)
+        for place in self._places:
+            place.update(self._shown)
 
 
 def show_card(decision: dict[str, Any], state: str = "") -> Shown:

@@ -16,14 +16,14 @@ def offer_buttons(
     workspace: Workspace,
     plan: pd.DataFrame,
     decision: dict[str, Any],
-    show: Callable[[str], object],
+    show: Callable[[dict[str, Any], str], object],
     *,
     tag: bool = True,
 ) -> None:
     """Offer to publish or to decline the round by buttons, unless it is published, or nobody is there to click.
 
-    `show` gets the sentences of what a click has done, and the buttons go; a `Problem` stands below them. JupyterLab
-    does not save them: see notebooks/jupyter_server_config.py.
+    A click gives `show` the decision and sentences on what was done, and the buttons go; a `Problem` stands below them.
+    JupyterLab does not save them: see notebooks/jupyter_server_config.py.
     """
     if not is_watched() or is_published(workspace):
         return
@@ -47,7 +47,7 @@ def offer_buttons(
         try:
             if workspace.load(DECISION).get("model") != decision["model"]:
                 raise Problem("There is a newer decision: run this cell again.")
-            show("\n".join(step()))
+            show(decision, "\n".join(step()))
             output.show({"text/plain": ""})
         except Problem as problem:
             message.value = f'<pre style="white-space: pre-wrap">{escape(str(problem))}</pre>'
