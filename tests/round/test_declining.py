@@ -46,6 +46,7 @@ def test_a_round_that_was_run_twice_is_declined_whole(tiny):
     assert tree_of(tiny) == before
 
 
+@pytest.mark.slow
 def test_a_round_is_declined_whole_although_other_things_were_committed_since(tiny):
     before = tree_of(tiny)
     merge_something(tiny)

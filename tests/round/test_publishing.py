@@ -208,6 +208,7 @@ def test_a_pull_request_can_give_the_tag_later(tiny):
     assert tiny.git("rev-parse", "HEAD") == tiny.git("rev-parse", "origin/main")
 
 
+@pytest.mark.slow
 def test_the_branch_is_pushed_to_its_upstream_whatever_its_name(tiny):
     tiny.git("switch", "--quiet", "--create", "work", "--track", "origin/main")
     merge_something(tiny)
