@@ -22,8 +22,8 @@ def offer_buttons(
 ) -> None:
     """Offer to publish or to decline the round by buttons, unless it is published, or nobody is there to click.
 
-    A click gives `show` the decision and sentences on what was done, and the buttons go; a `Problem` stands below them.
-    JupyterLab does not save them: see notebooks/jupyter_server_config.py.
+    A click gives `show` the decision and a sentence about each step, and the buttons go; a `Problem` stands below them.
+    JupyterLab does not save the buttons: see notebooks/jupyter_server_config.py.
     """
     if not is_watched() or is_published(workspace):
         return

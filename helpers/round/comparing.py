@@ -46,8 +46,8 @@ def read_near_duplicates(workspace: Workspace) -> pd.DataFrame:
 
 
 def draw_plots(workspace: Workspace, comparison: Comparison) -> Future[str]:
-    """Let ``dvc plots diff`` write its page, beside other work; the result is the relative path to it."""
-    old = workspace.git("describe", "--tags", "--always", comparison.baseline).strip()  # what the legends call it
+    """Let ``dvc plots diff`` write its page in the background; the result is its path from the working folder."""
+    old = workspace.git("describe", "--tags", "--always", comparison.baseline).strip()  # its name in the legends
 
     def draw() -> str:
         workspace.dvc("plots", "diff", old, quiet=True)

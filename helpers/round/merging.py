@@ -1,4 +1,4 @@
-"""The way of labels into the training set: the old model looks at them, the merge, DVC's record of it."""
+"""Take labels into the training set: the old model judges them, they are merged, and DVC records the result."""
 
 import hashlib
 from pathlib import Path
@@ -56,7 +56,7 @@ def end_without_labels(workspace: Workspace, plan: pd.DataFrame) -> None:
 def count_round(workspace: Workspace, plan: pd.DataFrame) -> pd.DataFrame:
     """Count the images of each class before and after the round, also if an earlier run of it has merged them.
 
-    A plan without changes, where no round is open, is that of the last published round.
+    A plan without changes, where no round is open, belongs to the last published round.
     """
     began = past_models(workspace)[1:] if not plan["action"].isin(CHANGES).any() else []
     if is_open(workspace):

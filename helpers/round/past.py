@@ -36,7 +36,7 @@ def past_models(workspace: Workspace) -> list[str]:
 
 
 def read_history(workspace: Workspace, revision: str) -> pd.DataFrame | None:
-    """Read the learning curve of the model at a revision; None if that has no model."""
+    """Read the learning curve of the model at a revision; None if there is none."""
     history = workspace.read_at(revision, HISTORY)
     return pd.read_csv(BytesIO(history)) if history else None
 

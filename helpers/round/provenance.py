@@ -1,4 +1,4 @@
-"""What made a report: the labels, the commit, the programs and the machine."""
+"""The origin of a report: its labels, commit, programs and machine."""
 
 import os
 import platform
@@ -12,7 +12,7 @@ PROGRAMS = ["dvc", "torch", "onnxruntime", "numpy"]
 
 
 def describe_run(workspace: Workspace, export: Path) -> str:
-    """Tell in a line each from what, and with what, a report was made."""
+    """Name the labels, the commit, the programs and the machine that made a report, each in a line."""
     commit = workspace.git("describe", "--always", "--tags", "--dirty=, and changes that are not committed")
     programs = [f"{name} {version(name)}" for name in PROGRAMS]
     return "\n".join(

@@ -38,8 +38,8 @@ def remember_workspace(workspace: Workspace) -> None:
 
 
 def is_open(workspace: Workspace) -> bool:
-    """Whether a round has begun that no commit has ended; later commits without its files do not end it."""
-    with suppress(Problem):  # no round has begun, or its begin is not in this history
+    """Whether a round has begun that no commit has ended; commits of params.yaml or of other files do not end it."""
+    with suppress(Problem):  # no round has begun, or its beginning is not in this history
         return not _committed_since(workspace) - {PARAMS}
     return False
 
@@ -52,7 +52,7 @@ def _committed_since(workspace: Workspace) -> set[str]:
 def decline_round(workspace: Workspace) -> str:
     """Restore the images, model and evaluation from before the merge, and say so in a sentence.
 
-    The present files go into DVC's cache first, so that none is lost. A `Problem` tells that no round is open.
+    The merged images and their lineage go into DVC's cache first. A `Problem` tells that no round is open.
     """
     if not is_open(workspace):
         raise Problem("There is no round to decline: nothing was merged since the last one ended.")

@@ -16,15 +16,15 @@ from helpers.pipeline.paths import INDEX, PARAMS, RAW, TRAINING_SECONDS, read_ta
 from helpers.round.past import load_past
 from helpers.workspace import DECISION, Workspace
 
-USUAL, QUICK = 3, 20  # seeds if a training takes no longer than these seconds
+USUAL, QUICK = 3, 20  # seeds, if a training takes less than so many seconds
 
 
 def measure_seed_noise(workspace: Workspace, comparison: Comparison, seeds: int) -> list[float] | None:
     """Train on the old data with other seeds, and return by how much each changes the accuracy of the old model.
 
     The changes, on the scored images, show the effect of chance: initial weights and the order of images vary from
-    training to training (Bouthillier et al. 2021, arXiv 2103.03098). With a negative number of `seeds` it is three
-    where the last training took less than 20 seconds, and none elsewhere. A comparison that was measured before is not
+    training to training (Bouthillier et al. 2021, arXiv 2103.03098). A negative number of `seeds` means three where
+    the last training took less than 20 seconds, and none elsewhere. A comparison that was measured before is not
     measured again, and nothing in the workspace changes. None: not measured, or there is no old model.
     """
     commit, scored = comparison.baseline, comparison.scored
@@ -75,7 +75,7 @@ def _remember(workspace: Workspace, comparison: Comparison) -> list[float]:
 def train_and_predict(
     root: Path, index: pd.DataFrame, like: Classifier, images: pd.DataFrame, params: TrainParams
 ) -> np.ndarray:
-    """Train a model like another one, without the lines of each epoch, and predict the classes of the `images`."""
+    """Train a model like another one, without a line for each epoch, and predict the classes of the `images`."""
     # PyTorch takes two seconds, and only this needs it here.
     from helpers.pipeline.dataset import read_dataset
     from helpers.pipeline.train import train

@@ -1,4 +1,4 @@
-"""The story of a workspace: the accuracy after each published round, and after rounds to come."""
+"""The story of a workspace: the accuracy of each tagged model, and after rounds to come."""
 
 from contextlib import suppress
 from pathlib import Path

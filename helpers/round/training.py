@@ -23,7 +23,7 @@ def retrain(workspace: Workspace, baseline: str) -> str:
     if not is_watched():
         return workspace.reproduce()
     history = None
-    with suppress(Problem):  # it is lost, which the comparison does not mind
+    with suppress(Problem):  # it is lost: the new curve grows alone
         history = read_history(workspace, baseline)
     curve = LiveCurve([] if history is None else history["held_out_accuracy"].tolist())
     try:

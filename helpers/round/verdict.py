@@ -27,9 +27,9 @@ def decide_round(
     look: SecondLook | None = None,
     seed_noise: Sequence[float] | None = None,
 ) -> dict[str, Any]:
-    """Decide by the policy of params.yaml whether the new model may replace the old one: evaluation/decision.json.
+    """Decide by the policy of params.yaml whether the new model may replace the old one.
 
-    `export` holds the labels of this round, `look` the old model's opinion on them. The result is that of `decide` and
+    `export` holds the labels of this round, `look` the old model's opinion on them. The record is that of `decide` with
     the facts behind it. `judged` are the versions of all models that were judged on the held-out images of this `seed`:
     held-out sets wear out (Renggli et al. 2019, arXiv 1903.00278).
     """
