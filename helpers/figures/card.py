@@ -10,7 +10,7 @@ from helpers.comparison.words import count_of, percent, points
 from helpers.figures.charts import difference
 from helpers.figures.markup import QUIET, WRAP, Shown, escape, prose
 
-GOOD, BAD = "#009E73", "#D55E00"  # Okabe and Ito's green and vermilion: read on light and on dark
+GOOD, BAD = "#009E73", "#D55E00"  # Okabe and Ito's green and vermilion: legible on light and on dark
 BOX = (
     "border:1px solid #88888866; border-radius:6px; padding:1em 1.2em; margin:0.5em 0; max-width:60em; line-height:1.5"
 )
@@ -18,14 +18,14 @@ WAITING = "The verdict will stand here as soon as the models are compared."
 
 
 class Card:
-    """The card in all cells that have placed it; it keeps its place until there is a verdict."""
+    """The card in all cells that have placed it; a notice stands there until there is a verdict."""
 
     def __init__(self) -> None:
         self._places: list[Any] = []
         self._shown = Shown(f'<div style="{BOX}; {QUIET}">{WAITING}</div>', WAITING)
 
     def place(self) -> None:
-        """Put it below this cell, too."""
+        """Show the card below this cell, too."""
         self._places.append(display(self._shown, display_id=True))
 
     def show(self, decision: dict[str, Any], state: str) -> None:

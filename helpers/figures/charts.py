@@ -1,4 +1,4 @@
-"""Figures of numbers, one per function. A function returns None if there is nothing to compare."""
+"""Charts, one per function. A function returns None if there is nothing to show."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -117,7 +117,7 @@ def confusion_matrices(scores: pd.DataFrame) -> Chart | None:
     for axes, (name, table) in zip(panels, tables.items(), strict=True):
         share = table / support * (-1 if name == "old" else 1)
         depth = np.sign(share) * np.sqrt(np.abs(share))
-        shades = np.ma.masked_where(table == 0, depth)  # where nothing is, the page shows through
+        shades = np.ma.masked_where(table == 0, depth)  # the page shows through empty cells
         axes.imshow(shades, cmap=SHADES, vmin=-1, vmax=1, interpolation="none")
         axes.set(title=headings[name], xlabel="predicted", anchor="W")
         axes.set_xticks(places, labels=labels, rotation=90 * turned)
@@ -247,7 +247,7 @@ def calibration(scores: pd.DataFrame) -> Chart | None:
 def make_panels(
     count: int, height: float, finding: str, note: str = "", *, width: float = WIDTH, **options: Any
 ) -> tuple[Chart, list[Axes]]:
-    """Start a figure with charts side by side, with its finding and a note."""
+    """Start a chart with panels side by side, with its finding and a note."""
     figure = Chart((width, height), layout=ConstrainedLayoutEngine(h_pad=0.08, w_pad=0.06))
     figure.finding, figure.note = finding, note
     return figure, list(figure.subplots(1, count, squeeze=False, **options)[0])

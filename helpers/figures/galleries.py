@@ -1,4 +1,4 @@
-"""Pictures above their captions, as many side by side as the page is wide. No picture, no gallery: None."""
+"""Pictures above their captions, as many side by side as the page is wide. Without pictures a gallery is None."""
 
 import io
 from collections.abc import Collection, Iterable, Mapping
@@ -12,8 +12,8 @@ from helpers.decode import UNREADABLE, read_upright
 from helpers.figures.markup import QUIET, WRAP, Shown, escape, image_tag
 from helpers.figures.style import COLOURS
 
-WIDTH, SHARP = 96, 2  # pixels: a picture on the page, and how many of its own each of them has at most
-FEWEST, MOST = 6, 24  # labels that a second look shows, by how many look wrong
+WIDTH, SHARP = 96, 2  # pixels of a picture's longer side on the page, and of its file for each of these at most
+FEWEST, MOST = 6, 24  # labels that a second look shows; between these, as many as look wrong
 
 
 def gallery(files: Collection[str | Path], captions: Collection[str], title: str, most: int = 16) -> Shown | None:

@@ -42,7 +42,7 @@ class LiveCurve(Output):
             self._drawn = time.monotonic()
 
     def end(self) -> None:
-        """Leave the last sentence: the comparison draws the finished curves."""
+        """Leave the last sentence: the notebook draws the finished curves later."""
         if self._sentence:
             self.show({"text/plain": self._sentence})
 

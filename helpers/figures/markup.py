@@ -1,4 +1,4 @@
-"""HTML for a notebook and for the page made of it: only what JupyterLab shows of a notebook that was not run here."""
+"""HTML for a notebook and its page: only such as JupyterLab shows of a notebook that was not run here."""
 
 import html
 import re
@@ -14,7 +14,7 @@ QUIET = "opacity:0.75; font-size:0.9em"  # inherits the page's colour, light or 
 
 @dataclass(frozen=True)
 class Shown:
-    """What a notebook shows as HTML, and in plain text where it cannot."""
+    """An output of a notebook: HTML, and plain text where HTML cannot be shown."""
 
     html: str
     text: str
@@ -32,7 +32,7 @@ def escape(text: object) -> str:
 
 
 def prose(text: str) -> str:
-    """Make a sentence harmless, and set what stands between backticks as code."""
+    """Make a sentence harmless, and set the words between backticks as code."""
     return re.sub("`([^`]+)`", r"<code>\1</code>", escape(text))
 
 

@@ -74,7 +74,7 @@ def rounds_table(rounds: pd.DataFrame) -> pd.DataFrame:
 def write_report(
     folder: Path, decision: dict[str, Any], comparison: Comparison, difference: Chart | None, rounds: pd.DataFrame
 ) -> None:
-    """Write the page for a pull request: ``report.md``, and ``difference.png`` if there is a figure."""
+    """Write the page for a pull request: ``report.md``, and ``difference.png`` if there is a chart."""
     picture = folder / "difference.png"
     facts = "\n".join(f"- {name}: {fact}" for name, fact in list_facts(decision))
     parts = ["# Old beside new", describe_decision(decision), facts]

@@ -1,4 +1,4 @@
-"""Figures of a model's past and future: the accuracy after each round, and after rounds to come."""
+"""Charts of a model's past and future: the accuracy after each round, and after rounds to come."""
 
 from typing import Any
 

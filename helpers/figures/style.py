@@ -1,4 +1,4 @@
-"""The style of all charts: colours, sizes, and text that every font can draw."""
+"""The style of all charts: colours, sizes, and text that the fonts can draw."""
 
 import io
 from functools import cache
