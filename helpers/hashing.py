@@ -43,7 +43,7 @@ def hash_file(file: str) -> tuple[str, str]:
 class HashCache:
     """SHA-256 of files by inode, size and time of modification, by which DVC, too, recognises a changed file.
 
-    It also takes what never changes, by its address.
+    Files on a server that never change are known by their address.
 
     Files that were modified no earlier than the cache was written are forgotten: two modifications within one tick of
     the clock leave the same time (https://git-scm.com/docs/racy-git). A missing or damaged file is an empty cache.

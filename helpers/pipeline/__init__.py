@@ -1,1 +1,1 @@
-"""The stages that dvc.yaml runs (prepare, train, evaluate), with the network and the model file that they make."""
+"""The stages that dvc.yaml runs (prepare, train, evaluate), with the network and the model's file."""

@@ -1,4 +1,4 @@
-"""A backbone: a frozen network of somebody else that turns pictures into features, once for each picture."""
+"""A backbone: a frozen network that somebody else trained, to turn pictures into features, once for each picture."""
 
 import hashlib
 from dataclasses import asdict, dataclass
@@ -31,7 +31,7 @@ class Backbone:
         return hashlib.sha256(about + self.graph).hexdigest()[:12]
 
     def features(self, pixels: np.ndarray) -> np.ndarray:
-        """Return float32 [N, features] of pictures uint8 [N, H, W, C]; a ValueError if one is not a finite number.
+        """Return float32 [N, features] of pictures uint8 [N, H, W, C]; a ValueError if their shape or values are wrong.
 
         A network may give features of each place [N, features, H, W], which are averaged, or of each patch
         [N, patches, features], of which a vision transformer puts those of the whole picture first.
@@ -93,7 +93,7 @@ def read_backbone(root: Path, setting: str) -> Backbone | None:
 def feature_cache(root: Path, backbone: Backbone, mirrored: bool = False) -> RecordCache:
     """The features of pictures of the workspace at `root`, or of their mirror images: float32 [N, features].
 
-    Making some raises a `Problem` if the backbone gives no numbers.
+    Computing them raises a `Problem` if the backbone fails on a picture.
     """
 
     def decode(content: BytesIO) -> tuple[np.ndarray, np.ndarray]:

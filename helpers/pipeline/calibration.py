@@ -1,4 +1,4 @@
-"""Judge class probabilities, and fit how sure they may be."""
+"""Score class probabilities, and calibrate them."""
 
 from collections.abc import Iterable
 

@@ -34,12 +34,12 @@ class Dataset:
         return build_network(self.input.shape[2], self.input.image_size, classes, self.params.width)
 
     def read(self, rows: np.ndarray, device: torch.device) -> Tensor:
-        """Return what the network sees of some rows: pictures float32 [rows, C, H, W], or features."""
+        """Return the network's inputs for some rows: pictures float32 [rows, C, H, W], or features."""
         inputs = self.inputs[rows]
         return torch.from_numpy(inputs if self.backbone else self.input.to_network(inputs)).to(device)
 
     def read_augmented(self, rows: np.ndarray, device: torch.device) -> Tensor:
-        """Return the same for training: each time another view of each picture."""
+        """Return the same for training, at random shifted or mirrored as the settings say."""
         inputs = self.read(rows, device)
         if not self.backbone:
             return augment(inputs, self.params.shift, self.params.flip)

@@ -10,7 +10,7 @@ DOMAINS = {"", "ai.onnx", "ai.onnx.ml"}  # of the operators in the ONNX standard
 
 
 def check_graph(graph: bytes) -> None:
-    """See that an ONNX graph consists of standard operators and is complete; a ValueError tells what else it has.
+    """See that an ONNX graph is complete and has standard operators alone; a ValueError names the fault.
 
     onnxruntime itself would read tensors from files that a graph names, and has operators of its own.
     """

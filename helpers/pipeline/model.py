@@ -24,7 +24,7 @@ from helpers.problems import Problem
 
 GRAPH, BACKBONE, DESCRIPTION, INFO = "model.onnx", "backbone.onnx", "classifier.json", "model.yaml"
 LARGEST_MEMBER = 2**30  # bytes; a compressed archive can hold far more than its own size
-# Weights hardly become smaller, and more effort takes seconds for a backbone.
+# Weights hardly compress, and more effort takes seconds for a backbone.
 QUICK = {"id": lzma.FILTER_LZMA2, "preset": 0, "dict_size": 2**12, "depth": 1, "nice_len": 4}
 
 
@@ -136,7 +136,7 @@ def load_classifier(file: bytes, name: str = "the model") -> Classifier:
         description = Description(**about | {"classes": tuple(about["classes"]), "input": seen})
         backbone = Backbone(graphs[1], description.input, output) if output else None
         classifier = Classifier(graphs[0], description, backbone)
-        # Whether it fits its description shows best in use.
+        # A trial shows best whether it fits its description.
         blank = np.zeros((1, *description.input.shape), np.uint8)
         if classifier.probabilities(blank).shape != (1, len(description.classes)):
             raise ValueError(f"the network has other outputs than {len(description.classes)} classes")

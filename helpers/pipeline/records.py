@@ -1,4 +1,4 @@
-"""Arrays about pictures on disk, by the pictures' content: a cache that may be deleted at any time, never pushed."""
+"""A cache on disk of arrays for pictures, by their content; it may be deleted at any time, and is never pushed."""
 
 import hashlib
 import math

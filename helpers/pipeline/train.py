@@ -66,7 +66,7 @@ def train(dataset: Dataset, index: pd.DataFrame, description: Description) -> tu
     optimizer = torch.optim.AdamW(network.parameters(), rate, weight_decay=params.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=params.epochs * steps)
 
-    # The probabilities of each image when it was last seen, in one array: small ones would tear the memory to pieces.
+    # The probabilities of each image when it was last seen, in one array: many small ones would fragment the memory.
     answers = np.zeros((len(index), len(description.classes)), np.float32)
     history = []
     for epoch in range(1, params.epochs + 1):
