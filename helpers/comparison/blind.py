@@ -9,7 +9,7 @@ from helpers.comparison.words import count_of, percent, points
 
 
 def compare_blind(table: pd.DataFrame) -> pd.DataFrame:
-    """Count the ``images``, and those on which people's ``label`` is the model's ``opinion``: they ``agreed``.
+    """Count the ``images``, and those where people ``agreed``: their ``label`` is the model's ``opinion``.
 
     The rows are False, people saw the opinion, and True, they labelled ``blind``. A row of `table` that lacks one of
     the three does not count. Leave out labels that were accepted in bulk: nobody looked at these images.

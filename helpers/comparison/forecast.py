@@ -40,9 +40,9 @@ def drop_poor_models(answers: pd.DataFrame) -> pd.DataFrame:
 def fit_law(ratios: np.ndarray, errors: np.ndarray, spread: np.ndarray, offset: bool = True) -> tuple[float, float]:
     """Fit ``error = a * ratio ** -b + c`` by weighted least squares, through the last error, and return a and b.
 
-    The error falls so with more training images (Hestness et al. 2017, arXiv 1712.00409): of today's, `a` vanishes in
-    the end and `c` stays, none without `offset`. `ratios`, shape (N,), are numbers of training images divided by the
-    last, today's; `errors` are shares of the held-out images, and `spread` their standard errors.
+    The error falls so with more training images (Hestness et al. 2017, arXiv 1712.00409). However many there are, the
+    part `c` of today's error stays; without `offset` it is 0. `ratios`, shape (N,), are numbers of training images
+    divided by the last, today's; `errors` are shares of the held-out images, and `spread` their standard errors.
     """
     today, above, weights = errors[-1], errors - errors[-1], spread**-2
     falls = ratios ** -EXPONENTS[:, np.newaxis] - 1  # down to today's error for a = 1, by each exponent: [exponents, N]

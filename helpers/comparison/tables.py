@@ -118,14 +118,14 @@ def slices(scores: pd.DataFrame, lineage: pd.DataFrame) -> pd.DataFrame:
     """Measure how far the new model agrees with the labels of each annotator, labelling round and kind of label.
 
     Labels with which it agrees far less than with others, on scored images, are worth a look; hard images have the same
-    effect. A row of `lineage` counts if its content and label are those of the image: a label that was
-    changed by hand later is nobody's.
+    effect. A row of `lineage` counts if its content and label are those of the image: a label that was changed by hand
+    later is nobody's.
 
     Index `by` (``annotator``, ``labelling round``: the first 12 digits of its export's sha256, ``label made by``: a
     person or a model) and `value`, ``not recorded`` for images without lineage. Columns: `images`; `accuracy` with
     Wilson's 95 % interval `low` and `high`; `p`: the probability that the model gets so few right in a random draw of
-    the scored images (one-sided hypergeometric, times the number of slices after Bonferroni); `suspect`: `p` is below
-    0.05. The least agreement comes first.
+    the scored images (one-sided hypergeometric, times the number of slices of its kind after Bonferroni); `suspect`:
+    `p` is below 0.05. Within a kind, the least agreement comes first.
     """
     scored = scores[scores["scored"]]
     known = lineage[["sha256", "label", "annotators", "export_sha256", "by_model"]]
