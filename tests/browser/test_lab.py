@@ -17,12 +17,12 @@ def slow_down(workspace: Workspace) -> None:
 def test_a_round_is_run_watched_and_published_with_a_click_and_a_second_run_trains_nothing(browser, sample):
     with open_lab(browser, sample) as lab:
         lab.choose("Run", "Run All Cells")
-        lab.page.locator('svg[aria-label*="the old model ended at"]').wait_for(timeout=60_000, state="attached")
+        lab.page.locator('img[alt*="the old model ended at"]').wait_for(timeout=60_000, state="attached")
         lab.wait()
         lab.screenshot("lab-open")
         assert "Traceback" not in lab.saved()
         assert "Better, +" in lab.saved("setup"), "the verdict stands at the top"
-        assert "svg" not in lab.saved("retrain"), "the curves are drawn once, where the models are compared"
+        assert "<img" not in lab.saved("retrain"), "the curves are drawn once, where the models are compared"
         assert lab.button("Decline").is_enabled()
         assert lab.button("Publish anyway, because…").is_disabled()
         lab.button("Publish").click()
@@ -73,8 +73,8 @@ def test_an_interrupt_ends_with_a_sentence_and_the_old_model(browser, tiny):
     model = (tiny.root / MODEL).read_bytes()
     with open_lab(browser, tiny) as lab:
         lab.choose("Run", "Run All Cells")
-        lab.page.locator("svg[aria-label*=Epoch]").wait_for(timeout=60_000, state="attached")
-        lab.page.locator("svg[aria-label*=Epoch]").scroll_into_view_if_needed()
+        lab.page.locator("img[alt*=Epoch]").wait_for(timeout=60_000, state="attached")
+        lab.page.locator("img[alt*=Epoch]").scroll_into_view_if_needed()
         lab.screenshot("lab-training")
         lab.choose("Kernel", "Interrupt Kernel")
         lab.wait()
