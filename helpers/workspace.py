@@ -12,6 +12,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -181,8 +182,9 @@ class Workspace:
     def code_of_stages(self) -> list[str]:
         """List ``dvc.yaml`` and the files that its stages depend on, apart from data and their outputs."""
         stages = self.load("dvc.yaml")["stages"].values()
-        made = {out if isinstance(out, str) else next(iter(out)) for stage in stages for out in stage["outs"]}
-        return ["dvc.yaml", *sorted({file for stage in stages for file in stage["deps"]} - made - {RAW, BACKBONES})]
+        made = {out if isinstance(out, str) else next(iter(out)) for stage in stages for out in stage.get("outs", [])}
+        read = {file for stage in stages for file in stage.get("deps", [])}
+        return ["dvc.yaml", *sorted(read - made - {RAW, BACKBONES})]
 
     def commit_of(self, revision: str) -> str:
         """Return the full hash of a git revision; raise a `Problem` if there is none."""
@@ -200,35 +202,29 @@ class Workspace:
         The result is None if the revision does not have the file. A `Problem` tells that the revision has it, but
         neither the cache nor the remote does.
         """
-        import dvc.api  # takes half a second, and only reading the past needs it
-        from dvc.exceptions import OutputNotFoundError
-        from dvc.repo import Repo
+        return _read_commit(self.root, self.commit_of(revision), path)
 
-        commit = self.commit_of(revision)
-        try:
-            return dvc.api.read(path, repo=str(self.root), rev=commit, mode="rb")
-        except Exception as error:  # DVC's own, and those of every kind of storage
-            reason = repr(error)
-        # If DVC has recorded a hash of the file or of a folder above it, it is lost; else it was not there.
-        with suppress(OutputNotFoundError), Repo.open(str(self.root), rev=commit, uninitialized=True) as repo:
-            if any(out.hash_info for out in repo.find_outs_by_path(path, repo.index.outs, strict=False)):
-                raise Problem(
-                    f"{path} of {revision} is neither in DVC's cache nor in its remote.",
-                    [reason],
-                    "`dvc pull` or `dvc fetch --all-commits` on a machine that has access brings it back.",
-                )
-        return None
 
-    def list_at(self, revision: str, folder: str) -> list[str]:
-        """List the files that a folder tracked by DVC had at a git revision; empty if DVC's cache does not know it."""
-        from dvc.repo import Repo  # takes half a second, and only reading the past needs it
-        from dvc_data.hashfile.hash_info import HashInfo
-        from dvc_data.hashfile.tree import Tree
+@lru_cache(maxsize=5)  # a round needs the files of the old model several times
+def _read_commit(root: Path, commit: str, path: str) -> bytes | None:
+    """Read a file as `Workspace.read_at` does."""
+    import dvc.api  # takes half a second, and only reading the past needs it
+    from dvc.exceptions import OutputNotFoundError
+    from dvc.repo import Repo
 
-        with suppress(LookupError, OSError), Repo(str(self.root)) as repo:
-            (pointer,) = self.load(f"{folder}.dvc", revision)["outs"]
-            return ["/".join(name) for name, *_ in Tree.load(repo.cache.local, HashInfo("md5", pointer["md5"]))]
-        return []
+    try:
+        return dvc.api.read(path, repo=str(root), rev=commit, mode="rb")
+    except Exception as error:  # DVC's own, and those of every kind of storage
+        reason = repr(error)
+    # If DVC has recorded a hash of the file or of a folder above it, it is lost; else it was not there.
+    with suppress(OutputNotFoundError), Repo.open(str(root), rev=commit, uninitialized=True) as repo:
+        if any(out.hash_info for out in repo.find_outs_by_path(path, repo.index.outs, strict=False)):
+            raise Problem(
+                f"{path} of {commit[:7]} is neither in DVC's cache nor in its remote.",
+                [reason],
+                "`dvc pull` or `dvc fetch --all-commits` on a machine that has access brings it back.",
+            )
+    return None
 
 
 def open_workspace(start: Path) -> Workspace:
@@ -243,7 +239,8 @@ def open_workspace(start: Path) -> Workspace:
         )
     workspace, missing = Workspace(root.resolve()), []
     try:
-        workspace.git("rev-parse", "--git-dir")
+        if prefix := workspace.git("rev-parse", "--show-prefix").strip():  # DVC would not find files of the past
+            missing.append(f"{prefix} is a part of a git repository: make it a repository of its own")
     except FileNotFoundError:
         missing.append("git is not installed")
     except Problem as problem:

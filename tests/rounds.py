@@ -13,7 +13,8 @@ from helpers.merge.plan import plan_merge
 from helpers.pipeline.model import load_classifier
 from helpers.pipeline.paths import MODEL
 from helpers.round.comparing import compare_models
-from helpers.round.publishing import publish_round, remember_workspace
+from helpers.round.declining import remember_workspace
+from helpers.round.publishing import publish_round
 from helpers.round.verdict import decide_round
 from helpers.workspace import Workspace
 

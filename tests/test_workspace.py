@@ -32,6 +32,14 @@ def test_a_folder_outside_any_project_is_named(tmp_path):
         open_workspace(tmp_path)
 
 
+def test_a_project_within_a_repository_is_refused_since_its_past_could_not_be_read(tiny):
+    (tiny.root / "part").mkdir()
+    for name in ("dvc.yaml", ".dvc", "data"):
+        (tiny.root / name).rename(tiny.root / "part" / name)
+    with pytest.raises(Problem, match="part/"):
+        open_workspace(tiny.root / "part")
+
+
 def test_everything_that_is_missing_is_named_at_once(tmp_path):
     (tmp_path / "dvc.yaml").touch()
     with pytest.raises(Problem) as problem:

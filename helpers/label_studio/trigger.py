@@ -24,7 +24,7 @@ from filelock import FileLock, Timeout
 from helpers.label_studio.client import connect
 from helpers.label_studio.settings import Settings, read_settings
 from helpers.problems import Problem
-from helpers.round.publishing import decline_round
+from helpers.round.declining import decline_round
 from helpers.workspace import DECISION, Workspace
 
 RUNS, LOCK, RECORD = "runs", "runs/.lock", "runs/last.json"

@@ -83,18 +83,19 @@ def plan_merge(
     return plan.drop(columns=["problem", "reason"]).join(placements)
 
 
-def count_classes(plan: pd.DataFrame, raw: Path, former: Collection[str] = ()) -> pd.DataFrame:
+def count_classes(plan: pd.DataFrame, raw: Path, former: pd.Series | None = None) -> pd.DataFrame:
     """Count the images of each class, columns ``before`` and ``after`` a merge, from the plan and `raw` before it.
 
-    `former` are the files before an earlier merge, to count the changes of both.
+    `former` are the labels of the images before an earlier merge, to count the changes of both.
     """
     images, changes = set(_list_images(raw)), plan[plan["action"].isin(CHANGES)]
-    files = {
-        "before": filter(_is_image, former) if former else images,
-        "after": images - set(changes["previous"]) | set(changes["destination"]),
+    after = images - set(changes["previous"]) | set(changes["destination"])
+    labels = {
+        "before": pd.Series(map(class_of, images), dtype=object) if former is None else former,
+        "after": pd.Series(map(class_of, after), dtype=object),
     }
-    counts = {time: pd.Series(map(class_of, names), dtype=object).value_counts() for time, names in files.items()}
-    return pd.DataFrame(counts).fillna(0).astype(int).rename_axis("label").sort_index()
+    counts = pd.DataFrame({time: of_images.value_counts() for time, of_images in labels.items()})
+    return counts.fillna(0).astype(int).rename_axis("label").sort_index()
 
 
 def _read_training_set(raw: Path, hashes: Path) -> dict[str, list[str]]:

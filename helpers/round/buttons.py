@@ -8,7 +8,9 @@ import pandas as pd
 
 from helpers.problems import Problem
 from helpers.progress import Output, is_watched
-from helpers.round.publishing import decline_round, is_published, publish_round, tell_state
+from helpers.round.declining import decline_round
+from helpers.round.publishing import publish_round
+from helpers.round.state import is_open, is_published, tell_state
 from helpers.workspace import DECISION, Workspace
 
 
@@ -37,7 +39,7 @@ def offer_buttons(
     output = Output()
 
     def enable(_: object = None) -> None:
-        publish.disabled, decline.disabled, reason.disabled = not accepted, False, accepted
+        publish.disabled, decline.disabled, reason.disabled = not accepted, not is_open(workspace), accepted
         anyway.disabled = accepted or not reason.value.strip()
 
     def act(step: Callable[[], list[str]]) -> None:

@@ -20,6 +20,7 @@ QUIET = ["--IPKernelApp.log_level=ERROR"]  # else each kernel warns that program
 
 def run_round(parameters: dict[str, str]) -> str:
     """Run the notebook, printing its output, and write its page; return its last sentence, or exit with its error."""
+    Path(EXECUTED).unlink(missing_ok=True)  # of an earlier round
     try:
         notebook = execute_notebook(
             NOTEBOOK, EXECUTED, parameters, progress_bar=False, stdout_file=sys.stdout, extra_arguments=QUIET
@@ -27,8 +28,9 @@ def run_round(parameters: dict[str, str]) -> str:
     except PapermillExecutionError as error:
         sys.exit("\n".join(["", *error.traceback]))
     finally:
-        page, _ = HTMLExporter(template_name=TEMPLATE).from_filename(EXECUTED)
-        Path(PAGE).write_text(page, encoding="utf-8")
+        if Path(EXECUTED).exists():  # papermill has begun
+            page, _ = HTMLExporter(template_name=TEMPLATE).from_filename(EXECUTED)
+            Path(PAGE).write_text(page, encoding="utf-8")
     # A run in which nothing is left to do ends in a cell before the verdict: see `helpers.problems.EndOfRun`.
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     ends = ["\n".join(output.traceback) for output in outputs if output.output_type == "error"]

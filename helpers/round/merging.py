@@ -14,8 +14,9 @@ from helpers.merge.rules import CHANGES
 from helpers.pipeline.params import PrepareParams, read_params
 from helpers.pipeline.paths import PARAMS, RAW
 from helpers.problems import EndOfRun
+from helpers.round.declining import remember_workspace
 from helpers.round.past import load_past, past_models
-from helpers.round.publishing import BEFORE, is_open, is_pending, remember_workspace
+from helpers.round.state import is_open, is_pending
 from helpers.workspace import LINEAGE, Workspace
 
 
@@ -58,10 +59,13 @@ def count_round(workspace: Workspace, plan: pd.DataFrame) -> pd.DataFrame:
 
     A plan without changes, where no round is open, belongs to the last published round.
     """
-    began = past_models(workspace)[1:] if not plan["action"].isin(CHANGES).any() else []
+    began = []
     if is_open(workspace):
-        began = [BEFORE]
-    return count_classes(plan, workspace.raw, workspace.list_at(began[0], RAW) if began else [])
+        began = past_models(workspace)[:1]
+    elif not plan["action"].isin(CHANGES).any():
+        began = past_models(workspace)[1:]
+    _, index = load_past(workspace, began[0]) if began else (None, None)
+    return count_classes(plan, workspace.raw, None if index is None else index["label"])
 
 
 def merge_round(workspace: Workspace, plan: pd.DataFrame, export: Path) -> None:

@@ -36,9 +36,11 @@ def past_models(workspace: Workspace) -> list[str]:
 
 
 def read_history(workspace: Workspace, revision: str) -> pd.DataFrame | None:
-    """Read the learning curve of the model at a revision; None if there is none."""
-    history = workspace.read_at(revision, HISTORY)
-    return pd.read_csv(BytesIO(history)) if history else None
+    """Read the learning curve of the model at a revision; None if there is none, or if it is lost."""
+    with suppress(Problem):  # a chart is no reason to stop
+        if history := workspace.read_at(revision, HISTORY):
+            return pd.read_csv(BytesIO(history))
+    return None
 
 
 def load_past(workspace: Workspace, commit: str) -> tuple[Classifier | None, pd.DataFrame | None]:

@@ -1,6 +1,5 @@
-"""End a labelling round: publish it with DVC and git, or restore the former workspace."""
+"""Publish a round with DVC and git."""
 
-import tempfile
 from contextlib import suppress
 from typing import Any
 
@@ -9,104 +8,10 @@ import pandas as pd
 from helpers.comparison.decision import failed_rules
 from helpers.merge.lineage import count_changes, parse_lineage, read_lineage
 from helpers.pipeline.model import load_classifier
-from helpers.pipeline.paths import BACKBONES, MODEL, PARAMS, RAW
+from helpers.pipeline.paths import MODEL
 from helpers.problems import Problem
-from helpers.workspace import DECISION, LINEAGE, Workspace
-
-# The files of a round that git tracks. DVC tracks the data itself.
-FILES = (f"{RAW}.dvc", f"{LINEAGE}.dvc", "dvc.lock", PARAMS, BACKBONES, "evaluation")
-BEFORE = "refs/retrain/before"
-TAGS = "model/v*"
-
-
-def remember_workspace(workspace: Workspace) -> None:
-    """Keep the workspace before a round changes it, so that `decline_round` can restore it.
-
-    The images go into DVC's cache; the files that point at them, into a commit on no branch. If a round is open
-    already, the workspace from before its first run stays kept.
-    """
-    workspace.dvc("add", *_present(workspace, RAW, LINEAGE), quiet=True)
-    if is_open(workspace):
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        index = f"{folder}/index"
-        workspace.git("add", "--", *_present(workspace, *FILES), GIT_INDEX_FILE=index)
-        tree = workspace.git("write-tree", GIT_INDEX_FILE=index).strip()
-    nobody = ["-c", "user.name=retrain", "-c", "user.email=retrain@localhost"]
-    commit = workspace.git(*nobody, "commit-tree", tree, "-p", "HEAD", "-m", "Before the round").strip()
-    workspace.git("update-ref", BEFORE, commit)
-
-
-def is_open(workspace: Workspace) -> bool:
-    """Whether a round has begun that no commit has ended; commits of params.yaml or of other files do not end it."""
-    with suppress(Problem):  # no round has begun, or its beginning is not in this history
-        return not _committed_since(workspace) - {PARAMS}
-    return False
-
-
-def _committed_since(workspace: Workspace) -> set[str]:
-    """The files of a round that commits have changed since the round began."""
-    return _names(workspace.git("diff", "--name-only", "-z", f"{BEFORE}^", "HEAD", "--", *FILES))
-
-
-def decline_round(workspace: Workspace) -> str:
-    """Restore the images, model and evaluation from before the merge, and say so in a sentence.
-
-    The merged images and their lineage go into DVC's cache first. A `Problem` tells that no round is open.
-    """
-    if not is_open(workspace):
-        raise Problem("There is no round to decline: nothing was merged since the last one ended.")
-    settled = _committed_since(workspace)
-    before = _names(workspace.git("ls-tree", "-r", "--name-only", "-z", BEFORE))
-    workspace.dvc("add", *_present(workspace, RAW, LINEAGE), quiet=True)
-    now = _names(workspace.git("ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *FILES))
-    for file in now - before - settled:
-        (workspace.root / file).unlink(missing_ok=True)
-        if file == f"{LINEAGE}.dvc":
-            workspace.lineage.unlink()
-    workspace.git("restore", f"--source={BEFORE}", "--worktree", "--", *(before - settled))
-    # Check out these files only: additions to extra-data do not belong to the round.
-    pointers = [file for file in before if file.endswith(".dvc")]
-    workspace.dvc("checkout", *pointers, "dvc.yaml", quiet=True)
-    workspace.git("update-ref", "-d", BEFORE)
-    return f"Declined: {RAW}, the model and its evaluation are as they were before the round."
-
-
-def is_published(workspace: Workspace) -> bool:
-    """Whether the files of the round are committed, and the branch's upstream has the commit."""
-    with suppress(Problem):  # the branch has no upstream
-        ahead = workspace.git("rev-list", "--count", "@{upstream}..HEAD", "--", *FILES)
-        return not _is_changed(workspace) and not int(ahead)
-    return False
-
-
-def is_pending(workspace: Workspace) -> bool:
-    """Whether a round is open, or something that makes a model changed, or a round is committed but not pushed."""
-    if is_open(workspace) or _is_changed(workspace):
-        return True
-    with suppress(Problem):  # the branch has no upstream
-        return bool(workspace.git("rev-list", "--max-count=1", "@{upstream}..HEAD", "--", DECISION))
-    return False
-
-
-def tell_state(workspace: Workspace) -> str:
-    """Say whether the round in the workspace is open, committed or published, and which step fits next."""
-    if _is_changed(workspace):
-        decline = "`-p decline True` gives back the workspace from before it"
-        if workspace.load(DECISION).get("accepted"):
-            return f"The round is open. papermill's `-p publish True` publishes it, {decline}."
-        anyway = "`-p publish True -r publish_anyway '<why>'` publishes it all the same"
-        return f"The round is open, its model not accepted: see the failed rules. papermill's {decline}, {anyway}."
-    commit, tag = _find_round(workspace)
-    name = tag or workspace.git("rev-parse", "--short", commit).strip()
-    if is_published(workspace):
-        return f"The round is published: `{name}`. Next, `notebooks/label.ipynb` sends more images to label."
-    return f"The round is committed, `{name}`, but not pushed: papermill's `-p publish True` pushes it."
-
-
-def _is_changed(workspace: Workspace) -> bool:
-    """Whether the files of a round differ from the last commit."""
-    return bool(workspace.git("status", "--porcelain", "--", *_present(workspace, *FILES)))
+from helpers.round.state import BEFORE, FILES, TAGS, find_round, is_changed, present, tell_state
+from helpers.workspace import LINEAGE, Workspace
 
 
 def publish_round(
@@ -128,7 +33,7 @@ def publish_round(
             "To publish it all the same, say why with the parameter `publish_anyway`.",
         )
     branch, storage = require_branch(workspace), workspace.dvc_remote()
-    if _is_changed(workspace):
+    if is_changed(workspace):
         require_committed_code(workspace)
         _require_judged(workspace, decision)
     done = []
@@ -203,7 +108,7 @@ def _tag_and_push(workspace: Workspace, remote: str, ref: str, message: str) -> 
 
 def _give_tag(workspace: Workspace, message: str) -> str:
     """Tag the round's commit with the next ``model/v…``, unless an earlier run has done so; return the tag."""
-    commit, tag = _find_round(workspace)
+    commit, tag = find_round(workspace)
     if not tag:
         numbers = workspace.git("tag", "--list", TAGS).replace("model/v", "").split()
         tag = f"model/v{max(map(int, filter(str.isdigit, numbers)), default=0) + 1}"
@@ -212,7 +117,7 @@ def _give_tag(workspace: Workspace, message: str) -> str:
 
 
 def _commit(workspace: Workspace, plan: pd.DataFrame, decision: dict[str, Any], anyway: str) -> str:
-    files = _present(workspace, *FILES)
+    files = present(workspace, *FILES)
     workspace.git("add", "--", *files)
     if workspace.git("status", "--porcelain", "--", *files):
         # A second run's plan only keeps the images that the first one added: count from the lineage.
@@ -233,21 +138,6 @@ def _commit(workspace: Workspace, plan: pd.DataFrame, decision: dict[str, Any], 
 def count_changes_since(workspace: Workspace, revision: str) -> tuple[int, int]:
     """Count the images that were added and those whose label was corrected since a revision, by the lineage."""
     return count_changes(parse_lineage(workspace.read_at(revision, LINEAGE)), read_lineage(workspace.lineage))
-
-
-def _find_round(workspace: Workspace) -> tuple[str, str]:
-    """Return the commit of the last round and its tag, empty if it has none."""
-    commit = workspace.git("log", "-1", "--format=%H", "--", DECISION).strip() or "HEAD"
-    tags = workspace.git("tag", "--points-at", commit, "--list", TAGS).split()
-    return commit, tags[0] if tags else ""
-
-
-def _present(workspace: Workspace, *paths: str) -> list[str]:
-    return [path for path in paths if (workspace.root / path).exists()]
-
-
-def _names(output: str) -> set[str]:
-    return set(output.split("\0")) - {""}
 
 
 def end_round(

@@ -9,7 +9,8 @@ from helpers.pipeline.backbone import read_backbone
 from helpers.pipeline.params import DecideParams, PrepareParams, TrainParams, read_params
 from helpers.pipeline.paths import MODEL, PARAMS
 from helpers.problems import EndOfRun, Problem, check_all, require_choice
-from helpers.round.publishing import decline_round, require_branch, require_committed_code
+from helpers.round.declining import decline_round
+from helpers.round.publishing import require_branch, require_committed_code
 from helpers.workspace import Workspace
 
 

@@ -13,8 +13,8 @@ from helpers.pipeline.params import TrainParams, read_params
 from helpers.pipeline.paths import INDEX, METRICS, MODEL, PARAMS, RAW, read_table
 from helpers.problems import Problem
 from helpers.progress import progress_bar
-from helpers.round.publishing import TAGS
 from helpers.round.seed_noise import train_and_predict
+from helpers.round.state import TAGS
 from helpers.workspace import DECISION, Workspace
 
 COLUMNS = ["name", "date", "training_images", "held_out_images", "accuracy", "low", "high", "verdict"]

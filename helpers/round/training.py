@@ -1,13 +1,11 @@
 """Train the model of a round, and say how it came to be."""
 
-from contextlib import suppress
 from statistics import median
 
 from helpers.decode import open_image
 from helpers.figures.live import LiveCurve
 from helpers.pipeline.params import TrainParams, read_params
 from helpers.pipeline.paths import INDEX, METRICS, PARAMS, read_table
-from helpers.problems import Problem
 from helpers.progress import is_watched
 from helpers.round.past import read_history
 from helpers.workspace import Workspace
@@ -22,9 +20,7 @@ def retrain(workspace: Workspace, baseline: str) -> str:
     """
     if not is_watched():
         return workspace.reproduce()
-    history = None
-    with suppress(Problem):  # it is lost: the new curve grows alone
-        history = read_history(workspace, baseline)
+    history = read_history(workspace, baseline)
     curve = LiveCurve([] if history is None else history["held_out_accuracy"].tolist())
     try:
         return workspace.reproduce(curve.tell)

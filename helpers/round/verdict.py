@@ -91,12 +91,12 @@ def _changes_since(workspace: Workspace, commit: str) -> list[str]:
     files = [*workspace.code_of_stages(), BACKBONES]
     changed = workspace.git("diff", "--name-only", commit, "--", *files).splitlines()
     stages = workspace.load("dvc.yaml")["stages"].values()
-    names = sorted({name for stage in stages for name in stage.get("params", [])})
+    listed = {name for stage in stages for name in stage.get("params", []) if isinstance(name, str)}
     now, then = workspace.load(PARAMS), workspace.load(PARAMS, commit)
     if not then:
         return [f"{PARAMS} is new", *changed]
     different = []
-    for name in names:
+    for name in sorted(listed):
         section, _, key = name.partition(".")
         before, after = (settings.get(section, {}).get(key) for settings in (then, now))
         if before != after:

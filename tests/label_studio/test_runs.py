@@ -14,7 +14,7 @@ from helpers.label_studio import trigger as module
 from helpers.label_studio.settings import Settings
 from helpers.label_studio.trigger import RECORD, RUNS, Trigger, notebook_command
 from helpers.pipeline.paths import MODEL
-from helpers.round.publishing import remember_workspace
+from helpers.round.declining import remember_workspace
 from helpers.workspace import DECISION, Workspace
 
 pytest_plugins = ["served"]  # its fixtures

@@ -9,7 +9,8 @@ from tiny_backbones import tiny_graph, write_backbone
 from helpers.pipeline.paths import METRICS
 from helpers.problems import Problem
 from helpers.round.comparing import compare_models
-from helpers.round.publishing import publish_round, remember_workspace
+from helpers.round.declining import remember_workspace
+from helpers.round.publishing import publish_round
 from helpers.round.start import start_round
 from helpers.round.training import advise_backbone
 from helpers.round.verdict import decide_round

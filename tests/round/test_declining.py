@@ -7,7 +7,8 @@ from PIL import Image
 from rounds import images_of, merge_something, publish, tree_of
 
 from helpers.problems import Problem
-from helpers.round.publishing import decline_round
+from helpers.round.declining import DECLINED, decline_round
+from helpers.round.state import tell_state
 
 
 @pytest.mark.slow
@@ -84,3 +85,41 @@ def test_a_published_round_cannot_be_declined(tiny):
     publish(tiny)
     with pytest.raises(Problem, match="no round to decline"):
         decline_round(tiny)
+
+
+@pytest.mark.slow
+def test_a_backbone_that_comes_in_between_neither_ends_the_round_nor_is_lost(tiny):
+    before = tree_of(tiny)
+    merge_something(tiny)
+    committed, loose = tiny.root / "backbones/mine.yaml", tiny.root / "backbones/another.yaml"
+    for file in (committed, loose):
+        file.write_text("backbone: {}\n")
+    tiny.git("add", "backbones/mine.yaml")
+    tiny.git("commit", "--quiet", "--message", "A backbone", "--only", "--", "backbones/mine.yaml")
+    decline_round(tiny)
+    assert tree_of(tiny) == before
+    assert committed.exists()
+    assert loose.exists()
+
+
+@pytest.mark.slow
+def test_a_declined_round_can_be_had_again(tiny):
+    merge_something(tiny)
+    params = tiny.root / "params.yaml"
+    params.write_text(params.read_text().replace("epochs: 1", "epochs: 2"))
+    merged = tree_of(tiny)
+    decline_round(tiny)
+    assert "epochs: 1" in params.read_text()
+    tiny.git("restore", f"--source={DECLINED}", "--", "data", "dvc.lock", "evaluation", "params.yaml")
+    tiny.dvc("checkout", "data/raw.dvc", "data/labels.csv.dvc", quiet=True)
+    assert tree_of(tiny) == merged
+
+
+@pytest.mark.slow
+def test_declining_is_not_offered_where_nothing_was_merged(tiny):
+    params = tiny.root / "params.yaml"
+    params.write_text(params.read_text().replace("epochs: 1", "epochs: 2"))
+    assert "open" in tell_state(tiny)
+    assert "decline" not in tell_state(tiny)
+    merge_something(tiny)
+    assert "decline" in tell_state(tiny)

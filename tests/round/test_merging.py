@@ -13,8 +13,9 @@ from helpers.merge.plan import plan_merge
 from helpers.pipeline.paths import RAW
 from helpers.problems import EndOfRun
 from helpers.round.comparing import compare_models
+from helpers.round.declining import remember_workspace
 from helpers.round.merging import count_round, end_without_labels, look_again, merge_round
-from helpers.round.publishing import publish_round, remember_workspace
+from helpers.round.publishing import publish_round
 from helpers.round.verdict import decide_round
 from helpers.workspace import DECISION, LINEAGE, Workspace
 

@@ -17,7 +17,7 @@ from rounds import (
 
 from helpers.pipeline.paths import MODEL
 from helpers.problems import Problem
-from helpers.round.publishing import tell_state
+from helpers.round.state import tell_state
 from helpers.workspace import Workspace
 
 

@@ -4,7 +4,7 @@ import pytest
 from rounds import PARAMETERS
 
 from helpers.problems import EndOfRun, Problem
-from helpers.round.publishing import remember_workspace
+from helpers.round.declining import remember_workspace
 from helpers.round.start import start_round
 
 

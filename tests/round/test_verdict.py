@@ -10,7 +10,8 @@ from helpers.pipeline.model import load_classifier
 from helpers.pipeline.paths import MODEL
 from helpers.problems import Problem
 from helpers.round.comparing import compare_models
-from helpers.round.publishing import decline_round, publish_round, remember_workspace
+from helpers.round.declining import decline_round, remember_workspace
+from helpers.round.publishing import publish_round
 from helpers.workspace import Workspace
 
 PLAN = pd.DataFrame({"action": ["add"]})

@@ -1,0 +1,60 @@
+"""Keep the workspace from before a round, and give it back."""
+
+import tempfile
+
+from helpers.pipeline.paths import RAW
+from helpers.problems import Problem
+from helpers.round.state import BEFORE, FILES, MADE, is_open, present
+from helpers.workspace import LINEAGE, Workspace
+
+DECLINED = "refs/retrain/declined"  # the last round that was declined
+
+
+def remember_workspace(workspace: Workspace) -> None:
+    """Keep the workspace before a round changes it, so that `decline_round` can restore it.
+
+    If a round is open already, the workspace from before its first run stays kept.
+    """
+    workspace.dvc("add", *present(workspace, RAW, LINEAGE), quiet=True)
+    if not is_open(workspace):
+        _keep(workspace, BEFORE)
+
+
+def decline_round(workspace: Workspace) -> str:
+    """Restore the images, settings, model and evaluation from before the merge, and say so in a sentence.
+
+    The declined round is kept, too. Settings that were committed since, and new files of backbones, stay as they are. A
+    `Problem` tells that no round is open.
+    """
+    if not is_open(workspace):
+        raise Problem("There is no round to decline: nothing was merged since the last one ended.")
+    workspace.dvc("add", *present(workspace, RAW, LINEAGE), quiet=True)
+    _keep(workspace, DECLINED)
+    before = _names(workspace.git("ls-tree", "-r", "--name-only", "-z", BEFORE))
+    now = _names(workspace.git("ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *MADE))
+    for file in now - before:
+        (workspace.root / file).unlink(missing_ok=True)
+        if file == f"{LINEAGE}.dvc":
+            workspace.lineage.unlink()
+    settled = _names(workspace.git("diff", "--name-only", "-z", f"{BEFORE}^", "HEAD", "--", *FILES))
+    workspace.git("restore", f"--source={BEFORE}", "--worktree", "--", *(before - settled))
+    # Check out these files only: additions to extra-data do not belong to the round.
+    pointers = [file for file in before if file.endswith(".dvc")]
+    workspace.dvc("checkout", *pointers, "dvc.yaml", quiet=True)
+    workspace.git("update-ref", "-d", BEFORE)
+    return f"Declined: {RAW}, the model and its evaluation are as they were before the round, which `{DECLINED}` keeps."
+
+
+def _keep(workspace: Workspace, ref: str) -> None:
+    """Let a git ref, which is on no branch, keep the files of a round as they are; DVC's cache has the data."""
+    with tempfile.TemporaryDirectory() as folder:
+        index = f"{folder}/index"
+        workspace.git("add", "--", *present(workspace, *FILES), GIT_INDEX_FILE=index)
+        tree = workspace.git("write-tree", GIT_INDEX_FILE=index).strip()
+    nobody = ["-c", "user.name=retrain", "-c", "user.email=retrain@localhost"]
+    commit = workspace.git(*nobody, "commit-tree", tree, "-p", "HEAD", "-m", "Files of a round").strip()
+    workspace.git("update-ref", ref, commit)
+
+
+def _names(output: str) -> set[str]:
+    return set(output.split("\0")) - {""}

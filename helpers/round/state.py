@@ -1,0 +1,69 @@
+"""How far a round is: open, committed, or published."""
+
+from contextlib import suppress
+
+from helpers.pipeline.paths import BACKBONES, PARAMS, RAW
+from helpers.problems import Problem
+from helpers.workspace import DECISION, LINEAGE, Workspace
+
+# The files of a round that git tracks: those that it makes, and its settings. DVC tracks the data itself.
+MADE = (f"{RAW}.dvc", f"{LINEAGE}.dvc", "dvc.lock", "evaluation")
+FILES = (*MADE, PARAMS, BACKBONES)
+BEFORE = "refs/retrain/before"  # the workspace before the round that is open
+TAGS = "model/v*"
+
+
+def is_open(workspace: Workspace) -> bool:
+    """Whether a round has begun that no commit has ended; commits of settings or of other files do not end it."""
+    with suppress(Problem):  # no round has begun, or its beginning is not in this history
+        return not workspace.git("diff", "--name-only", f"{BEFORE}^", "HEAD", "--", *MADE)
+    return False
+
+
+def is_changed(workspace: Workspace) -> bool:
+    """Whether the files of a round differ from the last commit."""
+    return bool(workspace.git("status", "--porcelain", "--", *present(workspace, *FILES)))
+
+
+def is_pending(workspace: Workspace) -> bool:
+    """Whether a round is open, or something that makes a model changed, or a round is committed but not pushed."""
+    return is_open(workspace) or is_changed(workspace) or bool(_is_ahead(workspace))
+
+
+def is_published(workspace: Workspace) -> bool:
+    """Whether the files of the round are committed, and the branch's upstream has the commit."""
+    return not is_changed(workspace) and _is_ahead(workspace) is False
+
+
+def _is_ahead(workspace: Workspace) -> bool | None:
+    """Whether the branch's upstream lacks the commit of a round; None if there is no upstream."""
+    with suppress(Problem):
+        return bool(workspace.git("rev-list", "--max-count=1", "@{upstream}..HEAD", "--", DECISION))
+    return None
+
+
+def tell_state(workspace: Workspace) -> str:
+    """Say whether the round in the workspace is open, committed or published, and which step fits next."""
+    if is_changed(workspace):
+        decline = ", `-p decline True` gives back the workspace from before it" if is_open(workspace) else ""
+        if workspace.load(DECISION).get("accepted"):
+            return f"The round is open. papermill's `-p publish True` publishes it{decline}."
+        anyway = "`-p publish True -r publish_anyway '<why>'` publishes it all the same"
+        return f"The round is open, its model not accepted: see the failed rules. papermill's {anyway}{decline}."
+    commit, tag = find_round(workspace)
+    name = tag or workspace.git("rev-parse", "--short", commit).strip()
+    if is_published(workspace):
+        return f"The round is published: `{name}`. Next, `notebooks/label.ipynb` sends more images to label."
+    return f"The round is committed, `{name}`, but not pushed: papermill's `-p publish True` pushes it."
+
+
+def find_round(workspace: Workspace) -> tuple[str, str]:
+    """Return the commit of the last round and its tag, empty if it has none."""
+    commit = workspace.git("log", "-1", "--format=%H", "--", DECISION).strip() or "HEAD"
+    tags = workspace.git("tag", "--points-at", commit, "--list", TAGS).split()
+    return commit, tags[0] if tags else ""
+
+
+def present(workspace: Workspace, *paths: str) -> list[str]:
+    """Keep the paths that exist."""
+    return [path for path in paths if (workspace.root / path).exists()]
