@@ -52,3 +52,12 @@ def test_a_report_names_its_labels_its_commit_and_the_programs(tiny, changed):
     assert tiny.git("rev-parse", "--short", "HEAD").strip() in told
     assert ("not committed" in told) == changed
     assert "torch 2" in told
+
+
+@pytest.mark.slow
+def test_the_page_of_an_earlier_round_is_not_made_again_if_a_run_cannot_begin(tiny, run):
+    (tiny.root / "notebooks/retrain.ipynb").rename(tiny.root / "out.ipynb")
+    result = run(*RETRAIN, cwd=tiny.root)
+    assert result.returncode != 0
+    assert "notebooks/retrain.ipynb" in result.stderr
+    assert not (tiny.root / "report.html").exists()
