@@ -9,7 +9,7 @@ from pathlib import Path
 
 import orjson
 
-from helpers.decode import SUFFIXES, UNREADABLE, open_image
+from helpers.decode import SUFFIXES, UNREADABLE, read_upright
 from helpers.progress import map_in_threads
 
 LARGEST_FILE = 1 << 30  # bytes; who copies or decodes a picture reads its file as a whole
@@ -29,7 +29,7 @@ def examine_image(file: str) -> tuple[str, str]:
             raise ValueError(f"its name ends in none of {', '.join(sorted(SUFFIXES))}")
         if Path(file).stat().st_size > LARGEST_FILE:
             raise ValueError("it is larger than 1 GiB")
-        open_image(file).close()
+        read_upright(file, 1)  # a picture that was cut has a whole header
         return sha256_of(file), ""
     except UNREADABLE as error:
         return "", f"{file} is no picture: {error}"

@@ -1,12 +1,15 @@
 """All problems with images and labels end the run in one message, before anything changes."""
 
+import io
 import os
 import shutil
 import struct
 import zlib
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 from projects import Project, in_storage, labelled, make_project, tree
 
 from helpers.problems import Problem
@@ -112,6 +115,18 @@ def test_files_that_are_no_pictures(project, content):
     project.put("images/a.png", content)
     with pytest.raises(Problem, match="no picture"):
         project.plan(labelled("a.png", "Mars"))
+
+
+@pytest.mark.parametrize("form", ["PNG", "JPEG"])
+def test_pictures_that_were_cut(project, form):
+    """Their headers are whole: only decoding tells. The pipeline would stop at them after the merge."""
+    whole = io.BytesIO()
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)).save(whole, form)
+    project.put("images/a.png", whole.getvalue()[: whole.tell() // 2])
+    rows = [labelled("a.png", "Mars"), labelled("b.png", "Mars")]
+    with pytest.raises(Problem, match=r"a\.png is no picture"):
+        project.plan(*rows)
+    assert list(project.plan(*rows, on_problem="skip")["action"]) == ["leave out", "add"]
 
 
 @pytest.mark.parametrize("width", [10_000, 50_000])
