@@ -14,7 +14,7 @@ from helpers.decode import SUFFIXES, UNREADABLE, open_image
 from helpers.label_studio.client import AT_A_TIME, SOON, Server, connect, list_projects, parse_project_url
 from helpers.label_studio.settings import read_settings
 from helpers.labels.consensus import read_export
-from helpers.merge.files import UPLOAD, ImageFiles, is_safe
+from helpers.merge.file_names import UPLOAD, ImageFiles, is_safe
 from helpers.problems import Problem
 from helpers.progress import map_in_threads
 from helpers.round.parameters import find_images

@@ -8,7 +8,7 @@ import pandas as pd
 
 from helpers.decode import SUFFIXES, Input
 from helpers.hashing import examine_image, hash_all
-from helpers.merge.files import list_files
+from helpers.merge.file_names import list_files
 from helpers.pipeline.backbone import feature_cache
 from helpers.pipeline.model import Classifier
 from helpers.pipeline.near_duplicates import near_duplicates

@@ -17,7 +17,7 @@ from helpers.label_studio.client import Server, connect
 from helpers.label_studio.memory import Pixels
 from helpers.label_studio.settings import Settings
 from helpers.labels.fields import file_of
-from helpers.merge.files import ImageFiles
+from helpers.merge.file_names import ImageFiles
 
 LONGEST_REFERENCE = 4096  # characters; a data: URI or an attack is longer
 LARGEST_IMAGE = 1 << 26  # bytes

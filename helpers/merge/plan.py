@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 
 from helpers.hashing import examine_image, hash_all, hash_file
-from helpers.merge.files import UPLOAD, ImageFiles, class_of, fold, folder_of, is_safe, list_files, shorten
+from helpers.merge.file_names import UPLOAD, ImageFiles, class_of, fold, folder_of, is_safe, list_files, shorten
 from helpers.merge.lineage import read_lineage
 from helpers.merge.rules import CHANGES, place_images
 from helpers.problems import Problem, require_choice

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from helpers.decode import Input
+from helpers.pipeline.cache import RecordCache
 from helpers.pipeline.graphs import check_graph, run_graph
 from helpers.pipeline.params import BackboneParams, read_params
 from helpers.pipeline.paths import BACKBONES, FEATURES
-from helpers.pipeline.records import RecordCache
 from helpers.problems import Problem
 
 

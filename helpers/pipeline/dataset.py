@@ -10,11 +10,11 @@ from torch import Tensor, nn
 
 from helpers.decode import Input
 from helpers.pipeline.backbone import Backbone, feature_cache
+from helpers.pipeline.cache import Records
 from helpers.pipeline.network import build_head, build_network
 from helpers.pipeline.params import TrainParams
 from helpers.pipeline.paths import RAW
 from helpers.pipeline.pixels import picture_cache
-from helpers.pipeline.records import Records
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,10 @@ import yaml
 
 from helpers.decode import Input
 from helpers.pipeline.backbone import Backbone, feature_cache
+from helpers.pipeline.cache import Records
 from helpers.pipeline.calibration import softmax
 from helpers.pipeline.graphs import check_graph, run_graph
 from helpers.pipeline.pixels import picture_cache
-from helpers.pipeline.records import Records
 from helpers.problems import Problem
 
 GRAPH, BACKBONE, DESCRIPTION, INFO = "model.onnx", "backbone.onnx", "classifier.json", "model.yaml"

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 
 from helpers.decode import Input, read_upright
+from helpers.pipeline.cache import RecordCache
 from helpers.pipeline.near_duplicates import HASH_BYTES, perceptual_hash
 from helpers.pipeline.paths import PIXELS
-from helpers.pipeline.records import RecordCache
 
 
 def picture_cache(root: Path, seen: Input) -> RecordCache:

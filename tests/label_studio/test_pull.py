@@ -20,7 +20,7 @@ from helpers.label_studio.label_config import make_config
 from helpers.label_studio.pull import fetch_images, pull_export, pull_round
 from helpers.label_studio.settings import Settings
 from helpers.labels.consensus import read_export
-from helpers.merge.files import ImageFiles
+from helpers.merge.file_names import ImageFiles
 from helpers.problems import Problem
 
 pytest_plugins = ["connected"]  # its fixtures

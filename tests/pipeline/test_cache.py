@@ -17,7 +17,7 @@ from PIL import Image
 
 from helpers import decode
 from helpers.decode import Input
-from helpers.pipeline import pixels, records
+from helpers.pipeline import cache, pixels
 from helpers.pipeline.paths import PIXELS
 from helpers.pipeline.pixels import picture_cache
 from helpers.problems import Problem
@@ -141,7 +141,7 @@ def test_the_cache_starts_again_when_it_grows_too_large(images, tmp_path, monkey
     check(tmp_path, images[:15])
     opened = picture_cache(tmp_path, Input(16)).read(tmp_path / "raw", images[:15])
     before = opened[:]
-    monkeypatch.setattr(records, "LARGEST", 10 * 768)
+    monkeypatch.setattr(cache, "LARGEST", 10 * 768)
     check(tmp_path, images[15:])
     assert files_of(tmp_path)[0].stat().st_size == 5 * 768
     assert np.array_equal(opened[:], before)  # whoever reads it meanwhile is not disturbed
@@ -154,8 +154,8 @@ import sys
 from pathlib import Path
 import pandas as pd
 from helpers.decode import Input
-from helpers.pipeline import pixels, records
-records.CHUNK = 10 * 768
+from helpers.pipeline import cache, pixels
+cache.CHUNK = 10 * 768
 pixels.picture_cache(Path(), Input(16)).read(Path("raw"), pd.read_csv("images.csv"))
 """
 

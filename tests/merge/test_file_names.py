@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from helpers.merge.files import ImageFiles, stored_name
+from helpers.merge.file_names import ImageFiles, stored_name
 
 EXPORTS = Path(__file__).parents[3] / "shared" / "exports"
 
