@@ -16,7 +16,7 @@ from PIL import Image
 
 from benchmarks.rounds import make_benchmark
 from helpers.decode import SUFFIXES
-from helpers.merge.file_names import list_files
+from helpers.files import list_files
 from helpers.pipeline.model import load_classifier
 from helpers.pipeline.paths import MODEL
 from helpers.workspace import EXTRA, Workspace

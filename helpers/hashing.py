@@ -22,22 +22,14 @@ def sha256_of(file: str | os.PathLike[str]) -> str:
         return hashlib.file_digest(content, "sha256").hexdigest()
 
 
-def examine_image(file: str) -> tuple[str, str]:
-    """Return the SHA-256 of an image file and the reason why it is no picture; one of the two is empty."""
-    try:
-        if Path(file).suffix.lower() not in SUFFIXES:
-            raise ValueError(f"its name ends in none of {', '.join(sorted(SUFFIXES))}")
-        if Path(file).stat().st_size > LARGEST_FILE:
-            raise ValueError("it is larger than 1 GiB")
-        read_upright(file, 1)  # a picture that was cut has a whole header
-        return sha256_of(file), ""
-    except UNREADABLE as error:
-        return "", f"{file} is no picture: {error}"
-
-
-def hash_file(file: str) -> tuple[str, str]:
-    """Return the SHA-256 of any file, in the form of `examine_image`."""
-    return sha256_of(file), ""
+def sha256_of_image(file: str) -> str:
+    """Return the SHA-256 of an image file, or raise one of `UNREADABLE` if it is no picture."""
+    if Path(file).suffix.lower() not in SUFFIXES:
+        raise ValueError(f"its name ends in none of {', '.join(sorted(SUFFIXES))}")
+    if Path(file).stat().st_size > LARGEST_FILE:
+        raise ValueError("it is larger than 1 GiB")
+    read_upright(file, 1)  # a picture that was cut has a whole header
+    return sha256_of(file)
 
 
 class HashCache:
@@ -79,28 +71,35 @@ def _key(status: os.stat_result | str) -> str:
 
 
 def hash_all(
-    files: Iterable[str], read: Callable[[str], tuple[str, str]], cache_file: Path, description: str
-) -> dict[str, tuple[str, str]]:
-    """Return the SHA-256 and the problem of each file by path; one of the two is empty.
+    files: Iterable[str], read: Callable[[str], str], cache_file: Path, description: str
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the SHA-256 of each file and, for each file that cannot be read, the reason; both by path.
 
-    `read` is `examine_image` or `hash_file`. It gets the files that the cache in `cache_file` does not know.
+    `read` is `sha256_of` or `sha256_of_image`. It gets the files that the cache in `cache_file` does not know.
     """
     cache = HashCache(cache_file)
-    results: dict[str, tuple[str, str]] = {}
+    hashes: dict[str, str] = {}
+    problems: dict[str, str] = {}
     unknown: dict[str, os.stat_result] = {}
     for file in files:
         status = _status_of(file)
-        known = cache.get(status) if status else ""
-        results[file] = known, "" if status else f"{file} is no file, or a link to none"
-        if status and not known:
+        if not status:
+            problems[file] = "it is no file, or a link to none"
+        elif known := cache.get(status):
+            hashes[file] = known
+        else:
             unknown[file] = status
-    for file, result in zip(unknown, map_in_threads(read, unknown, description), strict=True):
-        results[file] = result
-        sha256, _ = result
-        if sha256:
-            cache.put(unknown[file], sha256)
+
+    def read_one(file: str) -> None:
+        try:
+            hashes[file] = read(file)
+            cache.put(unknown[file], hashes[file])
+        except UNREADABLE as error:
+            problems[file] = str(error)
+
+    map_in_threads(read_one, unknown, description)
     cache.save()
-    return results
+    return hashes, problems
 
 
 def _status_of(file: str) -> os.stat_result | None:

@@ -34,12 +34,16 @@ def hash_and_save(files: list[str], cache: Path) -> tuple[dict[str, str], list[s
     """The hashes of files, and which of them were read for that."""
     read = []
 
-    def note(file: str) -> tuple[str, str]:
+    def note(file: str) -> str:
         read.append(file)
-        return ("", "a broken file") if Path(file).name == "broken" else (sha256_of(file), "")
+        if Path(file).name == "broken":
+            raise ValueError("a broken file")
+        return sha256_of(file)
 
-    results = hash_all(files, note, cache, "Reading")
-    return {file: sha256 for file, (sha256, _) in results.items()}, read
+    hashes, problems = hash_all(files, note, cache, "Reading")
+    assert hashes.keys() | problems.keys() == set(files)
+    assert all(problems.values())
+    return hashes, read
 
 
 def truth(files: list[str]) -> dict[str, str]:
@@ -82,14 +86,14 @@ def test_what_may_have_changed_within_one_tick_of_the_clock_is_read_again(files,
 def test_a_problem_is_not_remembered(files, cache, tmp_path):
     broken = str(tmp_path / "broken")
     write(broken, "broken")
-    assert hash_and_save([broken], cache) == ({broken: ""}, [broken])
-    assert hash_and_save([broken], cache) == ({broken: ""}, [broken])
+    assert hash_and_save([broken], cache) == ({}, [broken])
+    assert hash_and_save([broken], cache) == ({}, [broken])
 
 
 @pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo, lambda path: path.symlink_to("nowhere"), lambda path: None])
 def test_only_files_are_read(cache, tmp_path, make):
     make(tmp_path / "odd")
-    assert hash_and_save([str(tmp_path / "odd")], cache) == ({str(tmp_path / "odd"): ""}, [])
+    assert hash_and_save([str(tmp_path / "odd")], cache) == ({}, [])
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b"\xff\xfe"])

@@ -1,18 +1,19 @@
 """Choose the images that people label first: those that the model is least certain of, with random ones among them."""
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from helpers.decode import SUFFIXES, Input
-from helpers.hashing import examine_image, hash_all
-from helpers.merge.file_names import list_files
+from helpers.files import list_files, read_training_set
+from helpers.hashing import hash_all, sha256_of_image
 from helpers.pipeline.backbone import feature_cache
 from helpers.pipeline.model import Classifier
 from helpers.pipeline.near_duplicates import near_duplicates
-from helpers.pipeline.paths import HASHES
+from helpers.pipeline.paths import HASHES, RAW
 from helpers.pipeline.pixels import picture_cache
 from helpers.problems import Problem
 
@@ -31,15 +32,22 @@ def read_images(root: Path, folder: Path, seen: Input) -> pd.DataFrame:
     Hashes and pixels go through the caches of the workspace at `root`. Each content has one row, by its ``sha256``: the
     first ``file`` that has it, relative to `folder`, and its perceptual ``hash``, uint8 [32].
     """
-    # Hash, and look whether the files are pictures.
-    files = [file for file in list_files(folder) if Path(file).suffix.lower() in SUFFIXES]
-    examined = hash_all((f"{folder}/{file}" for file in files), examine_image, root / HASHES, "Reading images")
-    images = pd.DataFrame(list(examined.values()), columns=["sha256", "problem"], dtype=object).assign(file=files)
-    for problem in images["problem"][images["problem"] != ""]:
-        logger.warning("%s", problem)
+    paths = {f"{folder}/{file}": file for file in list_files(folder) if Path(file).suffix.lower() in SUFFIXES}
+    contents, broken = hash_all(paths, sha256_of_image, root / HASHES, "Reading images")
+    for path, reason in broken.items():
+        logger.warning("%s is no picture: %s", path, reason)
+    pictures = {file: contents[path] for path, file in paths.items() if path in contents}
+    return _read_pictures(root, folder, pictures, seen)
 
-    # Decode those that are.
-    images = images[images["problem"] == ""].drop_duplicates("sha256")[["sha256", "file"]]
+
+def read_trained(root: Path, seen: Input) -> pd.DataFrame:
+    """Read the training set of the workspace at `root` like `read_images`, with a `Problem` for unreadable files."""
+    return _read_pictures(root, root / RAW, read_training_set(root / RAW, root / HASHES), seen)
+
+
+def _read_pictures(root: Path, folder: Path, pictures: Mapping[str, str], seen: Input) -> pd.DataFrame:
+    """Return the table of `read_images` for pictures below a folder, given the SHA-256 of each."""
+    images = pd.DataFrame({"file": list(pictures), "sha256": list(pictures.values())}).drop_duplicates("sha256")
     cache = picture_cache(root, seen)
     broken = cache.fill(folder, images)
     for file, reason in broken.items():

@@ -10,8 +10,8 @@ from typing import Any
 
 import pandas as pd
 
+from helpers.files import class_of, list_files
 from helpers.hashing import HashCache, sha256_of
-from helpers.merge.file_names import class_of, list_files
 from helpers.merge.lineage import extend_lineage, format_lineage, read_lineage
 from helpers.merge.rules import CHANGES
 from helpers.problems import Problem

@@ -1,7 +1,6 @@
 """File names: find the candidates for an image of an export, and give names that are safe and free."""
 
 import html
-import os
 import re
 from bisect import bisect_left
 from collections import defaultdict
@@ -10,6 +9,7 @@ from pathlib import Path, PurePosixPath
 from unicodedata import normalize
 
 from helpers.decode import SUFFIXES
+from helpers.files import list_files
 
 UPLOAD = re.compile(r"/data/upload/(?:(\d+)/)?[^/?#]+([?#]|$)")  # servers of old have no number of the project
 PREFIX = re.compile(r"^[0-9a-f]{8}-")
@@ -119,19 +119,6 @@ def folder_of(label: str) -> str:
     return label.replace(" / ", " - ")
 
 
-def class_of(name: str) -> str:
-    """Return the class of an image by its path relative to the training set."""
-    return name.partition("/")[0]
-
-
 def shorten(image: str) -> str:
     """Shorten an image's name for a message: it can be a ``data:`` URI."""
     return image if len(image) <= 200 else f"{image[:200]}…"
-
-
-def list_files(folder: Path) -> list[str]:
-    """List all files below a folder, relative to it, sorted. Links to folders are not followed."""
-    start = len(f"{folder}/")
-    return sorted(
-        f"{place}/{name}"[start:].replace(os.sep, "/") for place, _, names in os.walk(folder) for name in names
-    )

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from helpers.hashing import examine_image, hash_all, hash_file
-from helpers.merge.file_names import UPLOAD, ImageFiles, class_of, fold, folder_of, is_safe, list_files, shorten
+from helpers.files import class_of, list_training_set, read_training_set
+from helpers.hashing import hash_all, sha256_of_image
+from helpers.merge.file_names import UPLOAD, ImageFiles, fold, folder_of, is_safe, shorten
 from helpers.merge.lineage import read_lineage
 from helpers.merge.rules import CHANGES, place_images
 from helpers.problems import Problem, require_choice
@@ -69,11 +70,13 @@ def plan_merge(
     # Find the files of each image, and hash them and the training set: the stage `prepare` needs its hashes, too.
     known = ImageFiles(images)
     found = [known.find(image, file) for image, file in zip(labels["image"], labels["file"], strict=True)]
-    held = _read_training_set(raw, hashes)
-    examined = hash_all(chain.from_iterable(found), examine_image, hashes, "Reading images")
+    held = defaultdict(list)
+    for name, sha256 in read_training_set(raw, hashes).items():
+        held[sha256].append(name)
+    contents, broken = hash_all(chain.from_iterable(found), sha256_of_image, hashes, "Reading images")
 
     # Settle the file of each image, find the problems, and decide.
-    plan = _choose_files(labels.reset_index(drop=True), found, examined)
+    plan = _choose_files(labels.reset_index(drop=True), found, contents, broken)
     refused, advice = _refuse_labels(set(plan["label"].dropna()), raw, new_classes)
     if on_problem == "stop":
         _stop_on_problems(plan, refused, advice)
@@ -88,7 +91,7 @@ def count_classes(plan: pd.DataFrame, raw: Path, former: pd.Series | None = None
 
     `former` are the labels of the images before an earlier merge, to count the changes of both.
     """
-    images, changes = set(_list_images(raw)), plan[plan["action"].isin(CHANGES)]
+    images, changes = set(list_training_set(raw)), plan[plan["action"].isin(CHANGES)]
     after = images - set(changes["previous"]) | set(changes["destination"])
     labels = {
         "before": pd.Series(map(class_of, images), dtype=object) if former is None else former,
@@ -98,22 +101,10 @@ def count_classes(plan: pd.DataFrame, raw: Path, former: pd.Series | None = None
     return counts.fillna(0).astype(int).rename_axis("label").sort_index()
 
 
-def _read_training_set(raw: Path, hashes: Path) -> dict[str, list[str]]:
-    """Return the names of all images by their SHA-256."""
-    names = _list_images(raw)
-    examined = hash_all((f"{raw}/{name}" for name in names), hash_file, hashes, "Reading the training set")
-    held = defaultdict(list)
-    for name, (sha256, _) in zip(names, examined.values(), strict=True):
-        held[sha256].append(name)
-    if broken := held.pop("", []):
-        raise Problem(f"Files in {raw} cannot be read.", broken, "They are links to nothing: try `dvc checkout`.")
-    return dict(held)
-
-
 def _choose_files(
-    labels: pd.DataFrame, found: Sequence[Sequence[str]], examined: Mapping[str, tuple[str, str]]
+    labels: pd.DataFrame, found: Sequence[Sequence[str]], contents: Mapping[str, str], broken: Mapping[str, str]
 ) -> pd.DataFrame:
-    """Add ``source``, ``sha256`` and the ``problem`` with them to each row."""
+    """Add ``source``, ``sha256`` and the ``problem`` with them to each row; see `helpers.hashing.hash_all`."""
     # Two paths in a storage are two files. On disk, one of them may have overwritten the other.
     claims: dict[str, set[str]] = defaultdict(set)
     for image, file, files in zip(labels["image"], labels["file"], found, strict=True):
@@ -126,13 +117,14 @@ def _choose_files(
         source, sha256, problem = "", "", ""
         if not files:
             problem = f"there is no file {shorten(file)!r}"
-        elif len({examined[path][0] for path in files}) > 1:
+        elif len({contents.get(path) for path in files}) > 1:
             problem = f"it could be any of these, which differ: {', '.join(files[:5])}"
         elif len(claims[files[0]]) > 1:
             problem = f"{files[0]} could be any of these: {', '.join(sorted(claims[files[0]])[:5])}"
+        elif files[0] in broken:
+            source, problem = files[0], f"{files[0]} is no picture: {broken[files[0]]}"
         else:
-            source = files[0]
-            sha256, problem = examined[source]
+            source, sha256 = files[0], contents[files[0]]
         chosen.append((source, sha256, problem))
     return labels.join(pd.DataFrame(chosen, columns=["source", "sha256", "problem"], dtype=object))
 
@@ -176,13 +168,3 @@ def _stop_on_problems(plan: pd.DataFrame, refused: Mapping[str, str], advice: st
             f"{advice}Rename labels in Label Studio. Put missing images into `images`; a file with exactly the name "
             "in the export settles which of several is meant. on_problem = 'skip' merges without these images.",
         )
-
-
-def _list_images(raw: Path) -> list[str]:
-    """List the images of the training set, relative to it."""
-    return list(filter(_is_image, list_files(raw)))
-
-
-def _is_image(name: str) -> bool:
-    """Whether a file of the training set is one of its images: every file in a class that is not hidden."""
-    return "/" in name and "/." not in f"/{name}"

@@ -5,7 +5,8 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from helpers.merge.file_names import class_of, fold, free_name, shorten
+from helpers.files import class_of
+from helpers.merge.file_names import fold, free_name, shorten
 
 CHANGES = ["add", "move"]  # the actions that touch the training set
 

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from helpers.decode import Input
-from helpers.hashing import hash_all, hash_file
+from helpers.files import class_of, read_training_set
 from helpers.pipeline.near_duplicates import near_duplicates
 from helpers.pipeline.params import PrepareParams, read_params
 from helpers.pipeline.paths import HASHES, INDEX, NEAR_DUPLICATES, RAW
@@ -26,18 +26,14 @@ def is_held_out(sha256: str, seed: int, fraction: float) -> bool:
 def main() -> None:
     """Decode the images that are new, report all files that cannot be decoded, and write the index of all."""
     params = read_params(PrepareParams)
-    files = sorted(path for path in Path(RAW).glob("*/**/*") if path.is_file())
-    places = [path.relative_to(RAW) for path in files]
-    places = [place for place in places if not any(part.startswith(".") for part in place.parts)]
-    hashes = hash_all((f"{RAW}/{place}" for place in places), hash_file, Path(HASHES), "Hashing")
-    sha256 = [one for one, _ in hashes.values()]
-    held_out = [is_held_out(one, params.seed, params.validation_fraction) for one in sha256]
+    images = read_training_set(Path(RAW), Path(HASHES))
+    held_out = [is_held_out(sha256, params.seed, params.validation_fraction) for sha256 in images.values()]
     index = pd.DataFrame(
         {
-            "file": [place.as_posix() for place in places],
-            "label": [place.parts[0] for place in places],
+            "file": list(images),
+            "label": list(map(class_of, images)),
             "split": np.where(held_out, "held-out", "train"),
-            "sha256": sha256,
+            "sha256": list(images.values()),
         }
     )
     pictures = picture_cache(Path(), Input(params.image_size, params.colour)).read(Path(RAW), index)

@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from helpers.decode import Input
-from helpers.label_studio.queue import draw, find_near_duplicates, group_alike, order_queue, read_images
+from helpers.label_studio.queue import draw, find_near_duplicates, group_alike, order_queue, read_images, read_trained
+from helpers.pipeline.paths import RAW
 from helpers.problems import Problem
 
 
@@ -146,6 +147,15 @@ def test_what_is_no_picture_is_left_out_and_said(folder, caplog):
     assert len(pictures) == 10
     assert "broken.png is no picture" in caplog.text
     assert "empty.jpg is no picture" in caplog.text
+
+
+def test_the_training_set_is_what_lies_in_its_classes(folder, tmp_path_factory):
+    """An image beside or hidden in them was never trained on, and people may still label it."""
+    root = tmp_path_factory.mktemp("workspace")
+    for number, name in enumerate(["red/0.png", "red/more/1.odd", "top.png", ".trash/3.png", "red/.thumbs/4.png"]):
+        (root / RAW / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(folder / f"{number}.png", root / RAW / name)
+    assert read_trained(root, Input(64))["file"].tolist() == ["red/0.png", "red/more/1.odd"]
 
 
 def test_a_picture_saved_again_is_a_near_duplicate(folder, tmp_path_factory):

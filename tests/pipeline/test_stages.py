@@ -114,6 +114,23 @@ def test_every_file_that_is_no_picture_is_named_and_nothing_is_written(folder):
     assert not (folder / "data/prepared").exists()
 
 
+def test_a_file_that_cannot_be_read_is_named_without_a_traceback(folder):
+    (folder / RAW / "dark/secret.png").symlink_to("/proc/self/mem")  # fails to be read, also for root
+    (folder / RAW / "dark/lost.png").symlink_to("nowhere")
+    result = run_stage(folder, sys.executable, "-m", "helpers.pipeline.prepare")
+    assert result.returncode == 1
+    assert all(name in result.stderr for name in ("2 files", "secret.png", "lost.png"))
+    assert "Traceback" not in result.stderr
+
+
+def test_a_class_that_is_a_link_is_not_followed(folder):
+    """The merge does not follow it either."""
+    (folder / RAW / "dark").rename(folder / "elsewhere")
+    (folder / RAW / "dark").symlink_to(folder / "elsewhere")
+    with pytest.raises(Problem, match="30 images of 1 classes"):
+        prepare.main()
+
+
 def test_a_single_class_is_not_trained_on(folder):
     shutil.rmtree(folder / RAW / "dark")
     with pytest.raises(Problem, match="30 images of 1 classes"):
@@ -283,6 +300,19 @@ def test_torchrun_starts_again_when_a_process_is_killed(folder):
     assert epochs.count(1) == 2  # torchrun begins anew: nothing of a training is kept
     assert epochs[-1] == 40
     assert load_classifier((folder / MODEL).read_bytes()).description.classes == ("bright", "dark")
+
+
+@pytest.mark.parametrize("stage", ["prepare", "train", "evaluate"])
+def test_dvc_knows_the_code_of_each_stage(stage):
+    """All modules of this project that a stage imports are its dependencies, but for those that only tell."""
+    listing = (
+        f"import sys, helpers.pipeline.{stage}; print(*(name for name in sys.modules if name.startswith('helpers.')))"
+    )
+    imported = run_stage(PROJECT, sys.executable, "-c", listing).stdout.split()
+    parts = {f"helpers/{name.split('.')[1]}" for name in imported} - {"helpers/problems", "helpers/progress"}
+    known = yaml.safe_load((PROJECT / "dvc.yaml").read_text())["stages"][stage]["deps"]
+    assert parts
+    assert parts == {dependency.removesuffix(".py") for dependency in known if dependency.startswith("helpers/")}
 
 
 @pytest.mark.slow
