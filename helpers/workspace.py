@@ -177,11 +177,11 @@ class Workspace:
         """Tell, in DVC's words, how data and stages differ from the last training; nothing if they do not."""
         pointers = [f"{file}.dvc" for file in (RAW, LINEAGE) if (self.root / f"{file}.dvc").exists()]
         said = self.dvc("status", "dvc.yaml", *pointers, quiet=True)
-        return [] if said == ["Data and pipelines are up to date."] else said
+        return [] if "Data and pipelines are up to date." in said else said
 
     def code_of_stages(self) -> list[str]:
         """List ``dvc.yaml`` and the files that its stages depend on, apart from data and their outputs."""
-        stages = self.load("dvc.yaml")["stages"].values()
+        stages = self.load("dvc.yaml").get("stages", {}).values()
         made = {out if isinstance(out, str) else next(iter(out)) for stage in stages for out in stage.get("outs", [])}
         read = {file for stage in stages for file in stage.get("deps", [])}
         return ["dvc.yaml", *sorted(read - made - {RAW, BACKBONES})]

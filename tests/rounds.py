@@ -11,7 +11,8 @@ from PIL import Image
 from helpers.labels import read_export
 from helpers.merge.plan import plan_merge
 from helpers.pipeline.model import load_classifier
-from helpers.pipeline.paths import MODEL
+from helpers.pipeline.params import DecideParams, read_params
+from helpers.pipeline.paths import MODEL, PARAMS
 from helpers.round.comparing import compare_models
 from helpers.round.declining import remember_workspace
 from helpers.round.publishing import publish_round
@@ -62,7 +63,10 @@ def publish(
     workspace: Workspace, plan: pd.DataFrame = PLAN, decision: dict[str, Any] = DECISION, **options: Any
 ) -> list[str]:
     """Publish a round as if the model in the workspace had been judged."""
-    return publish_round(workspace, plan, decision | {"model": version(workspace)}, **options)
+    policy = read_params(DecideParams, workspace.root / PARAMS).model_dump()
+    decision = decision | {"model": version(workspace), "policy": policy}
+    workspace.save("evaluation/decision.json", decision)
+    return publish_round(workspace, plan, decision, **options)
 
 
 def version(workspace: Workspace) -> str:

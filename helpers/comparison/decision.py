@@ -77,6 +77,8 @@ def decide(
             _flips_rule(int(counts["broken"]["together"]), n, policy.max_negative_flips),
             _classes_rule(comparison.per_class, policy.min_class_support, policy.max_class_drop),
         ]
+    if comparison.new == comparison.old:
+        rules.append(Rule("new model", False, f"The new model, {comparison.new}, is the old one: nothing replaces it."))
     if other_baseline:
         rules.append(Rule("baseline", False, other_baseline))
     if noise:

@@ -22,7 +22,7 @@ def compare_models(workspace: Workspace, baseline: str = "HEAD") -> Comparison:
     index = read_table((workspace.root / INDEX).read_bytes())
     held_out = index[index["split"] == "held-out"]
     new = load_classifier((workspace.root / MODEL).read_bytes(), MODEL)
-    commit = find_baseline(workspace, baseline, new.version)
+    commit = find_baseline(workspace, baseline)
     old, old_index = load_past(workspace, commit)
     scores = score_images(
         held_out,

@@ -7,7 +7,7 @@ from helpers.problems import Problem
 from helpers.round.state import BEFORE, FILES, MADE, is_open, present
 from helpers.workspace import LINEAGE, Workspace
 
-DECLINED = "refs/retrain/declined"  # the last round that was declined
+DECLINED = "refs/worktree/retrain/declined"  # the last round that was declined
 
 
 def remember_workspace(workspace: Workspace) -> None:
@@ -30,19 +30,31 @@ def decline_round(workspace: Workspace) -> str:
         raise Problem("There is no round to decline: nothing was merged since the last one ended.")
     workspace.dvc("add", *present(workspace, RAW, LINEAGE), quiet=True)
     _keep(workspace, DECLINED)
-    before = _names(workspace.git("ls-tree", "-r", "--name-only", "-z", BEFORE))
-    now = _names(workspace.git("ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *MADE))
-    for file in now - before:
-        (workspace.root / file).unlink(missing_ok=True)
-        if file == f"{LINEAGE}.dvc":
-            workspace.lineage.unlink()
+    workspace.git("reset", "--quiet", "--", *FILES)
     settled = _names(workspace.git("diff", "--name-only", "-z", f"{BEFORE}^", "HEAD", "--", *FILES))
-    workspace.git("restore", f"--source={BEFORE}", "--worktree", "--", *(before - settled))
-    # Check out these files only: additions to extra-data do not belong to the round.
-    pointers = [file for file in before if file.endswith(".dvc")]
-    workspace.dvc("checkout", *pointers, "dvc.yaml", quiet=True)
+    try:
+        _give_back(workspace, BEFORE, settled)
+    except Problem as problem:
+        _give_back(workspace, DECLINED, set())
+        advice = "If `dvc gc` removed them, nothing brings them back: end the round by publishing or committing it."
+        headline = "Not declined: DVC's cache lacks data from before the round. The round is as it was."
+        raise Problem(headline, problem.details, advice) from None
     workspace.git("update-ref", "-d", BEFORE)
     return f"Declined: {RAW}, the model and its evaluation are as they were before the round, which `{DECLINED}` keeps."
+
+
+def _give_back(workspace: Workspace, ref: str, settled: set[str]) -> None:
+    """Restore the files that a ref keeps, apart from `settled` ones, and remove those that a round has made since."""
+    kept = _names(workspace.git("ls-tree", "-r", "--name-only", "-z", ref))
+    there = _names(workspace.git("ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *MADE))
+    for file in there - kept:
+        (workspace.root / file).unlink(missing_ok=True)
+        if file == f"{LINEAGE}.dvc":
+            workspace.lineage.unlink(missing_ok=True)
+    workspace.git("restore", f"--source={ref}", "--worktree", "--", *(kept - settled))
+    # Check out these files only: additions to extra-data do not belong to the round.
+    pointers = [file for file in kept if file.endswith(".dvc")]
+    workspace.dvc("checkout", *pointers, *(["dvc.yaml"] if "dvc.lock" in kept else []), quiet=True)
 
 
 def _keep(workspace: Workspace, ref: str) -> None:

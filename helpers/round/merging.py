@@ -1,6 +1,5 @@
 """Take labels into the training set: the old model judges them, they are merged, and DVC records the result."""
 
-import hashlib
 from pathlib import Path
 
 import pandas as pd
@@ -76,13 +75,6 @@ def merge_round(workspace: Workspace, plan: pd.DataFrame, export: Path) -> None:
     if plan["action"].isin(CHANGES).any() or format_lineage(record) != format_lineage(known):
         remember_workspace(workspace)
         apply_merge(plan, workspace.raw, workspace.lineage, export_sha256, hashes=workspace.hashes)
-    # Do this even if nothing is left to merge: an earlier run may have ended before this line.
-    if workspace.lineage.exists() and not _is_tracked(workspace.lineage):
+    # Do this even if nothing is left to merge: an earlier run may have ended before this line, or the cache is lost.
+    if is_open(workspace) and workspace.lineage.exists():
         workspace.dvc("add", RAW, LINEAGE, quiet=True)
-
-
-def _is_tracked(file: Path) -> bool:
-    """Whether DVC's pointer to a file names its present content."""
-    pointer = file.with_name(f"{file.name}.dvc")
-    content = hashlib.md5(file.read_bytes(), usedforsecurity=False)
-    return pointer.exists() and content.hexdigest() in pointer.read_text()

@@ -11,28 +11,37 @@ from helpers.problems import Problem
 from helpers.workspace import DECISION, Workspace
 
 
-def find_baseline(workspace: Workspace, baseline: str, model: str) -> str:
-    """Return the commit whose model the one in the workspace, of version `model`, is compared with.
+def find_baseline(workspace: Workspace, baseline: str) -> str:
+    """Return the commit whose model the one in the workspace is compared with.
 
-    If ``HEAD`` holds the round's own model already, it is the commit of the model that this one has replaced: a round
-    that is run again comes to the same decision.
+    If ``HEAD`` holds the round's own model already, it is the commit of the model before: a round that is run again
+    comes to the same decision, and no model is compared with itself.
     """
     if baseline != "HEAD":
         return workspace.commit_of(baseline)
-    head, *replaced = past_models(workspace)
-    # A model that was committed by hand is not the one that the decision names.
-    named = workspace.load(DECISION, head).get("model") == model
-    if replaced and named and workspace.read_at(head, MODEL) == (workspace.root / MODEL).read_bytes():
-        return replaced[0]
-    return head
+    head, *before = past_models(workspace)
+    is_committed = workspace.read_at(head, MODEL) == (workspace.root / MODEL).read_bytes()
+    return before[0] if is_committed and before else head
 
 
 def past_models(workspace: Workspace) -> list[str]:
-    """Return the commit of the last model and, if its decision names it, that of the model which it has replaced."""
+    """Return ``HEAD`` and, if another model came before the one there, the commit of that."""
     head = workspace.commit_of("HEAD")
-    with suppress(Problem):  # no decision is committed, or one of an older project
-        return [head, workspace.commit_of(workspace.load(DECISION, head).get("replaces_commit", ""))]
+    with suppress(Problem):  # nobody has the models before any more
+        last = workspace.read_at(head, MODEL)
+        commits = workspace.git("log", "--format=%H", "--", "dvc.lock").split()
+        before = next((commit for commit in commits if workspace.read_at(commit, MODEL) != last), "")
+        if before:
+            return [head, _same_model(workspace, before, workspace.load(DECISION, head).get("replaces_commit", ""))]
     return [head]
+
+
+def _same_model(workspace: Workspace, commit: str, named: str) -> str:
+    """Return the commit that a decision names if it has the model of another commit, else that other one."""
+    with suppress(Problem):  # it is not in this history
+        if workspace.read_at(named, MODEL) == workspace.read_at(commit, MODEL):
+            return workspace.commit_of(named)
+    return commit
 
 
 def read_history(workspace: Workspace, revision: str) -> pd.DataFrame | None:

@@ -8,10 +8,11 @@ import pandas as pd
 from helpers.comparison.decision import failed_rules
 from helpers.merge.lineage import count_changes, parse_lineage, read_lineage
 from helpers.pipeline.model import load_classifier
-from helpers.pipeline.paths import MODEL
+from helpers.pipeline.params import DecideParams, read_params
+from helpers.pipeline.paths import MODEL, PARAMS
 from helpers.problems import Problem
-from helpers.round.state import BEFORE, FILES, TAGS, find_round, is_changed, present, tell_state
-from helpers.workspace import LINEAGE, Workspace
+from helpers.round.state import BEFORE, FILES, TAGS, find_round, present, tell_state
+from helpers.workspace import DECISION, LINEAGE, Workspace
 
 
 def publish_round(
@@ -26,16 +27,15 @@ def publish_round(
     `anyway` is the reason for publishing a model that is not accepted; it goes into the commit message. Without `tag`
     an accepted model gets no tag yet: a pull request still decides.
     """
-    if not decision["accepted"] and not anyway:
+    if not decision["accepted"] and not anyway.strip():
         raise Problem(
             "Not published: the model is not accepted.",
             failed_rules(decision),
             "To publish it all the same, say why with the parameter `publish_anyway`.",
         )
     branch, storage = require_branch(workspace), workspace.dvc_remote()
-    if is_changed(workspace):
-        require_committed_code(workspace)
-        _require_judged(workspace, decision)
+    require_committed_code(workspace)
+    _require_judged(workspace, decision)
     done = []
     if storage:
         workspace.push_data()
@@ -80,7 +80,11 @@ def _require_judged(workspace: Workspace, decision: dict[str, Any]) -> None:
     if not changes:
         model = load_classifier((workspace.root / MODEL).read_bytes(), MODEL).version
         if model != decision["model"]:
-            changes = [f"model {decision['model']} was judged, and model {model} is there"]
+            changes.append(f"model {decision['model']} was judged, and model {model} is there")
+        if read_params(DecideParams, workspace.root / PARAMS).model_dump() != decision["policy"]:
+            changes.append(f"{PARAMS} has another policy of the decision")
+        if workspace.load(DECISION) != decision:
+            changes.append(f"{DECISION} holds another decision")
     if changes:
         raise Problem(
             "Not published: the workspace has changed since the models were compared.",
@@ -100,7 +104,10 @@ def _tag_and_push(workspace: Workspace, remote: str, ref: str, message: str) -> 
     except Problem as problem:
         if tag and not workspace.git("ls-remote", remote, f"refs/tags/{tag}"):
             workspace.git("tag", "--delete", tag)  # after a rebase, the new commit gets the tag
-        advice = f"If `{remote}` has commits that are not here, `git pull --rebase` brings them. Then the same again."
+        advice = (
+            f"If `{remote}` has commits that are not here, `git pull --rebase` brings them. Then the same again. If a "
+            "round of somebody else is among them, see docs/troubleshooting.md."
+        )
         raise Problem("The round is committed, but not pushed.", problem.details, advice) from None
     tagged = f", and its tag `{tag}` with it" if tag else ""
     return f"The round is pushed to `{ref.removeprefix('refs/heads/')}` of `{remote}`{tagged}."

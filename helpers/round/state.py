@@ -9,7 +9,7 @@ from helpers.workspace import DECISION, LINEAGE, Workspace
 # The files of a round that git tracks: those that it makes, and its settings. DVC tracks the data itself.
 MADE = (f"{RAW}.dvc", f"{LINEAGE}.dvc", "dvc.lock", "evaluation")
 FILES = (*MADE, PARAMS, BACKBONES)
-BEFORE = "refs/retrain/before"  # the workspace before the round that is open
+BEFORE = "refs/worktree/retrain/before"  # the workspace before the round that is open
 TAGS = "model/v*"
 
 

@@ -1,5 +1,6 @@
 """Decide on a round in view of its past, and record the decision in evaluation/decision.json."""
 
+import json
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -33,7 +34,7 @@ def decide_round(
     the facts behind it. `judged` are the versions of all models that were judged on the held-out images of this `seed`:
     held-out sets wear out (Renggli et al. 2019, arXiv 1903.00278).
     """
-    commit, replaced = comparison.baseline, find_baseline(workspace, "HEAD", comparison.new)
+    commit, replaced = comparison.baseline, find_baseline(workspace, "HEAD")
     old = to_replace = _name_model(workspace, commit, comparison.old)
     other_baseline = ""
     if replaced != commit:
@@ -76,6 +77,10 @@ def decide_round(
         "seed": seed,
         "judged": judged,
     }
+    # The same labels from another export are no new decision.
+    committed, decision = workspace.load(DECISION, "HEAD"), json.loads(json.dumps(decision))
+    if committed | {name: decision[name] for name in ("export", "export_sha256", "labels_until")} == decision:
+        decision = committed
     workspace.save(DECISION, decision)
     return decision
 
@@ -90,7 +95,7 @@ def _changes_since(workspace: Workspace, commit: str) -> list[str]:
     """List the changed settings and files, apart from images, that the stages of dvc.yaml depend on."""
     files = [*workspace.code_of_stages(), BACKBONES]
     changed = workspace.git("diff", "--name-only", commit, "--", *files).splitlines()
-    stages = workspace.load("dvc.yaml")["stages"].values()
+    stages = workspace.load("dvc.yaml").get("stages", {}).values()
     listed = {name for stage in stages for name in stage.get("params", []) if isinstance(name, str)}
     now, then = workspace.load(PARAMS), workspace.load(PARAMS, commit)
     if not then:

@@ -123,3 +123,34 @@ def test_declining_is_not_offered_where_nothing_was_merged(tiny):
     assert "decline" not in tell_state(tiny)
     merge_something(tiny)
     assert "decline" in tell_state(tiny)
+
+
+@pytest.mark.slow
+def test_a_round_whose_past_is_gone_stays_as_it_is(tiny):
+    Image.new("L", (8, 8), 200).save(tiny.raw / "light/mine.png")
+    merge_something(tiny)
+    there = tree_of(tiny)
+    tiny.dvc("gc", "--workspace", "--force", quiet=True)
+    with pytest.raises(Problem, match="Not declined"):
+        decline_round(tiny)
+    assert tree_of(tiny) == there
+
+
+@pytest.mark.slow
+def test_the_first_round_of_all_is_declined(tiny):
+    tiny.git("rm", "--quiet", "--cached", "dvc.lock")
+    tiny.git("commit", "--quiet", "--message", "Forget the model")
+    (tiny.root / "dvc.lock").unlink()
+    before = images_of(tiny)
+    merge_something(tiny)
+    decline_round(tiny)
+    assert images_of(tiny) == before
+    assert not (tiny.root / "dvc.lock").exists()
+
+
+@pytest.mark.slow
+def test_what_was_staged_is_declined_too(tiny):
+    merge_something(tiny)
+    tiny.git("add", "data", "evaluation", "dvc.lock")
+    decline_round(tiny)
+    assert tiny.git("status", "--porcelain") == ""

@@ -11,23 +11,28 @@ from rounds import (
     version,
 )
 
+from helpers.pipeline.params import DecideParams, read_params
 from helpers.problems import Problem
 from helpers.round.publishing import publish_round
 from helpers.round.start import start_round
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("change", ["settings", "pictures", "model"])
+@pytest.mark.parametrize("change", ["settings", "pictures", "model", "policy", "decision"])
 def test_nothing_is_published_but_the_model_and_the_data_that_were_judged(tiny, change):
     merge_something(tiny)
-    judged = DECISION | {"model": version(tiny)}
+    policy = read_params(DecideParams, tiny.root / "params.yaml").model_dump()
+    judged = DECISION | {"model": version(tiny), "policy": policy}
+    tiny.save("evaluation/decision.json", judged | ({"accepted": False} if change == "decision" else {}))
     params = tiny.root / "params.yaml"
     if change == "pictures":
         next((tiny.raw / "light").iterdir()).unlink()
-    else:
+    if change in ("settings", "model"):
         params.write_text(params.read_text().replace("epochs: 1", "epochs: 2"))
     if change == "model":
         tiny.reproduce()
+    if change == "policy":
+        params.write_text(params.read_text().replace("margin: 0.01", "margin: 0.99"))
     before = tiny.git("rev-parse", "HEAD")
     with pytest.raises(Problem, match="since the models were compared"):
         publish_round(tiny, PLAN, judged)

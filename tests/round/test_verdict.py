@@ -103,3 +103,47 @@ def test_models_that_were_declined_count_among_those_that_the_held_out_images_ju
     tiny.git("clone", "--quiet", str(tiny.root.with_name("demo.git")), str(tiny.root.with_name("colleague")))
     colleague = json.loads((tiny.root.with_name("colleague") / "evaluation/decision.json").read_text())
     assert colleague["judged"] == decision["judged"]
+
+
+@pytest.mark.slow
+def test_a_model_that_was_committed_by_hand_is_compared_with_the_one_before(tiny):
+    train(tiny, epochs=2)
+    refused = decide(tiny)
+    tiny.git("commit", "--quiet", "--all", "--message", "By hand, without the decision")
+    again = decide(tiny)
+    assert again["model"] == refused["model"]
+    assert again["baseline_commit"] == refused["baseline_commit"]
+    assert again["accepted"] == refused["accepted"]
+
+
+@pytest.mark.slow
+def test_a_model_that_replaces_itself_is_not_accepted(tiny):
+    decision = decide(tiny)
+    assert "new model" in [rule["rule"] for rule in decision["rules"] if not rule["passed"]]
+
+
+@pytest.mark.slow
+def test_after_a_rebase_the_model_below_the_round_is_the_one_to_compare_with(tiny):
+    train(tiny, epochs=2)
+    first = decide(tiny)
+    tiny.git("add", "--all")
+    tiny.git("commit", "--quiet", "--message", "A round")
+    mine = tiny.git("rev-parse", "HEAD").strip()
+    tiny.git("reset", "--quiet", "--hard", "HEAD~1")
+    tiny.dvc("checkout", quiet=True)
+    train(tiny, epochs=3)
+    tiny.git("commit", "--quiet", "--all", "--message", "Of a colleague")
+    tiny.git("cherry-pick", "--strategy-option=theirs", mine)
+    tiny.dvc("checkout", quiet=True)
+    assert decide(tiny)["model"] == first["model"]
+    assert decide(tiny)["baseline_commit"] == tiny.git("rev-parse", "HEAD~1").strip()
+
+
+@pytest.mark.slow
+def test_the_same_labels_from_another_export_are_no_new_decision(tiny):
+    train(tiny, epochs=2)
+    publish_round(tiny, PLAN, decide(tiny), anyway="a test")
+    export = tiny.root / "extra-data/annotations.json"
+    export.write_text(json.dumps(json.loads(export.read_text()), indent=1))
+    decide(tiny)
+    assert tiny.git("status", "--porcelain", "evaluation") == ""
