@@ -38,8 +38,7 @@ def test_a_colleague_gets_the_round_and_its_tag(tiny):
 def test_each_accepted_model_gets_the_next_tag(tiny):
     merge_something(tiny)
     publish(tiny)
-    (tiny.root / "evaluation/decision.json").write_text("[]\n")
-    publish(tiny)
+    publish(tiny, decision=DECISION | {"sentence": "Better once more."})
     assert tiny.git("tag").split() == ["model/v1", "model/v2"]
 
 
