@@ -135,6 +135,15 @@ class Workspace:
                 held[lock] = lock.stat().st_mtime
         return held
 
+    def hash_images(self) -> str:
+        """Return the hash that ``dvc add`` would give data/raw, which DVC tracks; empty if a file cannot be read."""
+        from dvc.repo import Repo  # takes half a second, and only a round needs it
+
+        with suppress(OSError), Repo(str(self.root)) as repo:
+            (images,) = repo.stage.load_one(str(self.root / f"{RAW}.dvc")).outs
+            return str(images.get_hash().value)
+        return ""
+
     def dvc_remote(self) -> str:
         """The name of DVC's default remote, empty if there is none."""
         from dvc.config import Config

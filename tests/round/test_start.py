@@ -1,7 +1,7 @@
 """A round fails at its start or not at all."""
 
 import pytest
-from rounds import PARAMETERS
+from rounds import PARAMETERS, colleague_of, images_of, merge_something, publish
 
 from helpers.problems import EndOfRun, Problem
 from helpers.round.declining import remember_workspace
@@ -34,6 +34,38 @@ def test_a_baseline_whose_model_is_lost_is_said_at_the_start(tiny):
     tiny.root.with_name("demo-storage").rename(tiny.root.with_name("lost"))
     with pytest.raises(Problem, match="neither in DVC's cache nor in its remote"):
         start_round(tiny, **PARAMETERS)
+
+
+def test_images_of_an_earlier_commit_are_refused_until_they_are_pulled(tiny):
+    colleague = colleague_of(tiny)
+    colleague.dvc("pull", quiet=True)
+    stale = colleague.git("rev-parse", "--short=7", "HEAD").strip()
+    merge_something(tiny)
+    publish(tiny)
+    start_round(tiny, **PARAMETERS)  # a round that is run again has its own images
+    colleague.git("pull", "--quiet")
+    with pytest.raises(Problem, match=f"(?s)data/raw has the images of {stale}.*dvc pull"):
+        start_round(colleague, **PARAMETERS)
+    colleague.dvc("pull", quiet=True)
+    assert images_of(colleague) == images_of(tiny)
+    start_round(colleague, **PARAMETERS)
+
+
+@pytest.mark.slow
+def test_images_of_another_branch_are_refused(tiny):
+    tiny.git("switch", "--quiet", "--create", "work")
+    merge_something(tiny)
+    tiny.git("commit", "--quiet", "--all", "--message", "A round")
+    tiny.git("switch", "--quiet", "main")
+    with pytest.raises(Problem, match="data/raw has the images of"):
+        start_round(tiny, **PARAMETERS)
+
+
+def test_images_that_a_person_changed_are_welcome(tiny):
+    next((tiny.raw / "dark").iterdir()).unlink()
+    start_round(tiny, **PARAMETERS)
+    (tiny.root / "data/raw.dvc").unlink()
+    start_round(tiny, **PARAMETERS)
 
 
 def test_publishing_and_declining_at_once_is_refused(tiny):
