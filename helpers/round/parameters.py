@@ -39,12 +39,15 @@ def check_parameters(namespace: Mapping[str, Any]) -> None:
         found = type(value).__name__
         if found != kind and (found, kind) != ("int", "float"):
             wrong.append(f"`{name}` must be {kind}, not {found} {value!r}")
+        elif isinstance(value, list):
+            others = [entry for entry in value if not isinstance(entry, str)]
+            wrong += [f"`{name}` must hold text, not {type(entry).__name__} {entry!r}" for entry in others]
     if wrong:
         raise Problem(
             "The notebook does not take these parameters.",
             wrong,
             f"It takes {', '.join(declared)}. papermill guesses types: give text as -r name value, "
-            "and a list as -y 'name: [a, b]'.",
+            "and a list as -y 'name: [a, \"7\"]'.",
         )
 
 

@@ -31,6 +31,8 @@ def test_right_parameters_pass(injected):
         ("publish = 1", "`publish` must be bool, not int 1"),
         ("margin = '1%'", "`margin` must be float, not str '1%'"),
         ("new_classes = 'Pluto'", "`new_classes` must be list, not str 'Pluto'"),
+        ("new_classes = ['Pluto', 7]", "`new_classes` must hold text, not int 7"),
+        ("new_classes = [None]", "`new_classes` must hold text, not NoneType None"),
         ("margin = True", "`margin` must be float, not bool True"),
     ],
 )
