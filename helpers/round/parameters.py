@@ -1,6 +1,7 @@
 """The parameters of a notebook, and the files that they name."""
 
 import ast
+import os
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
@@ -54,12 +55,12 @@ def check_parameters(namespace: Mapping[str, Any]) -> None:
 def find_export(export: str, root: Path) -> Path:
     """Find the file `export`: in the current folder, at the root of the workspace, or in its ``extra-data``."""
     advice = "Export the labels from Label Studio, for example as JSON-MIN, or give the address of the project."
-    return _find(export, [Path.cwd(), root, root / EXTRA], Path.is_file, advice)
+    return _find(export, [Path.cwd(), root, root / EXTRA], os.path.isfile, advice)
 
 
 def find_images(images: str, root: Path) -> Path:
     """Find the folder `images`: in the current folder, or at the root of the workspace."""
-    return _find(images, [Path.cwd(), root], Path.is_dir, "`images` is the folder of the labelled pictures.")
+    return _find(images, [Path.cwd(), root], os.path.isdir, "`images` is the folder of the labelled pictures.")
 
 
 def _find(name: str, folders: list[Path], fits: Callable[[Path], bool], advice: str) -> Path:

@@ -64,6 +64,11 @@ def test_an_export_is_looked_for_here_then_at_the_root_then_in_extra_data(tmp_pa
     assert find_export(str(root / "export.json"), root) == root / "export.json"
 
 
+def test_an_export_that_no_system_can_name_is_a_problem(tmp_path):
+    with pytest.raises(Problem, match="There is no '0000"):
+        find_export("0" * 300, tmp_path)
+
+
 def test_an_export_that_is_nowhere_is_a_problem_with_all_three_places(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(Problem) as problem:
