@@ -14,7 +14,7 @@ from helpers.comparison.scores import Comparison
 from helpers.comparison.second_look import SecondLook
 from helpers.hashing import sha256_of
 from helpers.pipeline.params import DecideParams, PrepareParams, read_params
-from helpers.pipeline.paths import BACKBONES, PARAMS
+from helpers.pipeline.paths import BACKBONES, INDEX, PARAMS, RAW, read_table
 from helpers.problems import Problem
 from helpers.round.past import find_baseline, load_past
 from helpers.round.publishing import count_changes_since
@@ -58,6 +58,11 @@ def decide_round(
             f"These held-out images have judged {len(judged)} models, those that were declined included. The more they "
             "judge, the likelier one of them looks good by luck; another prepare.seed holds out fresh ones."
         )
+    _, old_index = load_past(workspace, commit)
+    if old_index is not None:
+        index = read_table((workspace.root / INDEX).read_bytes())
+        if gone := set(old_index["sha256"]) - set(index["sha256"]):
+            decision["notes"].append(f"Images of the old model that are gone from {RAW}: {len(gone):,}.")
     if look and (sentence := describe_blind(compare_blind(look.judged[~look.judged["by_model"].astype(bool)]))):
         decision["notes"].append(sentence)
     decision |= {

@@ -87,6 +87,16 @@ def test_another_baseline_with_the_same_model_is_as_good_as_head(sample):
 
 
 @pytest.mark.slow
+def test_images_that_are_gone_are_counted(tiny):
+    assert not any("gone" in note for note in decide(tiny)["notes"])
+    pictures = sorted((tiny.raw / "dark").iterdir())
+    pictures[0].unlink()
+    pictures[1].rename(tiny.raw / "light" / "moved.png")
+    tiny.reproduce()
+    assert "Images of the old model that are gone from data/raw: 1." in decide(tiny)["notes"]
+
+
+@pytest.mark.slow
 def test_models_that_were_declined_count_among_those_that_the_held_out_images_judged(tiny):
     versions = []
     for epochs in (2, 3, 4):
