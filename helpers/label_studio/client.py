@@ -92,7 +92,7 @@ class Server:
             with self.client.stream(method, path, **options) as response:
                 _stop_on_refusal(self.url, response)
                 return _read(response, largest, deadline)
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, UnicodeError) as error:  # no host can have the name
             details = [f"{method} {path}: {error!r}"]
             raise Problem(f"Label Studio at {self.url} does not answer.", details, "Is it running?") from None
 

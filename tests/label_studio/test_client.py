@@ -82,6 +82,12 @@ def test_a_server_that_is_down_is_a_problem():
         connect(settings(url))
 
 
+@pytest.mark.parametrize("url", ["http://a..b", "http://xn--"])
+def test_a_name_that_no_server_can_have_is_a_problem(url):
+    with pytest.raises(Problem, match="does not answer"):
+        connect(settings(""), url)
+
+
 @pytest.mark.parametrize(
     ("version", "problem"),
     [
