@@ -7,6 +7,7 @@ import sys
 import pandas as pd
 import pytest
 from rounds import (
+    DECISION,
     LINEAGE,
     REFUSED,
     colleague_of,
