@@ -182,10 +182,9 @@ class Workspace:
             return "trained"
         return "restored" if any(line.startswith("Stage 'train' is cached") for line in said) else "unchanged"
 
-    def changes_since_training(self) -> list[str]:
-        """Tell, in DVC's words, how data and stages differ from the last training; nothing if they do not."""
-        pointers = [f"{file}.dvc" for file in (RAW, LINEAGE) if (self.root / f"{file}.dvc").exists()]
-        said = self.dvc("status", "dvc.yaml", *pointers, quiet=True)
+    def status(self, *targets: str) -> list[str]:
+        """Tell, in DVC's words, how stages and data differ from its records; nothing if they do not."""
+        said = self.dvc("status", *targets, quiet=True)
         return [] if "Data and pipelines are up to date." in said else said
 
     def code_of_stages(self) -> list[str]:

@@ -15,7 +15,7 @@ from helpers.pipeline.paths import PARAMS, RAW
 from helpers.problems import EndOfRun
 from helpers.round.declining import remember_workspace
 from helpers.round.past import load_past, past_models
-from helpers.round.state import is_open, is_pending
+from helpers.round.state import POINTERS, is_open, is_pending, present
 from helpers.workspace import LINEAGE, Workspace
 
 
@@ -72,9 +72,15 @@ def merge_round(workspace: Workspace, plan: pd.DataFrame, export: Path) -> None:
     export_sha256, known = sha256_of(export), read_lineage(workspace.lineage)
     record = extend_lineage(known, plan, export_sha256)
     # Record also a round that only confirms labels: earlier exports must not correct them any more.
-    if plan["action"].isin(CHANGES).any() or format_lineage(record) != format_lineage(known):
+    is_news = plan["action"].isin(CHANGES).any() or format_lineage(record) != format_lineage(known)
+    if is_news:
         remember_workspace(workspace)
         apply_merge(plan, workspace.raw, workspace.lineage, export_sha256, hashes=workspace.hashes)
-    # Do this even if nothing is left to merge: an earlier run may have ended before this line, or the cache is lost.
-    if is_open(workspace) and workspace.lineage.exists():
+    # An earlier run of an open round may have ended before this line, or the cache is lost.
+    if is_news or (is_open(workspace) and not _is_recorded(workspace)):
         workspace.dvc("add", RAW, LINEAGE, quiet=True)
+
+
+def _is_recorded(workspace: Workspace) -> bool:
+    """Whether DVC has the training set and its lineage as they are."""
+    return len(present(workspace, *POINTERS)) == len(POINTERS) and not workspace.status(*POINTERS)

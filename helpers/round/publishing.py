@@ -11,7 +11,7 @@ from helpers.pipeline.model import load_classifier
 from helpers.pipeline.params import DecideParams, read_params
 from helpers.pipeline.paths import MODEL, PARAMS
 from helpers.problems import Problem
-from helpers.round.state import BEFORE, FILES, TAGS, find_round, present, tell_state
+from helpers.round.state import BEFORE, FILES, POINTERS, TAGS, find_round, present, tell_state
 from helpers.workspace import DECISION, LINEAGE, Workspace
 
 
@@ -76,7 +76,7 @@ def require_committed_code(workspace: Workspace) -> None:
 
 def _require_judged(workspace: Workspace, decision: dict[str, Any]) -> None:
     """Raise a `Problem` if the workspace holds other data, settings or another model than the decision is about."""
-    changes = workspace.changes_since_training()
+    changes = workspace.status("dvc.yaml", *present(workspace, *POINTERS))
     if not changes:
         model = load_classifier((workspace.root / MODEL).read_bytes(), MODEL).version
         if model != decision["model"]:

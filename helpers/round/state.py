@@ -7,7 +7,8 @@ from helpers.problems import Problem
 from helpers.workspace import DECISION, LINEAGE, Workspace
 
 # The files of a round that git tracks: those that it makes, and its settings. DVC tracks the data itself.
-MADE = (f"{RAW}.dvc", f"{LINEAGE}.dvc", "dvc.lock", "evaluation")
+POINTERS = (f"{RAW}.dvc", f"{LINEAGE}.dvc")
+MADE = (*POINTERS, "dvc.lock", "evaluation")
 FILES = (*MADE, PARAMS, BACKBONES)
 BEFORE = "refs/worktree/retrain/before"  # the workspace before the round that is open
 TAGS = "model/v*"

@@ -78,9 +78,8 @@ def test_an_image_stays_on_its_side_when_data_grows_is_renamed_or_is_relabelled(
     assert set(before) == {"train", "held-out"}
     (folder / RAW / "bright/0.png").rename(folder / RAW / "dark/another name.png")
     (folder / RAW / "dark/.DS_Store").write_bytes(b"\0")  # a hidden file is no picture, nor is one in a hidden folder
-    for hidden in ("dark/.thumbs", ".trash"):
-        (folder / RAW / hidden).mkdir()
-        Image.new("RGB", (9, 9)).save(folder / RAW / hidden / "1.png")
+    (folder / RAW / "dark/.thumbs").mkdir()
+    Image.new("RGB", (9, 9)).save(folder / RAW / "dark/.thumbs/1.png")
     for number in range(25):
         Image.new("RGB", (9, 9), (number * 10, 0, 0)).save(folder / RAW / "bright" / f"new-{number}.png")
     prepare.main()

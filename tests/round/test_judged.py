@@ -56,4 +56,4 @@ def test_the_code_that_made_the_model_is_committed_before_the_round(tiny):
     publish(tiny)
     colleague = colleague_of(tiny)
     colleague.dvc("pull", quiet=True)
-    assert colleague.changes_since_training() == []
+    assert colleague.status() == []

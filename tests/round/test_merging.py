@@ -1,5 +1,6 @@
 """Labels reach the training set once, the newest wins, and the old model has looked at them."""
 
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -63,6 +64,17 @@ def test_a_round_that_states_nothing_new_touches_nothing(tiny):
     before = (tiny.root / LINEAGE).stat().st_mtime_ns
     merge_round(tiny, plan_label(tiny, "dark", 5), export)
     assert (tiny.root / LINEAGE).stat().st_mtime_ns == before
+
+
+@pytest.mark.slow
+def test_a_round_whose_cache_is_lost_can_be_published_by_the_same_command(tiny):
+    export = tiny.root / "extra-data/annotations.json"
+    merge_round(tiny, plan_sample(tiny), export)
+    tiny.reproduce()
+    shutil.rmtree(tiny.root / ".dvc/cache")
+    merge_round(tiny, plan_sample(tiny), export)
+    tiny.dvc("commit", "--force", quiet=True)
+    publish_round(tiny, PLAN, decide(tiny), anyway="a test")
 
 
 # One picture was skipped, another has a label but no file.
