@@ -61,7 +61,8 @@ class Lab:
 
     def saved(self, cell: str = "") -> str:
         """Save the notebook, and return what a cell of it shows, by its id, or all cells: outputs as text."""
-        self.page.keyboard.press("Control+s")
+        with self.page.expect_response(lambda answer: answer.request.method == "PUT"):  # then the file is whole
+            self.page.keyboard.press("Control+s")
         self.page.locator(".jp-mod-dirty").first.wait_for(state="detached")
         cells = nbformat.read(self._file, as_version=4).cells
         outputs = [output for one in cells if cell in ("", one.id) for output in one.get("outputs", [])]
