@@ -187,9 +187,13 @@ class Workspace:
         said = self.dvc("status", *targets, quiet=True)
         return [] if "Data and pipelines are up to date." in said else said
 
+    def stages(self) -> list[dict[str, Any]]:
+        """Read the stages of ``dvc.yaml``; none if it is damaged."""
+        return list(self.load("dvc.yaml").get("stages", {}).values())
+
     def code_of_stages(self) -> list[str]:
         """List ``dvc.yaml`` and the files that its stages depend on, apart from data and their outputs."""
-        stages = self.load("dvc.yaml").get("stages", {}).values()
+        stages = self.stages()
         made = {out if isinstance(out, str) else next(iter(out)) for stage in stages for out in stage.get("outs", [])}
         read = {file for stage in stages for file in stage.get("deps", [])}
         return ["dvc.yaml", *sorted(read - made - {RAW, BACKBONES})]

@@ -6,9 +6,12 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import chdir
 from pathlib import Path
 
+import numpy as np
 import pytest
+import yaml
 from browsers import open_browser
 from filelock import FileLock
 from hypothesis import settings
@@ -16,8 +19,9 @@ from label_studio_server import LabelStudio, Pretended, pretend_label_studio, ru
 from PIL import Image
 from playwright.sync_api import Browser
 
-from examples.workspace import make_workspace
+from examples.workspace import PROJECT, make_workspace
 from helpers.label_studio.client import NEWEST
+from helpers.pipeline.paths import RAW
 from helpers.workspace import Workspace
 
 BIN = Path(sys.executable).parent
@@ -106,6 +110,36 @@ def tiny(pristine_tiny, tmp_path) -> Workspace:
     """A tiny workspace of one's own, with its remotes beside it."""
     shutil.copytree(pristine_tiny.parent, tmp_path / "tiny", symlinks=True)
     return Workspace(tmp_path / "tiny" / "demo")
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory) -> Path:
+    """Two classes of 30 pictures, bright and dark, and a quick training, made once; tests work on copies."""
+    from helpers.pipeline import evaluate, prepare, train  # PyTorch takes two seconds, and only some tests need it
+
+    folder = tmp_path_factory.mktemp("trained")
+    settings = yaml.safe_load((PROJECT / "params.yaml").read_text())
+    settings["train"] |= {"epochs": 2, "width": 4}
+    settings["prepare"] |= {"image_size": 16}
+    (folder / "params.yaml").write_text(yaml.safe_dump(settings))
+    chance = np.random.default_rng(0)
+    for label, brightness in (("bright", 200), ("dark", 50)):
+        (folder / RAW / label).mkdir(parents=True)
+        for number in range(30):
+            pixels = chance.integers(brightness - 40, brightness + 40, (20, 24, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(folder / RAW / label / f"{number}.png")
+    with chdir(folder):
+        prepare.main()
+        train.main()
+        evaluate.main()
+    return folder
+
+
+@pytest.fixture
+def folder(trained, tmp_path, monkeypatch) -> Path:
+    """A copy of one's own, and the current folder, as it is for a stage."""
+    monkeypatch.chdir(shutil.copytree(trained, tmp_path / "folder"))
+    return tmp_path / "folder"
 
 
 @pytest.fixture

@@ -100,8 +100,7 @@ def _changes_since(workspace: Workspace, commit: str) -> list[str]:
     """List the changed settings and files, apart from images, that the stages of dvc.yaml depend on."""
     files = [*workspace.code_of_stages(), BACKBONES]
     changed = workspace.git("diff", "--name-only", commit, "--", *files).splitlines()
-    stages = workspace.load("dvc.yaml").get("stages", {}).values()
-    listed = {name for stage in stages for name in stage.get("params", []) if isinstance(name, str)}
+    listed = {name for stage in workspace.stages() for name in stage.get("params", []) if isinstance(name, str)}
     now, then = workspace.load(PARAMS), workspace.load(PARAMS, commit)
     if not then:
         return [f"{PARAMS} is new", *changed]

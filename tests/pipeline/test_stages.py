@@ -2,19 +2,14 @@
 
 import hashlib
 import json
-import os
 import shutil
-import subprocess
 import sys
-from contextlib import chdir
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import psutil
 import pytest
-import yaml
 from PIL import Image, ImageDraw
 from sklearn.metrics import classification_report
 from stages import PROJECT, run_stage
@@ -26,34 +21,6 @@ from helpers.pipeline.model import load_classifier, save_classifier
 from helpers.pipeline.paths import CLASSES, HISTORY, INDEX, METRICS, MODEL, PIXELS, PREDICTIONS, RAW
 from helpers.pipeline.prepare import is_held_out
 from helpers.problems import Problem
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory) -> Path:
-    """Two classes of 30 pictures, bright and dark, and a quick training, made once; tests work on copies."""
-    folder = tmp_path_factory.mktemp("trained")
-    settings = yaml.safe_load((PROJECT / "params.yaml").read_text())
-    settings["train"] |= {"epochs": 2, "width": 4}
-    settings["prepare"] |= {"image_size": 16}
-    (folder / "params.yaml").write_text(yaml.safe_dump(settings))
-    chance = np.random.default_rng(0)
-    for label, brightness in (("bright", 200), ("dark", 50)):
-        (folder / RAW / label).mkdir(parents=True)
-        for number in range(30):
-            pixels = chance.integers(brightness - 40, brightness + 40, (20, 24, 3), dtype=np.uint8)
-            Image.fromarray(pixels).save(folder / RAW / label / f"{number}.png")
-    with chdir(folder):
-        prepare.main()
-        train.main()
-        evaluate.main()
-    return folder
-
-
-@pytest.fixture
-def folder(trained, tmp_path, monkeypatch) -> Path:
-    """A copy of one's own, and the current folder, as it is for a stage."""
-    monkeypatch.chdir(shutil.copytree(trained, tmp_path / "folder"))
-    return tmp_path / "folder"
 
 
 def index_of(folder: Path) -> pd.DataFrame:
@@ -244,58 +211,3 @@ def test_a_device_that_is_not_there_is_a_problem_before_anything_is_trained(fold
     with pytest.raises(Problem, match="mps"):
         train.main()
     assert (folder / MODEL).read_bytes() == before
-
-
-RECORD = """
-import os
-from pathlib import Path
-from helpers.pipeline import dataset, train
-
-def read_augmented(self, rows, device):
-    with Path(os.environ["RANK"]).open("a") as file:
-        print(*rows, file=file)
-    return original(self, rows, device)
-
-original, dataset.Dataset.read_augmented = dataset.Dataset.read_augmented, read_augmented
-train.main()
-"""
-
-
-@pytest.mark.slow
-def test_several_processes_train_one_model_and_pass_over_each_image_once_an_epoch(folder):
-    """Also if their parts of a batch differ in size, so that each draws another number of random shifts."""
-    (folder / MODEL).unlink()
-    params = folder / "params.yaml"
-    params.write_text(params.read_text().replace("batch_size: 32", "batch_size: 5"))
-    (folder / "record.py").write_text(RECORD)
-    result = run_stage(folder, "torchrun", "--standalone", "--nproc-per-node=2", "record.py")
-    assert result.returncode == 0, result.stderr
-    assert result.stdout.count("epoch  2/2") == 1
-    assert load_classifier((folder / MODEL).read_bytes()).description.classes == ("bright", "dark")
-    first, second = ((folder / rank).read_text().splitlines() for rank in "01")
-    steps = len(first) // 2
-    for epoch in (slice(0, steps), slice(steps, None)):
-        rows = " ".join(first[epoch] + second[epoch]).split()
-        assert sorted(map(int, rows)) == np.flatnonzero(index_of(folder)["split"] == "train").tolist()
-
-
-@pytest.mark.slow
-def test_torchrun_starts_again_when_a_process_is_killed(folder):
-    (folder / MODEL).unlink()
-    params = folder / "params.yaml"
-    params.write_text(params.read_text().replace("epochs: 2", "epochs: 40"))
-    command = ["torchrun", "--standalone", "--nproc-per-node=2", "--max-restarts=1", "-m", "helpers.pipeline.train"]
-    environment = os.environ | {"PYTHONPATH": str(PROJECT), "PYTHONUNBUFFERED": "1"}
-    environment["TORCH_DISABLE_SHARE_RDZV_TCP_STORE"] = "1"  # as the README says
-    epochs: list[int] = []
-    with subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True) as launcher:
-        assert launcher.stdout
-        for line in launcher.stdout:
-            if line.startswith("epoch"):
-                epochs.append(int(line.split()[1].split("/")[0]))
-            if epochs == [1, 2, 3] and line.startswith("epoch"):
-                psutil.Process(launcher.pid).children()[-1].kill()
-    assert launcher.returncode == 0
-    assert epochs.count(1) == 2  # torchrun begins anew: nothing of a training is kept
-    assert epochs[-1] == 40
-    assert load_classifier((folder / MODEL).read_bytes()).description.classes == ("bright", "dark")

@@ -1,0 +1,67 @@
+"""Several processes of torchrun train one model, as one process does."""
+
+import os
+import subprocess
+
+import numpy as np
+import pandas as pd
+import psutil
+import pytest
+from stages import PROJECT, run_stage
+
+from helpers.pipeline.model import load_classifier
+from helpers.pipeline.paths import INDEX, MODEL
+
+RECORD = """
+import os
+from pathlib import Path
+from helpers.pipeline import dataset, train
+
+def read_augmented(self, rows, device):
+    with Path(os.environ["RANK"]).open("a") as file:
+        print(*rows, file=file)
+    return original(self, rows, device)
+
+original, dataset.Dataset.read_augmented = dataset.Dataset.read_augmented, read_augmented
+train.main()
+"""
+
+
+@pytest.mark.slow
+def test_several_processes_train_one_model_and_pass_over_each_image_once_an_epoch(folder):
+    """Also if their parts of a batch differ in size, so that each draws another number of random shifts."""
+    (folder / MODEL).unlink()
+    params = folder / "params.yaml"
+    params.write_text(params.read_text().replace("batch_size: 32", "batch_size: 5"))
+    (folder / "record.py").write_text(RECORD)
+    result = run_stage(folder, "torchrun", "--standalone", "--nproc-per-node=2", "record.py")
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.count("epoch  2/2") == 1
+    assert load_classifier((folder / MODEL).read_bytes()).description.classes == ("bright", "dark")
+    first, second = ((folder / rank).read_text().splitlines() for rank in "01")
+    steps = len(first) // 2
+    for epoch in (slice(0, steps), slice(steps, None)):
+        rows = " ".join(first[epoch] + second[epoch]).split()
+        assert sorted(map(int, rows)) == np.flatnonzero(pd.read_csv(folder / INDEX)["split"] == "train").tolist()
+
+
+@pytest.mark.slow
+def test_torchrun_starts_again_when_a_process_is_killed(folder):
+    (folder / MODEL).unlink()
+    params = folder / "params.yaml"
+    params.write_text(params.read_text().replace("epochs: 2", "epochs: 40"))
+    command = ["torchrun", "--standalone", "--nproc-per-node=2", "--max-restarts=1", "-m", "helpers.pipeline.train"]
+    environment = os.environ | {"PYTHONPATH": str(PROJECT), "PYTHONUNBUFFERED": "1"}
+    environment["TORCH_DISABLE_SHARE_RDZV_TCP_STORE"] = "1"  # as the README says
+    epochs: list[int] = []
+    with subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True) as launcher:
+        assert launcher.stdout
+        for line in launcher.stdout:
+            if line.startswith("epoch"):
+                epochs.append(int(line.split()[1].split("/")[0]))
+            if epochs == [1, 2, 3] and line.startswith("epoch"):
+                psutil.Process(launcher.pid).children()[-1].kill()
+    assert launcher.returncode == 0
+    assert epochs.count(1) == 2  # torchrun begins anew: nothing of a training is kept
+    assert epochs[-1] == 40
+    assert load_classifier((folder / MODEL).read_bytes()).description.classes == ("bright", "dark")
