@@ -113,7 +113,7 @@ def tiny(pristine_tiny, tmp_path) -> Workspace:
 
 
 @pytest.fixture(scope="session")
-def trained(tmp_path_factory) -> Path:
+def pristine_trained(tmp_path_factory) -> Path:
     """Two classes of 30 pictures, bright and dark, and a quick training, made once; tests work on copies."""
     from helpers.pipeline import evaluate, prepare, train  # PyTorch takes two seconds, and only some tests need it
 
@@ -136,10 +136,10 @@ def trained(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def folder(trained, tmp_path, monkeypatch) -> Path:
-    """A copy of one's own, and the current folder, as it is for a stage."""
-    monkeypatch.chdir(shutil.copytree(trained, tmp_path / "folder"))
-    return tmp_path / "folder"
+def trained(pristine_trained, tmp_path, monkeypatch) -> Path:
+    """A trained folder of one's own; it is the current one, as it is for a stage."""
+    monkeypatch.chdir(shutil.copytree(pristine_trained, tmp_path / "trained"))
+    return tmp_path / "trained"
 
 
 @pytest.fixture

@@ -28,33 +28,33 @@ train.main()
 
 
 @pytest.mark.slow
-def test_several_processes_train_one_model_and_pass_over_each_image_once_an_epoch(folder):
+def test_several_processes_train_one_model_and_pass_over_each_image_once_an_epoch(trained):
     """Also if their parts of a batch differ in size, so that each draws another number of random shifts."""
-    (folder / MODEL).unlink()
-    params = folder / "params.yaml"
+    (trained / MODEL).unlink()
+    params = trained / "params.yaml"
     params.write_text(params.read_text().replace("batch_size: 32", "batch_size: 5"))
-    (folder / "record.py").write_text(RECORD)
-    result = run_stage(folder, "torchrun", "--standalone", "--nproc-per-node=2", "record.py")
+    (trained / "record.py").write_text(RECORD)
+    result = run_stage(trained, "torchrun", "--standalone", "--nproc-per-node=2", "record.py")
     assert result.returncode == 0, result.stderr
     assert result.stdout.count("epoch  2/2") == 1
-    assert load_classifier((folder / MODEL).read_bytes()).description.classes == ("bright", "dark")
-    first, second = ((folder / rank).read_text().splitlines() for rank in "01")
+    assert load_classifier((trained / MODEL).read_bytes()).description.classes == ("bright", "dark")
+    first, second = ((trained / rank).read_text().splitlines() for rank in "01")
     steps = len(first) // 2
     for epoch in (slice(0, steps), slice(steps, None)):
         rows = " ".join(first[epoch] + second[epoch]).split()
-        assert sorted(map(int, rows)) == np.flatnonzero(pd.read_csv(folder / INDEX)["split"] == "train").tolist()
+        assert sorted(map(int, rows)) == np.flatnonzero(pd.read_csv(trained / INDEX)["split"] == "train").tolist()
 
 
 @pytest.mark.slow
-def test_torchrun_starts_again_when_a_process_is_killed(folder):
-    (folder / MODEL).unlink()
-    params = folder / "params.yaml"
+def test_torchrun_starts_again_when_a_process_is_killed(trained):
+    (trained / MODEL).unlink()
+    params = trained / "params.yaml"
     params.write_text(params.read_text().replace("epochs: 2", "epochs: 40"))
     command = ["torchrun", "--standalone", "--nproc-per-node=2", "--max-restarts=1", "-m", "helpers.pipeline.train"]
     environment = os.environ | {"PYTHONPATH": str(PROJECT), "PYTHONUNBUFFERED": "1"}
     environment["TORCH_DISABLE_SHARE_RDZV_TCP_STORE"] = "1"  # as the README says
     epochs: list[int] = []
-    with subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True) as launcher:
+    with subprocess.Popen(command, cwd=trained, env=environment, stdout=subprocess.PIPE, text=True) as launcher:
         assert launcher.stdout
         for line in launcher.stdout:
             if line.startswith("epoch"):
@@ -64,4 +64,4 @@ def test_torchrun_starts_again_when_a_process_is_killed(folder):
     assert launcher.returncode == 0
     assert epochs.count(1) == 2  # torchrun begins anew: nothing of a training is kept
     assert epochs[-1] == 40
-    assert load_classifier((folder / MODEL).read_bytes()).description.classes == ("bright", "dark")
+    assert load_classifier((trained / MODEL).read_bytes()).description.classes == ("bright", "dark")

@@ -40,17 +40,17 @@ def test_the_index_tells_of_each_image_its_label_and_content(trained):
     assert not list((trained / "data/prepared").glob("*.npy"))  # pixels are a cache, not data
 
 
-def test_an_image_stays_on_its_side_when_data_grows_is_renamed_or_is_relabelled(folder):
-    before = index_of(folder)["split"]
+def test_an_image_stays_on_its_side_when_data_grows_is_renamed_or_is_relabelled(trained):
+    before = index_of(trained)["split"]
     assert set(before) == {"train", "held-out"}
-    (folder / RAW / "bright/0.png").rename(folder / RAW / "dark/another name.png")
-    (folder / RAW / "dark/.DS_Store").write_bytes(b"\0")  # a hidden file is no picture, nor is one in a hidden folder
-    (folder / RAW / "dark/.thumbs").mkdir()
-    Image.new("RGB", (9, 9)).save(folder / RAW / "dark/.thumbs/1.png")
+    (trained / RAW / "bright/0.png").rename(trained / RAW / "dark/another name.png")
+    (trained / RAW / "dark/.DS_Store").write_bytes(b"\0")  # a hidden file is no picture, nor is one in a hidden folder
+    (trained / RAW / "dark/.thumbs").mkdir()
+    Image.new("RGB", (9, 9)).save(trained / RAW / "dark/.thumbs/1.png")
     for number in range(25):
-        Image.new("RGB", (9, 9), (number * 10, 0, 0)).save(folder / RAW / "bright" / f"new-{number}.png")
+        Image.new("RGB", (9, 9), (number * 10, 0, 0)).save(trained / RAW / "bright" / f"new-{number}.png")
     prepare.main()
-    after = index_of(folder)["split"]
+    after = index_of(trained)["split"]
     assert len(after) == 85
     assert after[before.index].equals(before)
 
@@ -65,46 +65,46 @@ def test_the_share_and_the_choice_of_held_out_images_follow_the_settings():
     assert larger[held_out].all()  # a larger share holds out more, and lets none go
 
 
-def test_every_file_that_is_no_picture_is_named_and_nothing_is_written(folder):
-    (folder / RAW / "dark/empty.png").touch()
+def test_every_file_that_is_no_picture_is_named_and_nothing_is_written(trained):
+    (trained / RAW / "dark/empty.png").touch()
     for name in ("bright/notes.txt", "dark/copy.txt"):
-        (folder / RAW / name).write_text("not a picture")
-    whole = folder / RAW / "dark/0.png"
+        (trained / RAW / name).write_text("not a picture")
+    whole = trained / RAW / "dark/0.png"
     whole.write_bytes(whole.read_bytes()[:200])
-    shutil.rmtree(folder / "data/prepared")
-    result = run_stage(folder, sys.executable, "-m", "helpers.pipeline.prepare")
+    shutil.rmtree(trained / "data/prepared")
+    result = run_stage(trained, sys.executable, "-m", "helpers.pipeline.prepare")
     assert result.returncode == 1
     told = ("4 files", "empty.png", "notes.txt", "copy.txt", "0.png", "an empty file")
     assert all(name in result.stderr for name in told)
     assert "Traceback" not in result.stderr
-    assert not (folder / "data/prepared").exists()
+    assert not (trained / "data/prepared").exists()
 
 
-def test_a_file_that_cannot_be_read_is_named_without_a_traceback(folder):
-    (folder / RAW / "dark/secret.png").symlink_to("/proc/self/mem")  # fails to be read, also for root
-    (folder / RAW / "dark/lost.png").symlink_to("nowhere")
-    result = run_stage(folder, sys.executable, "-m", "helpers.pipeline.prepare")
+def test_a_file_that_cannot_be_read_is_named_without_a_traceback(trained):
+    (trained / RAW / "dark/secret.png").symlink_to("/proc/self/mem")  # fails to be read, also for root
+    (trained / RAW / "dark/lost.png").symlink_to("nowhere")
+    result = run_stage(trained, sys.executable, "-m", "helpers.pipeline.prepare")
     assert result.returncode == 1
     assert all(name in result.stderr for name in ("2 files", "secret.png", "lost.png"))
     assert "Traceback" not in result.stderr
 
 
-def test_a_class_that_is_a_link_is_not_followed(folder):
+def test_a_class_that_is_a_link_is_not_followed(trained):
     """The merge does not follow it either."""
-    (folder / RAW / "dark").rename(folder / "elsewhere")
-    (folder / RAW / "dark").symlink_to(folder / "elsewhere")
+    (trained / RAW / "dark").rename(trained / "elsewhere")
+    (trained / RAW / "dark").symlink_to(trained / "elsewhere")
     with pytest.raises(Problem, match="30 images of 1 classes"):
         prepare.main()
 
 
-def test_a_single_class_is_not_trained_on(folder):
-    shutil.rmtree(folder / RAW / "dark")
+def test_a_single_class_is_not_trained_on(trained):
+    shutil.rmtree(trained / RAW / "dark")
     with pytest.raises(Problem, match="30 images of 1 classes"):
         prepare.main()
 
 
-def test_a_misspelt_setting_stops_the_stage_with_its_name(folder):
-    (folder / "params.yaml").write_text((folder / "params.yaml").read_text().replace("image_size", "image_sise"))
+def test_a_misspelt_setting_stops_the_stage_with_its_name(trained):
+    (trained / "params.yaml").write_text((trained / "params.yaml").read_text().replace("image_size", "image_sise"))
     with pytest.raises(Problem, match=r"prepare\.image_sise"):
         prepare.main()
 
@@ -113,15 +113,15 @@ def test_a_misspelt_setting_stops_the_stage_with_its_name(folder):
 
 
 @pytest.mark.slow
-def test_the_same_data_gives_the_same_model_in_another_process(folder):
-    model, history = (folder / MODEL).read_bytes(), pd.read_csv(folder / HISTORY)
-    result = run_stage(folder, sys.executable, "-m", "helpers.pipeline.train")
+def test_the_same_data_gives_the_same_model_in_another_process(trained):
+    model, history = (trained / MODEL).read_bytes(), pd.read_csv(trained / HISTORY)
+    result = run_stage(trained, sys.executable, "-m", "helpers.pipeline.train")
     assert result.returncode == 0, result.stderr
-    assert (folder / MODEL).read_bytes() == model
+    assert (trained / MODEL).read_bytes() == model
     assert list(history["epoch"]) == [1, 2]
     about = load_classifier(model).description
     assert about.classes == ("bright", "dark")
-    assert about.trained_on["images"] == (index_of(folder)["split"] == "train").sum()
+    assert about.trained_on["images"] == (index_of(trained)["split"] == "train").sum()
 
 
 def test_scores_are_those_of_scikit_learn_and_of_the_history(trained):
@@ -155,15 +155,15 @@ def test_scores_per_class_are_those_of_scikit_learn_also_for_a_class_that_is_nev
         assert row.tolist() == pytest.approx(theirs)
 
 
-def test_a_model_that_is_made_too_sure_is_judged_as_if_it_was_not(folder):
+def test_a_model_that_is_made_too_sure_is_judged_as_if_it_was_not(trained):
     """The model's temperature is fitted on the held-out images, so it must not show in their figures."""
-    metrics, predictions = json.loads((folder / METRICS).read_text()), pd.read_csv(folder / PREDICTIONS)
-    classifier = load_classifier((folder / MODEL).read_bytes())
+    metrics, predictions = json.loads((trained / METRICS).read_text()), pd.read_csv(trained / PREDICTIONS)
+    classifier = load_classifier((trained / MODEL).read_bytes())
     about = classifier.description
-    save_classifier(replace(classifier, description=replace(about, temperature=about.temperature / 3)), folder / MODEL)
+    save_classifier(replace(classifier, description=replace(about, temperature=about.temperature / 3)), trained / MODEL)
     evaluate.main()
-    assert json.loads((folder / METRICS).read_text())["loss"] == pytest.approx(metrics["loss"], abs=1e-3)
-    pd.testing.assert_frame_equal(pd.read_csv(folder / PREDICTIONS), predictions, atol=1e-3)
+    assert json.loads((trained / METRICS).read_text())["loss"] == pytest.approx(metrics["loss"], abs=1e-3)
+    pd.testing.assert_frame_equal(pd.read_csv(trained / PREDICTIONS), predictions, atol=1e-3)
 
 
 def test_drawings_on_a_transparent_ground_are_learnt(tmp_path, monkeypatch):
@@ -189,25 +189,25 @@ def test_drawings_on_a_transparent_ground_are_learnt(tmp_path, monkeypatch):
     assert (predicted.to_numpy() == held_out["label"].to_numpy()).mean() >= 0.95
 
 
-def test_stages_need_no_cache_of_pixels_and_give_the_same_without_it(folder):
-    metrics, model = (folder / METRICS).read_bytes(), (folder / MODEL).read_bytes()
-    shutil.rmtree(folder / PIXELS)
+def test_stages_need_no_cache_of_pixels_and_give_the_same_without_it(trained):
+    metrics, model = (trained / METRICS).read_bytes(), (trained / MODEL).read_bytes()
+    shutil.rmtree(trained / PIXELS)
     train.main()
-    shutil.rmtree(folder / PIXELS)
+    shutil.rmtree(trained / PIXELS)
     evaluate.main()
-    assert (folder / MODEL).read_bytes() == model
-    assert (folder / METRICS).read_bytes() == metrics
+    assert (trained / MODEL).read_bytes() == model
+    assert (trained / METRICS).read_bytes() == metrics
 
 
-def test_predicting_does_without_pytorch(folder):
+def test_predicting_does_without_pytorch(trained):
     code = "import sys, helpers.pipeline.evaluate as e; e.main(); sys.exit('torch' in sys.modules)"
-    assert run_stage(folder, sys.executable, "-c", code).returncode == 0
+    assert run_stage(trained, sys.executable, "-c", code).returncode == 0
 
 
-def test_a_device_that_is_not_there_is_a_problem_before_anything_is_trained(folder):
-    params = folder / "params.yaml"
+def test_a_device_that_is_not_there_is_a_problem_before_anything_is_trained(trained):
+    params = trained / "params.yaml"
     params.write_text(params.read_text().replace("device: auto", "device: mps"))
-    before = (folder / MODEL).read_bytes()
+    before = (trained / MODEL).read_bytes()
     with pytest.raises(Problem, match="mps"):
         train.main()
-    assert (folder / MODEL).read_bytes() == before
+    assert (trained / MODEL).read_bytes() == before
