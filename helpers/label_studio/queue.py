@@ -1,4 +1,4 @@
-"""Choose the images that people label first: those that the model is least certain of, with random ones among them."""
+"""Choose the images that people label first: those that the model is least certain of, and some that chance picks."""
 
 import logging
 from collections.abc import Mapping
@@ -10,6 +10,7 @@ import pandas as pd
 from helpers.decode import SUFFIXES, Input
 from helpers.files import list_files, read_training_set
 from helpers.hashing import hash_all, sha256_of_image
+from helpers.labels.fields import CHANCE, LEAST_CERTAIN
 from helpers.pipeline.backbone import feature_cache
 from helpers.pipeline.model import Classifier
 from helpers.pipeline.near_duplicates import near_duplicates
@@ -19,7 +20,7 @@ from helpers.problems import Problem
 
 # Each share is drawn by digits of its own, so that the draws have nothing to do with each other.
 DIGITS = {"random_share": slice(0, 12), "blind_share": slice(12, 24)}
-REASONS = ("least certain", "random", "near-duplicate")
+REASONS = (LEAST_CERTAIN, CHANCE, "near-duplicate")
 # One picture of each group in turn gave the accuracy of the least certain ones with a quarter fewer labels on two sets.
 GROUPS = 50
 
@@ -109,7 +110,7 @@ def order_queue(
     picked = draw(confidence.index, "random_share", random_share)
     kinds = np.select([confidence.index.isin(near), picked], [2, 1], 0)
 
-    # Each kind is ranked in itself, the random one by content, and its places are spread evenly over 0 to 1.
+    # Each kind is ranked in itself, that of chance by content, and its places are spread evenly over 0 to 1.
     ranks = {"kind": kinds, "rank": np.where(kinds == 1, 0, confidence), "group": np.where(kinds == 0, alike, 0)}
     table = pd.DataFrame(ranks, confidence.index).rename_axis("sha256").sort_values(["rank", "sha256"])
     table["turn"] = table.groupby(["kind", "group"]).cumcount()

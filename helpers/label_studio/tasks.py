@@ -19,7 +19,7 @@ import pandas as pd
 from helpers.hashing import HashCache
 from helpers.label_studio.client import AT_A_TIME, NotFound, Server, TooLarge, list_projects
 from helpers.label_studio.label_config import Control, find_control, make_config
-from helpers.labels.fields import BLIND, QUEUE, QUEUED_BY, blind_of
+from helpers.labels.fields import BLIND, QUEUE, QUEUE_REASON, QUEUED_BY, blind_of
 from helpers.pipeline.paths import HASHES
 from helpers.problems import Problem
 from helpers.progress import map_in_threads, progress_bar
@@ -184,6 +184,9 @@ def _requeue(server: Server, project: Project, queue: pd.DataFrame, tasks: pd.Da
         for _, group in waiting.groupby(places):
             _set_field(server, project, group.index, QUEUE, group["queue"].min())
             bar.update(len(group))
+    told = waiting["data"].map(lambda data: data.get(QUEUE_REASON))
+    for reason, group in waiting[told != waiting["reason"]].groupby("reason"):
+        _set_field(server, project, group.index, QUEUE_REASON, str(reason))
     _set_field(server, project, waiting.index, QUEUED_BY, version)
 
 
@@ -234,7 +237,13 @@ def _create_tasks(server: Server, project: Project, batch: pd.DataFrame, folder:
     stored = {upload["id"]: f"{prefix}/data/{quote(upload['file'])}" for upload in uploads}
     new = [
         {
-            "data": {project.control.image_key: stored[number], QUEUE: row.queue, BLIND: row.blind, QUEUED_BY: version},
+            "data": {
+                project.control.image_key: stored[number],
+                QUEUE: row.queue,
+                QUEUE_REASON: row.reason,
+                BLIND: row.blind,
+                QUEUED_BY: version,
+            },
             "meta": {"sha256": row.Index},
             "file_upload_id": number,
             "predictions": _predictions(project.control, row, version),

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from helpers.labels.fields import UNDEFINED, blind_of
+from helpers.labels.fields import UNDEFINED, blind_of, queue_reason_of
 
 Picks = tuple[str, ...]  # the choices of one annotation, sorted
 PATH = " / "  # joins a nested choice to its parents
@@ -32,11 +32,19 @@ class Annotation(NamedTuple):
     lead_time: float | None  # seconds
     by_model: bool
     blind: bool | None  # sent without the model's opinion
+    project: str  # the number of the server's project; empty if the export does not have it
+    queue: str  # why the image was asked for; empty if the export does not say
     is_truth: bool  # marked as ground truth, or accepted by the last person who reviewed it
 
 
 def make_annotation(
-    data: dict[str, Any], key: str, task: object, entry: dict[str, Any], picks: Picks, by_model: bool
+    data: dict[str, Any],
+    key: str,
+    task: object,
+    entry: dict[str, Any],
+    picks: Picks,
+    by_model: bool,
+    project: str = "",
 ) -> Annotation:
     """Make an annotation from its task's data, which hold the image under a key, and its entry in JSON.
 
@@ -56,7 +64,8 @@ def make_annotation(
     annotator = _name(entry.get("completed_by")) if entry else None
     updated_at, lead_time = _time(entry.get("updated_at")), _number(entry.get("lead_time"))
     is_truth = entry.get("ground_truth") is True or _is_accepted(entry.get("reviews"))
-    return Annotation(image, task, outcome, picks, annotator, updated_at, lead_time, by_model, blind_of(data), is_truth)
+    sent = blind_of(data), project, queue_reason_of(data)
+    return Annotation(image, task, outcome, picks, annotator, updated_at, lead_time, by_model, *sent, is_truth)
 
 
 def picks_of(value: object) -> Picks:

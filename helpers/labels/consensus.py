@@ -17,6 +17,7 @@ ON_DISAGREEMENT = ("leave out", "majority", "latest", "ground truth")
 NESTED_CHOICES = ("path", "leaf")
 TYPES = {"updated_at": "datetime64[us, UTC]", "lead_time": "float64", "by_model": "bool"}
 COLUMNS = ["image", "file", "label", "status", "reason", "tasks", "annotators", "labels", "truths", *TYPES, "blind"]
+COLUMNS += ["project", "queue"]
 
 
 def read_export(
@@ -57,6 +58,11 @@ def read_export(
           formats, an answer without a lead time counts as accepted in bulk.
         - ``blind`` (bool or None): the image was sent without the model's opinion (True) or with it (False), as the
           field ``blind`` of the tasks' data says; None if that says nothing, or not the same of all annotations.
+        - ``project`` (str): the number of the server's project. Only JSON records this: the number in an upload's path
+          is that of the project which the file was uploaded to, and its tasks may have been copied since. Empty if it
+          is unknown.
+        - ``queue`` (str): why the image was asked for, ``chance`` or ``least certain``, as the field ``queue_reason``
+          of the tasks' data says; empty if that says nothing else, or not the same of all annotations.
     """
     require_choice("on_disagreement", on_disagreement, ON_DISAGREEMENT)
     require_choice("nested_choices", nested_choices, NESTED_CHOICES)
@@ -90,7 +96,6 @@ def _settle(image: str, annotations: list[Annotation], on_disagreement: str) -> 
         status, reason = "several labels", f"several classes on one image: {', '.join(deciding[0].picks)}"
     else:
         label, status, reason = deciding[0].picks[0], "labelled", None
-    told = {annotation.blind for annotation in deciding}
     known_seconds = [number for number in seconds if number is not None]
     return {
         "image": image,
@@ -105,8 +110,15 @@ def _settle(image: str, annotations: list[Annotation], on_disagreement: str) -> 
         "updated_at": max(filter(None, times), default=None),
         "lead_time": sum(known_seconds) if known_seconds else None,
         "by_model": label is not None and all(annotation.by_model for annotation in deciding),
-        "blind": told.pop() if len(told) == 1 else None,
+        "blind": _common([annotation.blind for annotation in deciding]),
+        "project": _common([annotation.project for annotation in deciding]) or "",
+        "queue": _common([annotation.queue for annotation in deciding]) or "",
     }
+
+
+def _common(values: list[Any]) -> Any:
+    """Return the value that all annotations have; None if they differ."""
+    return values[0] if len(set(values)) == 1 else None
 
 
 def _find_deciding(counting: list[Annotation], on_disagreement: str) -> list[Annotation]:

@@ -21,7 +21,9 @@ UNDEFINED = "$undefined$"
 # A JSON-MIN row is the task's data, its id, the controls, and these. A CSV has the same columns, sorted.
 TAIL = ("annotator", "annotation_id", "created_at", "updated_at", "lead_time")
 # `helpers.label_studio.tasks` adds these to the data of the tasks that it makes. A CSV has their values as text.
-QUEUE, BLIND, QUEUED_BY = "queue", "blind", "queued_by"
+QUEUE, QUEUE_REASON, BLIND, QUEUED_BY = "queue", "queue_reason", "blind", "queued_by"
+# Why an image was asked for, as far as it says something about the image: a near-duplicate is simply a late one.
+CHANCE, LEAST_CERTAIN = "chance", "least certain"
 # The nameless column is the index that pandas writes into a CSV.
 NOT_DATA = {"", "id", "agreement", "history", *TAIL}
 
@@ -89,6 +91,12 @@ def blind_of(data: Mapping[str, object]) -> bool | None:
     """Tell whether a task was sent without the model's opinion; None if its data do not say that."""
     told = data.get(BLIND)
     return {"true": True, "false": False}.get(str(told).lower()) if isinstance(told, bool | str) else None
+
+
+def queue_reason_of(data: Mapping[str, object]) -> str:
+    """Tell whether chance or the model's doubt put a task into the queue; empty if its data do not say that."""
+    told = data.get(QUEUE_REASON)
+    return told if isinstance(told, str) and told in (CHANCE, LEAST_CERTAIN) else ""
 
 
 def file_of(image: str) -> str:

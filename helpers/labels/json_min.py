@@ -14,6 +14,7 @@ from helpers.labels.fields import (
     BLIND,
     NOT_DATA,
     QUEUE,
+    QUEUE_REASON,
     QUEUED_BY,
     TAIL,
     UNDEFINED,
@@ -35,7 +36,7 @@ def read_rows(rows: list[Row], image_key: str, label_control: str) -> Iterator[A
     fields = names - NOT_DATA - {key, UNDEFINED} - {f"_data_{name}" for name in names}
     # With both, these are data of tasks that this project made: a CSV has them as text, like the answers of a control.
     if {QUEUE, BLIND} <= names:
-        fields -= {QUEUE, BLIND, QUEUED_BY} - {label_control}
+        fields -= {QUEUE, QUEUE_REASON, BLIND, QUEUED_BY} - {label_control}
     control = _find_control(rows, fields, label_control)
     nested = _is_nested([row.get(control) for row in rows if row["annotation_id"] is not None])
     repeated = []

@@ -15,11 +15,13 @@ def read_tasks(tasks: list[dict[str, Any]], image_key: str, label_control: str) 
     key = find_image_key(data, set().union(*data), image_key)
     control = _find_control(tasks, label_control)
     for task in tasks:
+        number = task.get("project")
+        project = str(number) if isinstance(number, int) else ""
         for entry in task["annotations"] or [{}]:
             results = [result for result in _results(entry) if result["from_name"] == control]
             picks = picks_of([result["value"] for result in results if _labels_image(result)])
             by_model = entry.get("lead_time") is None and entry.get("parent_prediction") is not None
-            yield make_annotation(task["data"], key, task.get("id"), entry, picks, by_model)
+            yield make_annotation(task["data"], key, task.get("id"), entry, picks, by_model, project)
 
 
 def _find_control(tasks: list[dict[str, Any]], label_control: str) -> str:

@@ -64,7 +64,7 @@ def test_who_labels_blind_never_sees_a_prediction(server, title, folder):
 
 @pytest.mark.label_studio
 @pytest.mark.parametrize("form", ["JSON", "JSON_MIN", "CSV", "TSV"])
-def test_every_export_tells_who_labelled_blind(server, title, folder, tmp_path, form):
+def test_every_export_tells_who_labelled_blind_and_why_they_were_asked(server, title, folder, tmp_path, form):
     push(server, title, folder, blind="25")
     for task in all_tasks(server, title):
         annotate(server, task["id"])
@@ -76,6 +76,8 @@ def test_every_export_tells_who_labelled_blind(server, title, folder, tmp_path, 
 
     assert dict(zip(table["file"].str[-5], table["blind"], strict=True)) == {n: n in "25" for n in "0123456"}
     assert set(table["label"]) == {CLASSES[0]}
+    assert set(table["queue"]) == {"least certain"}
+    assert set(table["project"]) == {str(number) if form == "JSON" else ""}
 
 
 @pytest.mark.label_studio

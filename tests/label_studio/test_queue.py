@@ -41,14 +41,14 @@ def test_the_least_certain_come_first():
 def test_chance_has_its_share_of_every_part_of_the_queue():
     queue = order_queue(confidences(5000), [], random_share=0.2)
 
-    for part in np.array_split(queue["reason"] == "random", 10):
+    for part in np.array_split(queue["reason"] == "chance", 10):
         assert part.mean() == pytest.approx(0.2, abs=0.02)
 
 
 def test_chance_does_not_prefer_what_the_model_is_certain_or_uncertain_of():
     confidence = confidences(5000)
 
-    picked = order_queue(confidence, [], random_share=0.2).query("reason == 'random'").index
+    picked = order_queue(confidence, [], random_share=0.2).query("reason == 'chance'").index
 
     assert confidence[picked].mean() == pytest.approx(confidence.mean(), abs=0.02)
 

@@ -38,6 +38,8 @@ def labelled(file: str, label: str | None, updated_at: Any = MONDAY, **columns: 
         "updated_at": updated_at,
         "lead_time": 2.5,
         "by_model": False,
+        "project": "3",
+        "queue": "chance",
     } | columns
 
 

@@ -7,7 +7,7 @@ import pytest
 from projects import MONDAY, TUESDAY, WEDNESDAY, Project, labelled, make_project, tree
 
 from helpers.hashing import sha256_of
-from helpers.merge.lineage import read_lineage
+from helpers.merge.lineage import hash_labels, read_lineage
 from helpers.problems import Problem
 
 
@@ -20,6 +20,8 @@ def test_the_images_lie_in_their_classes_and_the_lineage_tells_where_they_come_f
     project.merge(labelled("a.png", "Moon"), labelled("b.png", "Mars", TUESDAY, by_model=True), export="e1")
     assert tree(project.raw).keys() == {"Mars/old.png", "Mars/b.png", "Moon/old.png", "Moon/a.png"}
     lineage = read_lineage(project.lineage)
+    (labels_sha256,) = set(lineage.pop("labels_sha256"))
+    assert len(labels_sha256) == 64
     assert lineage.to_dict("list") == {
         "file": ["Mars/b.png", "Moon/a.png"],
         "label": ["Mars", "Moon"],
@@ -29,8 +31,57 @@ def test_the_images_lie_in_their_classes_and_the_lineage_tells_where_they_come_f
         "updated_at": [TUESDAY, MONDAY],
         "export_sha256": ["e1", "e1"],
         "by_model": [True, False],
+        "project": ["3", "3"],
+        "queue": ["chance", "chance"],
     }
     assert sorted(path.name for path in (project.root / "data").iterdir()) == ["labels.csv", "raw"]
+
+
+def test_a_lineage_of_an_earlier_version_is_read_and_gets_its_new_columns_with_the_next_merge(project):
+    project.merge(labelled("a.png", "Moon"))
+    columns = ["project", "queue", "labels_sha256"]
+    old = pd.read_csv(project.lineage, dtype=str).drop(columns=columns)
+    old.to_csv(project.lineage, index=False)
+    lineage = read_lineage(project.lineage)
+    assert lineage[columns].to_dict("records") == [dict.fromkeys(columns, "")]
+    project.merge(labelled("b.png", "Mars"))
+    lineage = read_lineage(project.lineage).set_index("file")
+    assert lineage["project"].to_dict() == {"Mars/b.png": "3", "Moon/a.png": ""}
+    assert lineage["export_sha256"].tolist() == ["e1", "e1"]
+
+
+def test_an_export_is_known_by_its_labels_in_any_order(project):
+    people = {"annotators": ("1", "2"), "labels": ("Mars", "Moon"), "status": "conflict"}
+    rows = [labelled("a.png", "Moon / Io"), labelled("b.png", None, **people), labelled("c.png", "Mars", pd.NaT)]
+    table = pd.DataFrame(rows)
+    same = hash_labels(table)
+    assert same.startswith("b33eb0478de9"), "recorded: it must be the same with every version of pandas"
+    assert hash_labels(table[::-1]) == same
+    assert hash_labels(table.assign(tasks=[(2, 1)] * 3, lead_time=7.0, reason="", queue="")) == same
+    waiting = labelled("d.png", None, annotators=())
+    assert hash_labels(pd.DataFrame([*rows, waiting])) == same
+    people |= {"annotators": ("2", "1"), "labels": ("Moon", "Mars"), "image": rows[1]["image"]}
+    assert hash_labels(pd.DataFrame([rows[0], labelled("b.png", None, **people), rows[2]])) == same
+    plan = project.plan(*rows, new_classes=["Moon - Io"])
+    assert hash_labels(plan) == same
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"label": "Mars", "labels": ("Mars", "Mars")},
+        {"updated_at": TUESDAY},
+        {"status": "skipped"},
+        {"annotators": ("1", "2")},
+        {"tasks": (1,)},
+        {"image": "s3://bucket/a.png"},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_another_label_is_another_export(change):
+    row = labelled("a.png", "Moon")
+    assert hash_labels(pd.DataFrame([row | change])) != hash_labels(pd.DataFrame([row]))
+    assert hash_labels(pd.DataFrame([row, labelled("b.png", "Moon")])) != hash_labels(pd.DataFrame([row]))
 
 
 def test_the_order_of_the_export_does_not_show(project, tmp_path_factory):

@@ -38,6 +38,8 @@ def plan_label(workspace: Workspace, label: str, day: int) -> pd.DataFrame:
             "updated_at": [pd.Timestamp(2026, 1, day, tz="UTC")],
             "lead_time": [1.0],
             "by_model": [False],
+            "project": [""],
+            "queue": [""],
         }
     )
     images, raw = workspace.root / "extra-data", workspace.root / RAW
