@@ -8,10 +8,11 @@ from typing import Any
 import pandas as pd
 from PIL import Image
 
+from helpers.comparison.decision import DecideParams
 from helpers.labels import read_export
 from helpers.merge.plan import plan_merge
 from helpers.pipeline.model import load_classifier
-from helpers.pipeline.params import DecideParams, read_params
+from helpers.pipeline.params import read_params
 from helpers.pipeline.paths import MODEL, PARAMS
 from helpers.round.comparing import compare_models
 from helpers.round.declining import remember_workspace

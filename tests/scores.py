@@ -3,9 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from helpers.comparison.decision import decide
+from helpers.comparison.decision import DecideParams, decide
 from helpers.comparison.scores import Comparison, score_images
-from helpers.pipeline.params import DecideParams
 
 
 def images(labels, start=0):

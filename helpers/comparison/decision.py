@@ -5,14 +5,25 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import pandas as pd
+from pydantic import Field
 
 from helpers.comparison.scores import Comparison
 from helpers.comparison.second_look import Noise
 from helpers.comparison.statistics import wilson
 from helpers.comparison.words import listed, percent, points
-from helpers.pipeline.params import DecideParams
+from helpers.pipeline.params import Params
 
 FEWEST_IMAGES = 6  # if five of five images flip the same way, the exact p is still above 0.05
+
+
+class DecideParams(Params):
+    """Section ``decide`` of ``params.yaml``: the policy by which a new model is accepted."""
+
+    margin: float = Field(0.01, ge=0, le=1)
+    max_negative_flips: float = Field(0.05, ge=0, le=1)
+    max_class_drop: float = Field(0.1, ge=0, le=1)
+    min_class_support: int = Field(10, ge=1)
+    max_label_noise: float = Field(0.05, ge=0, le=1)
 
 
 class Rule(NamedTuple):

@@ -11,36 +11,42 @@ from helpers.problems import Problem
 
 
 class Params(BaseModel):
-    """A section of ``params.yaml``; a setting that is misspelt, missing or of the wrong type is an error."""
+    """A section of ``params.yaml``: a missing setting has its default; one that is misspelt or wrong is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
-class PrepareParams(Params):
+class StageParams(Params):
+    """A section that ``dvc.yaml`` names, without which DVC refuses to run the stage; it may be empty."""
+
+
+class PrepareParams(StageParams):
     """Section ``prepare``: how pictures become arrays and which of them are held out."""
 
-    image_size: int = Field(ge=16, le=1024)
-    colour: Literal["rgb", "grey"]
-    validation_fraction: float = Field(gt=0, lt=1)
-    seed: int
+    image_size: int = Field(32, ge=16, le=1024)
+    colour: Literal["rgb", "grey"] = "rgb"
+    validation_fraction: float = Field(0.2, gt=0, lt=1)
+    seed: int = 42
 
 
-class TrainParams(Params):
+class TrainParams(StageParams):
     """Section ``train``: the network, its schedule and its augmentation."""
 
-    launcher: str
-    device: Literal["auto", "cpu", "cuda", "mps"]
-    threads: int = Field(ge=1)
-    seed: int
-    backbone: str
-    width: int = Field(ge=1)
-    epochs: int = Field(ge=1)
-    batch_size: int = Field(ge=2)
-    learning_rate: float = Field(gt=0)
-    weight_decay: float = Field(ge=0)
-    shift: float = Field(ge=0, lt=0.5)
-    flip: bool
+    launcher: str = "python"
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    threads: int = Field(1, ge=1)
+    seed: int = 42
+    backbone: str = "none"
+    width: int = Field(16, ge=1)
+    epochs: int = Field(8, ge=1)
+    batch_size: int = Field(32, ge=2)
+    learning_rate: float = Field(0.01, gt=0)
+    weight_decay: float = Field(0.01, ge=0)
+    shift: float = Field(0.06, ge=0, lt=0.5)
+    flip: bool = False
 
+
+DEFAULTS = {"prepare": PrepareParams().model_dump(), "train": TrainParams().model_dump()}
 
 OfColours = Annotated[list[float], Field(min_length=3, max_length=3)]
 
@@ -54,26 +60,30 @@ class BackboneParams(Params):
     output: str
 
 
-class DecideParams(Params):
-    """Section ``decide``: the policy by which a new model is accepted."""
-
-    margin: float = Field(ge=0, le=1)
-    max_negative_flips: float = Field(ge=0, le=1)
-    min_class_support: int = Field(ge=1)
-    max_class_drop: float = Field(ge=0, le=1)
-    max_label_noise: float = Field(ge=0, le=1)
-
-
 Section = TypeVar("Section", bound=Params)
 
 
 def read_params(section: type[Section], path: Path = Path(PARAMS)) -> Section:
-    """Read one section of the settings; a `Problem` names each setting that is unknown, missing or out of range."""
+    """Read one section of the settings; a `Problem` names each setting that is unknown or has a wrong value."""
     name = section.__name__.removesuffix("Params").lower()
     try:
-        return section(**yaml.safe_load(path.read_text(encoding="utf-8"))[name])
-    except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
+        sections = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        if name in sections or not issubclass(section, StageParams):
+            return section(**(sections.get(name) or {}))
+    except (OSError, yaml.YAMLError, AttributeError, TypeError) as error:
         raise Problem(f"{path} has no readable section `{name}`.", [repr(error)]) from None
     except ValidationError as error:
-        wrong = [f"{name}.{'.'.join(map(str, e['loc']))} = {e['input']!r}: {e['msg']}" for e in error.errors()]
-        raise Problem(f"{path} has settings that cannot be used.", wrong) from None
+        advice = "docs/settings.md lists the settings, and docs/pipeline.md those of a backbone."
+        wrong = [_describe(name, **fault) for fault in error.errors()]
+        raise Problem(f"{path} has settings that cannot be used.", wrong, advice) from None
+    raise Problem(
+        f"{path} has no section `{name}`.", advice=f"The line `{name}:` is enough: its settings have defaults."
+    )
+
+
+def _describe(section: str, *, type: str, loc: tuple[int | str, ...], msg: str, input: object, **_: object) -> str:
+    """Say which setting is wrong, and how."""
+    setting = ".".join(map(str, (section, *loc)))
+    if type == "extra_forbidden":
+        return f"{setting}: there is no such setting"
+    return f"{setting}: it is missing" if type == "missing" else f"{setting} = {input!r}: {msg}"

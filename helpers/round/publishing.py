@@ -5,10 +5,10 @@ from typing import Any
 
 import pandas as pd
 
-from helpers.comparison.decision import failed_rules
+from helpers.comparison.decision import DecideParams, failed_rules
 from helpers.merge.lineage import count_changes, parse_lineage, read_lineage
 from helpers.pipeline.model import load_classifier
-from helpers.pipeline.params import DecideParams, read_params
+from helpers.pipeline.params import read_params
 from helpers.pipeline.paths import MODEL, PARAMS
 from helpers.problems import Problem
 from helpers.round.state import BEFORE, FILES, POINTERS, TAGS, find_round, present, tell_state

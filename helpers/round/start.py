@@ -3,11 +3,12 @@
 from collections.abc import Callable
 from typing import Any
 
+from helpers.comparison.decision import DecideParams
 from helpers.comparison.second_look import ON_SUSPECT
 from helpers.labels.consensus import ON_DISAGREEMENT
 from helpers.merge.plan import ON_PROBLEM
 from helpers.pipeline.backbone import read_backbone
-from helpers.pipeline.params import DecideParams, PrepareParams, TrainParams, read_params
+from helpers.pipeline.params import PrepareParams, TrainParams, read_params
 from helpers.pipeline.paths import MODEL, PARAMS, RAW
 from helpers.problems import EndOfRun, Problem, check_all, require_choice
 from helpers.round.declining import decline_round

@@ -9,11 +9,11 @@ from typing import Any
 import pandas as pd
 
 from helpers.comparison.blind import compare_blind, describe_blind
-from helpers.comparison.decision import decide
+from helpers.comparison.decision import DecideParams, decide
 from helpers.comparison.scores import Comparison
 from helpers.comparison.second_look import SecondLook
 from helpers.hashing import sha256_of
-from helpers.pipeline.params import DecideParams, PrepareParams, read_params
+from helpers.pipeline.params import DEFAULTS, PrepareParams, read_params
 from helpers.pipeline.paths import BACKBONES, INDEX, PARAMS, RAW, read_table
 from helpers.problems import Problem
 from helpers.round.past import find_baseline, load_past
@@ -104,13 +104,22 @@ def _changes_since(workspace: Workspace, commit: str) -> list[str]:
     now, then = workspace.load(PARAMS), workspace.load(PARAMS, commit)
     if not then:
         return [f"{PARAMS} is new", *changed]
-    different = []
-    for name in sorted(listed):
-        section, _, key = name.partition(".")
-        before, after = (settings.get(section, {}).get(key) for settings in (then, now))
-        if before != after:
-            different.append(f"{name}: {before} → {after}")
+    before, after = (_name_settings(DEFAULTS | sections) for sections in (then, now))
+    different = [
+        f"{name}: {before.get(name)} → {after.get(name)}"
+        for name in sorted({**before, **after})
+        if before.get(name) != after.get(name) and listed & {name, name.partition(".")[0]}
+    ]
     return different + changed
+
+
+def _name_settings(sections: dict[str, Any]) -> dict[str, Any]:
+    """Return each setting by its whole name, a missing one of this project's own with its default."""
+    return {
+        f"{section}.{name}": value
+        for section, settings in sections.items()
+        for name, value in (DEFAULTS.get(section, {}) | (settings if isinstance(settings, dict) else {})).items()
+    }
 
 
 def _remember_judgement(workspace: Workspace, model: str, seed: int) -> list[str]:

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
@@ -45,12 +46,23 @@ def test_several_processes_train_one_model_and_pass_over_each_image_once_an_epoc
         assert sorted(map(int, rows)) == np.flatnonzero(pd.read_csv(trained / INDEX)["split"] == "train").tolist()
 
 
+@pytest.mark.parametrize("launcher", ["tochrun --nproc-per-node=2", "torchrun '", "''"])
+def test_a_launcher_that_cannot_be_run_is_named(trained, launcher):
+    params = trained / "params.yaml"
+    params.write_text(params.read_text().replace("launcher: python", f'launcher: "{launcher}"'))
+    result = run_stage(trained, sys.executable, "-m", "helpers.pipeline.launch")
+    assert result.returncode == 1
+    assert "train.launcher" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
 @pytest.mark.slow
 def test_torchrun_starts_again_when_a_process_is_killed(trained):
     (trained / MODEL).unlink()
     params = trained / "params.yaml"
-    params.write_text(params.read_text().replace("epochs: 2", "epochs: 40"))
-    command = ["torchrun", "--standalone", "--nproc-per-node=2", "--max-restarts=1", "-m", "helpers.pipeline.train"]
+    settings = params.read_text().replace("epochs: 2", "epochs: 40")
+    params.write_text(settings.replace(": python", ": torchrun --standalone --nproc-per-node=2 --max-restarts=1"))
+    command = [sys.executable, "-m", "helpers.pipeline.launch"]
     environment = os.environ | {"PYTHONPATH": str(PROJECT), "PYTHONUNBUFFERED": "1"}
     environment["TORCH_DISABLE_SHARE_RDZV_TCP_STORE"] = "1"  # as the README says
     epochs: list[int] = []

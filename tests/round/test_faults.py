@@ -115,7 +115,10 @@ def training_for_long(workspace: Workspace) -> Iterator[subprocess.Popen[str]]:
 
 
 @pytest.mark.slow
-def test_an_interrupt_stops_the_training_and_leaves_the_old_model_in_place(tiny):
+@pytest.mark.parametrize("launcher", ["python", "torchrun --standalone --nproc-per-node=2"])
+def test_an_interrupt_stops_the_training_and_leaves_the_old_model_in_place(tiny, launcher):
+    params = tiny.root / "params.yaml"
+    params.write_text(params.read_text().replace("launcher: python", f"launcher: {launcher}"))
     model = (tiny.root / MODEL).read_bytes()
     with training_for_long(tiny) as process:
         assert is_training(tiny)

@@ -11,7 +11,8 @@ from rounds import (
     version,
 )
 
-from helpers.pipeline.params import DecideParams, read_params
+from helpers.comparison.decision import DecideParams
+from helpers.pipeline.params import read_params
 from helpers.problems import Problem
 from helpers.round.publishing import publish_round
 from helpers.round.start import start_round
