@@ -4,7 +4,7 @@ import tempfile
 
 from helpers.pipeline.paths import RAW
 from helpers.problems import Problem
-from helpers.round.state import BEFORE, FILES, MADE, is_open, present
+from helpers.round.state import BEFORE, is_open, made_files, present, round_files
 from helpers.workspace import LINEAGE, Workspace
 
 DECLINED = "refs/worktree/retrain/declined"  # the last round that was declined
@@ -30,8 +30,9 @@ def decline_round(workspace: Workspace) -> str:
         raise Problem("There is no round to decline: nothing was merged since the last one ended.")
     workspace.dvc("add", *present(workspace, RAW, LINEAGE), quiet=True)
     _keep(workspace, DECLINED)
-    workspace.git("reset", "--quiet", "--", *FILES)
-    settled = _names(workspace.git("diff", "--name-only", "-z", f"{BEFORE}^", "HEAD", "--", *FILES))
+    files = round_files(workspace)
+    workspace.git("reset", "--quiet", "--", *files)
+    settled = _names(workspace.git("diff", "--name-only", "-z", f"{BEFORE}^", "HEAD", "--", *files))
     try:
         _give_back(workspace, BEFORE, settled)
     except Problem as problem:
@@ -45,8 +46,9 @@ def decline_round(workspace: Workspace) -> str:
 
 def _give_back(workspace: Workspace, ref: str, settled: set[str]) -> None:
     """Restore the files that a ref keeps, apart from `settled` ones, and remove those that a round has made since."""
+    made = made_files(workspace)
     kept = _names(workspace.git("ls-tree", "-r", "--name-only", "-z", ref))
-    there = _names(workspace.git("ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *MADE))
+    there = _names(workspace.git("ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *made))
     for file in there - kept:
         (workspace.root / file).unlink(missing_ok=True)
         if file == f"{LINEAGE}.dvc":
@@ -61,7 +63,7 @@ def _keep(workspace: Workspace, ref: str) -> None:
     """Let a git ref, which is on no branch, keep the files of a round as they are; DVC's cache has the data."""
     with tempfile.TemporaryDirectory() as folder:
         index = f"{folder}/index"
-        workspace.git("add", "--", *present(workspace, *FILES), GIT_INDEX_FILE=index)
+        workspace.git("add", "--", *present(workspace, *round_files(workspace)), GIT_INDEX_FILE=index)
         tree = workspace.git("write-tree", GIT_INDEX_FILE=index).strip()
     nobody = ["-c", "user.name=retrain", "-c", "user.email=retrain@localhost"]
     commit = workspace.git(*nobody, "commit-tree", tree, "-p", "HEAD", "-m", "Files of a round").strip()

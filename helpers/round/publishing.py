@@ -11,7 +11,7 @@ from helpers.pipeline.model import load_classifier
 from helpers.pipeline.params import read_params
 from helpers.pipeline.paths import MODEL, PARAMS
 from helpers.problems import Problem
-from helpers.round.state import BEFORE, FILES, POINTERS, TAGS, find_round, present, tell_state
+from helpers.round.state import BEFORE, POINTERS, TAGS, find_round, present, round_files, tell_state
 from helpers.workspace import DECISION, LINEAGE, Workspace
 
 
@@ -124,7 +124,7 @@ def _give_tag(workspace: Workspace, message: str) -> str:
 
 
 def _commit(workspace: Workspace, plan: pd.DataFrame, decision: dict[str, Any], anyway: str) -> str:
-    files = present(workspace, *FILES)
+    files = present(workspace, *round_files(workspace))
     workspace.git("add", "--", *files)
     if workspace.git("status", "--porcelain", "--", *files):
         # A second run's plan only keeps the images that the first one added: count from the lineage.

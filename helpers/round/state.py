@@ -2,28 +2,40 @@
 
 from contextlib import suppress
 
-from helpers.pipeline.paths import BACKBONES, PARAMS, RAW
+from helpers.pipeline.paths import BACKBONES, METRICS, PARAMS, RAW
 from helpers.problems import Problem
 from helpers.workspace import DECISION, LINEAGE, Workspace
 
-# The files of a round that git tracks: those that it makes, and its settings. DVC tracks the data itself.
 POINTERS = (f"{RAW}.dvc", f"{LINEAGE}.dvc")
-MADE = (*POINTERS, "dvc.lock", "evaluation")
-FILES = (*MADE, PARAMS, BACKBONES)
+REPORT = ("evaluation/report.md", "evaluation/difference.png")
+SETTINGS = (PARAMS, BACKBONES)
 BEFORE = "refs/worktree/retrain/before"  # the workspace before the round that is open
 TAGS = "model/v*"
+
+
+def made_files(workspace: Workspace) -> list[str]:
+    """List the files of git that a round writes; DVC tracks the data itself."""
+    kinds = [stage.get(kind, []) for stage in workspace.stages() for kind in ("outs", "metrics", "plots")]
+    options = [out.items() for outs in kinds for out in outs if isinstance(out, dict)]
+    of_stages = [file for items in options for file, option in items if option and option.get("cache") is False]
+    return list(dict.fromkeys([*POINTERS, "dvc.lock", DECISION, METRICS, *REPORT, *of_stages]))
+
+
+def round_files(workspace: Workspace) -> list[str]:
+    """List the files that a round's commit may hold: those that it writes, and its settings."""
+    return [*made_files(workspace), *SETTINGS]
 
 
 def is_open(workspace: Workspace) -> bool:
     """Whether a round has begun that no commit has ended; commits of settings or of other files do not end it."""
     with suppress(Problem):  # no round has begun, or its beginning is not in this history
-        return not workspace.git("diff", "--name-only", f"{BEFORE}^", "HEAD", "--", *MADE)
+        return not workspace.git("diff", "--name-only", f"{BEFORE}^", "HEAD", "--", *made_files(workspace))
     return False
 
 
 def is_changed(workspace: Workspace) -> bool:
     """Whether the files of a round differ from the last commit."""
-    return bool(workspace.git("status", "--porcelain", "--", *present(workspace, *FILES)))
+    return bool(workspace.git("status", "--porcelain", "--", *present(workspace, *round_files(workspace))))
 
 
 def is_pending(workspace: Workspace) -> bool:

@@ -64,6 +64,22 @@ def test_a_round_is_declined_whole_although_other_things_were_committed_since(ti
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("committed", [True, False])
+def test_notes_beside_the_evaluation_neither_end_the_round_nor_go_with_it(tiny, committed):
+    before = tree_of(tiny)
+    merge_something(tiny)
+    notes = tiny.root / "evaluation/notes.md"
+    notes.write_text("The light pictures are from another camera.")
+    if committed:
+        tiny.git("add", "evaluation/notes.md")
+        tiny.git("commit", "--quiet", "--message", "Notes", "--only", "evaluation/notes.md")
+    decline_round(tiny)
+    assert notes.exists()
+    notes.unlink()
+    assert tree_of(tiny) == before
+
+
+@pytest.mark.slow
 def test_a_round_that_was_committed_by_hand_is_over(tiny):
     merge_something(tiny)
     tiny.git("add", "data", "evaluation")

@@ -62,6 +62,20 @@ def test_what_is_not_the_rounds_is_neither_committed_nor_lost(tiny):
 
 
 @pytest.mark.slow
+def test_what_a_stage_of_ones_own_writes_for_git_belongs_to_the_round_and_notes_do_not(tiny):
+    stages = tiny.root / "dvc.yaml"
+    own = "  own:\n    cmd: echo {} > own.json\n    metrics:\n      - own.json:\n          cache: false\n"
+    stages.write_text(stages.read_text().replace("\nplots:", f"{own}\nplots:", 1))
+    tiny.git("commit", "--quiet", "--all", "--message", "A stage")
+    (tiny.root / "own.json").write_text("{}\n")
+    (tiny.root / "evaluation/notes.md").write_text("Mine.")
+    merge_something(tiny)
+    publish(tiny)
+    assert "own.json" in tiny.git("show", "--name-only", "--format=").split()
+    assert tiny.git("status", "--porcelain").splitlines() == ["?? evaluation/notes.md"]
+
+
+@pytest.mark.slow
 def test_publishing_again_says_that_nothing_is_left(tiny):
     merge_something(tiny)
     publish(tiny)
