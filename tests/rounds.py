@@ -46,14 +46,14 @@ def images_of(workspace: Workspace) -> dict[str, str]:
     return {str(p.relative_to(raw)): hashlib.sha256(p.read_bytes()).hexdigest() for p in raw.rglob("*.png")}
 
 
-def merge_something(workspace: Workspace) -> None:
+def merge_something(workspace: Workspace, lineage: str = LINEAGE) -> None:
     """Change the workspace as a round does, without the training: images come, move, and are recorded."""
     remember_workspace(workspace)
     raw = workspace.root / "data/raw"
     Image.new("L", (8, 8), 77).save(raw / "dark" / "new.png")
     moved = next((raw / "dark").iterdir())
     moved.rename(raw / "light" / moved.name)
-    (workspace.root / "data/labels.csv").write_text(LINEAGE)
+    (workspace.root / "data/labels.csv").write_text(lineage)
     (workspace.root / "evaluation/decision.json").write_text("{}\n")
     (workspace.root / "evaluation/metrics.json").write_text("{}\n")
     workspace.dvc("add", "data/raw", "data/labels.csv", quiet=True)
@@ -102,6 +102,29 @@ def plan_sample(sample: Workspace, wrong: Collection[str] = ()) -> pd.DataFrame:
         hashes=sample.hashes,
         on_problem="skip",
     )
+
+
+def plan_label(workspace: Workspace, label: str, day: int) -> pd.DataFrame:
+    """The plan for an export in which somebody gave one picture this label on that day of January."""
+    labels = pd.DataFrame(
+        {
+            "image": ["/data/upload/1/12345678-picture.png"],
+            "file": ["12345678-picture.png"],
+            "label": [label],
+            "status": ["labelled"],
+            "reason": [None],
+            "tasks": [(1,)],
+            "annotators": [("1",)],
+            "labels": [(label,)],
+            "updated_at": [pd.Timestamp(2026, 1, day, tz="UTC")],
+            "lead_time": [1.0],
+            "by_model": [False],
+            "project": [""],
+            "queue": [""],
+        }
+    )
+    images = workspace.root / "extra-data"
+    return plan_merge(labels, images, workspace.raw, lineage=workspace.lineage, hashes=workspace.hashes)
 
 
 def decide(workspace: Workspace, baseline: str = "HEAD") -> dict[str, Any]:

@@ -35,7 +35,7 @@ def apply_merge(plan: pd.DataFrame, raw: Path, lineage: Path, export_sha256: str
     moves = [step for step in steps if step.action == "move"]
     cache = HashCache(hashes)
     record = extend_lineage(read_lineage(lineage), plan, export_sha256)
-    part = lineage.with_name(f".{lineage.name}.part")
+    part = part_of(lineage)
     # Renames need one file system, and `raw` may be a mount of its own.
     staging = (raw.parent if raw.parent.stat().st_dev == raw.stat().st_dev else raw) / ".merge"
     try:
@@ -58,6 +58,11 @@ def apply_merge(plan: pd.DataFrame, raw: Path, lineage: Path, export_sha256: str
     finally:
         shutil.rmtree(staging, ignore_errors=True)
         part.unlink(missing_ok=True)
+
+
+def part_of(lineage: Path) -> Path:
+    """Where the next lineage waits while images move: only a merge that was killed leaves it there."""
+    return lineage.with_name(f".{lineage.name}.part")
 
 
 def _open_steps(plan: pd.DataFrame, raw: Path) -> list[Any]:

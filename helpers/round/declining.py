@@ -2,6 +2,7 @@
 
 import tempfile
 
+from helpers.merge.apply import part_of
 from helpers.pipeline.paths import RAW
 from helpers.problems import Problem
 from helpers.round.state import BEFORE, is_open, made_files, present, round_files
@@ -53,6 +54,7 @@ def _give_back(workspace: Workspace, ref: str, settled: set[str]) -> None:
         (workspace.root / file).unlink(missing_ok=True)
         if file == f"{LINEAGE}.dvc":
             workspace.lineage.unlink(missing_ok=True)
+    part_of(workspace.lineage).unlink(missing_ok=True)
     workspace.git("restore", f"--source={ref}", "--worktree", "--", *(kept - settled))
     # Check out these files only: additions to extra-data do not belong to the round.
     pointers = [file for file in kept if file.endswith(".dvc")]

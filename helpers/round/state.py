@@ -1,7 +1,9 @@
 """How far a round is: open, committed, or published."""
 
+import hashlib
 from contextlib import suppress
 
+from helpers.merge.apply import part_of
 from helpers.pipeline.paths import BACKBONES, METRICS, PARAMS, RAW
 from helpers.problems import Problem
 from helpers.workspace import DECISION, LINEAGE, Workspace
@@ -27,10 +29,18 @@ def round_files(workspace: Workspace) -> list[str]:
 
 
 def is_open(workspace: Workspace) -> bool:
-    """Whether a round has begun that no commit has ended; commits of settings or of other files do not end it."""
+    """Whether a merge has begun that no commit has ended, and that is still there: people undo one by hand, too."""
     with suppress(Problem):  # no round has begun, or its beginning is not in this history
-        return not workspace.git("diff", "--name-only", f"{BEFORE}^", "HEAD", "--", *made_files(workspace))
+        if not workspace.git("diff", "--name-only", f"{BEFORE}^", "HEAD", "--", *made_files(workspace)):
+            return part_of(workspace.lineage).exists() or not _has_lineage_of_head(workspace)
     return False
+
+
+def _has_lineage_of_head(workspace: Workspace) -> bool:
+    """Whether data/labels.csv is that of the last commit; every merge writes another one."""
+    committed = workspace.load(f"{LINEAGE}.dvc", "HEAD").get("outs", [{}])[0].get("md5")
+    lineage = workspace.lineage
+    return committed == (hashlib.md5(lineage.read_bytes()).hexdigest() if lineage.exists() else None)
 
 
 def is_changed(workspace: Workspace) -> bool:

@@ -1,14 +1,29 @@
 """The other end of a round: the workspace from before it is given back whole."""
 
 import hashlib
+import itertools
+import multiprocessing
+import os
+import sys
 
 import pytest
 from PIL import Image
-from rounds import images_of, merge_something, publish, tree_of
+from rounds import LINEAGE, images_of, merge_something, plan_label, publish, tree_of
 
+from helpers.merge.apply import apply_merge
 from helpers.problems import Problem
-from helpers.round.declining import DECLINED, decline_round
+from helpers.round.declining import DECLINED, decline_round, remember_workspace
+from helpers.round.merging import merge_round
 from helpers.round.state import tell_state
+from helpers.workspace import Workspace
+
+
+def commit_a_label(workspace: Workspace, label: str) -> None:
+    """Merge one picture, and commit it with its lineage."""
+    Image.new("L", (8, 8), 77).save(workspace.root / "extra-data/picture.png")
+    merge_round(workspace, plan_label(workspace, label, day=5), workspace.root / "extra-data/annotations.json")
+    workspace.git("add", "data")
+    workspace.git("commit", "--quiet", "--message", "A label")
 
 
 @pytest.mark.slow
@@ -90,9 +105,61 @@ def test_a_round_that_was_committed_by_hand_is_over(tiny):
     Image.new("L", (8, 8), 99).save(tiny.root / "data/raw/light/second.png")
     tiny.dvc("add", "data/raw", quiet=True)
     with_second = tree_of(tiny)
-    merge_something(tiny)
+    merge_something(tiny, LINEAGE.replace("dark/new.png,dark,aa", "dark/new.png,dark,cc"))
     decline_round(tiny)
     assert committed != with_second == tree_of(tiny)
+
+
+def stash_away(workspace: Workspace) -> None:
+    workspace.git("stash", "--quiet", "--include-untracked")
+    workspace.git("stash", "drop", "--quiet")
+
+
+def commit_and_revert(workspace: Workspace) -> None:
+    workspace.git("add", "data", "evaluation", "dvc.lock")
+    workspace.git("commit", "--quiet", "--message", "By hand")
+    workspace.git("revert", "--no-edit", "HEAD")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("undo", [stash_away, commit_and_revert])
+def test_images_that_came_after_a_round_was_undone_by_hand_stay_when_the_next_one_is_declined(tiny, undo):
+    commit_a_label(tiny, "dark")
+    merge_something(tiny)
+    undo(tiny)
+    tiny.dvc("checkout", "data/raw.dvc", "data/labels.csv.dvc", "dvc.yaml", quiet=True)
+    Image.new("L", (8, 8), 200).save(tiny.raw / "light/mine.png")
+    tiny.dvc("add", "data/raw", quiet=True)
+    before = tree_of(tiny)
+    with pytest.raises(Problem, match="no round to decline"):
+        decline_round(tiny)
+    merge_something(tiny)
+    decline_round(tiny)
+    assert tree_of(tiny) == before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("merged_again", [False, True])
+def test_a_merge_that_was_killed_when_its_images_had_moved_is_declined_whole(tiny, merged_again):
+    commit_a_label(tiny, "dark")
+    before = tree_of(tiny)
+    correction, export = plan_label(tiny, "light", day=6), tiny.root / "extra-data/annotations.json"
+
+    def merge_until_the_lineage_is_renamed() -> None:
+        renames = itertools.count()
+        sys.addaudithook(lambda event, _: os._exit(9) if event == "os.rename" and next(renames) == 1 else None)
+        apply_merge(correction, tiny.raw, tiny.lineage, "ee", hashes=tiny.hashes)
+
+    remember_workspace(tiny)
+    child = multiprocessing.get_context("fork").Process(target=merge_until_the_lineage_is_renamed)
+    child.start()
+    child.join()
+    assert child.exitcode == 9
+    assert (tiny.raw / "light/picture.png").exists()
+    if merged_again:
+        merge_round(tiny, plan_label(tiny, "light", day=6), export)
+    decline_round(tiny)
+    assert tree_of(tiny) == before
 
 
 @pytest.mark.slow

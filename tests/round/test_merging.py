@@ -6,11 +6,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from PIL import Image
-from rounds import decide, plan_sample
+from rounds import LINEAGE as LINEAGE_OF_A_ROUND
+from rounds import decide, plan_label, plan_sample
 
 from helpers.comparison.second_look import SecondLook
 from helpers.merge.lineage import read_lineage
-from helpers.merge.plan import plan_merge
 from helpers.pipeline.paths import RAW
 from helpers.problems import EndOfRun
 from helpers.round.comparing import compare_models
@@ -18,32 +18,9 @@ from helpers.round.declining import remember_workspace
 from helpers.round.merging import count_round, end_without_labels, look_again, merge_round
 from helpers.round.publishing import publish_round
 from helpers.round.verdict import decide_round
-from helpers.workspace import DECISION, LINEAGE, Workspace
+from helpers.workspace import DECISION, LINEAGE
 
 PLAN = pd.DataFrame({"action": ["add"]})
-
-
-def plan_label(workspace: Workspace, label: str, day: int) -> pd.DataFrame:
-    """The plan for an export in which somebody gave one picture this label on that day of January."""
-    labels = pd.DataFrame(
-        {
-            "image": ["/data/upload/1/12345678-picture.png"],
-            "file": ["12345678-picture.png"],
-            "label": [label],
-            "status": ["labelled"],
-            "reason": [None],
-            "tasks": [(1,)],
-            "annotators": [("1",)],
-            "labels": [(label,)],
-            "updated_at": [pd.Timestamp(2026, 1, day, tz="UTC")],
-            "lead_time": [1.0],
-            "by_model": [False],
-            "project": [""],
-            "queue": [""],
-        }
-    )
-    images, raw = workspace.root / "extra-data", workspace.root / RAW
-    return plan_merge(labels, images, raw, lineage=workspace.lineage, hashes=workspace.hashes)
 
 
 def test_the_newest_statement_about_a_label_counts_also_when_it_changed_nothing(tiny):
@@ -94,6 +71,7 @@ def test_a_run_without_labels_ends_before_it_compares_a_model_with_itself(tiny, 
 def test_a_run_without_labels_goes_on_to_what_an_earlier_one_has_left(tiny, left):
     if left == "an open round":
         remember_workspace(tiny)
+        tiny.lineage.write_text(LINEAGE_OF_A_ROUND)
     if left == "other settings":
         (tiny.root / "params.yaml").write_text((tiny.root / "params.yaml").read_text() + "# other\n")
     if left == "a round to push":

@@ -4,7 +4,6 @@ import pytest
 from rounds import PARAMETERS, colleague_of, images_of, merge_something, publish
 
 from helpers.problems import EndOfRun, Problem
-from helpers.round.declining import remember_workspace
 from helpers.round.start import start_round
 
 
@@ -74,8 +73,7 @@ def test_publishing_and_declining_at_once_is_refused(tiny):
 
 
 def test_declining_needs_no_other_parameter_to_be_right(tiny):
-    remember_workspace(tiny)
-    (tiny.root / "evaluation/metrics.json").write_text("{}")
+    merge_something(tiny)
     with pytest.raises(EndOfRun) as end:
         start_round(tiny, **PARAMETERS | {"decline": True, "baseline": "nowhere"})
     assert "Declined" in end.value.sentence
