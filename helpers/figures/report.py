@@ -64,6 +64,8 @@ def rounds_table(rounds: pd.DataFrame) -> pd.DataFrame:
     """Write the story of the rounds, from `helpers.round.story.read_rounds`, as text."""
     accuracy, low, high = (rounds[name].map(percent, na_action="ignore") for name in ("accuracy", "low", "high"))
     table = rounds.assign(accuracy=accuracy, low=low + " to " + high).drop(columns="high")
+    if table["published_because"].isna().all():
+        table = table.drop(columns="published_because")
     counts = ["training_images", "held_out_images", "added", "corrected"]
     table[counts] = table[counts].map("{:,}".format, na_action="ignore").astype("string")
     table = table.rename(columns={"name": "model", "low": "95 % interval", "held_out_images": "held-out images"})
@@ -84,7 +86,8 @@ def write_report(
         parts.append(f"![{difference.finding}](difference.png)")
     table = figures_table(comparison).reset_index()
     parts.append(table.to_markdown(index=False, disable_numparse=True))
-    parts += ["## The story of the rounds", rounds_table(rounds).to_markdown(disable_numparse=True)]
+    story = rounds_table(rounds).replace(r"\|", r"\|", regex=True)  # a reason may have the mark between cells
+    parts += ["## The story of the rounds", story.to_markdown(disable_numparse=True)]
     (folder / "report.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
 
 

@@ -1,5 +1,7 @@
 """Charts of a model's past and future: the accuracy after each round, and after rounds to come."""
 
+from collections.abc import Iterable
+from itertools import zip_longest
 from typing import Any
 
 import pandas as pd
@@ -25,10 +27,13 @@ def story(rounds: pd.DataFrame) -> Chart | None:
     title = f"Accuracy stayed at {now}" if before == now else f"Accuracy {change} from {before} to {now}"
     title += f" with {images.iloc[-1]:,.0f} training images, {images.iloc[0]:,.0f} at the start"
     note = "Lines: 95 % intervals. Each model on the images that were held out when it was trained."
+    refused = known["published_because"].notna()
+    if refused.any():
+        note += " Rings: published, although not accepted."
 
     figure, (axes,) = make_panels(1, 2.9, title, note)
     axes.plot(images, accuracy, color=QUIET, lw=1, zorder=1)
-    _mark_models(axes, images, accuracy, known["low"], known["high"])
+    _mark_models(axes, images, accuracy, known["low"], known["high"], refused)
     axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
     axes.xaxis.set_major_formatter("{x:,.0f}")
 
@@ -68,12 +73,15 @@ def outlook(answers: pd.DataFrame, margin: float) -> Chart:
     return figure
 
 
-def _mark_models(axes: Axes, images: Any, accuracy: pd.Series, low: pd.Series, high: pd.Series) -> None:
-    """Mark the accuracy of models with its interval, the last one in the colour of the new model."""
+def _mark_models(
+    axes: Axes, images: Any, accuracy: pd.Series, low: pd.Series, high: pd.Series, refused: Iterable[bool] = ()
+) -> None:
+    """Mark the accuracy of models with its interval: the last in the new model's colour, `refused` ones as rings."""
     past = len(accuracy) - 1
     colours = [QUIET] * past + [NEW]
     axes.vlines(images, low, high, color=colours, lw=1.5)
-    axes.scatter(images, accuracy, [30] * past + [70], color=colours, zorder=3)
+    faces = ["none" if ring else colour for colour, ring in zip_longest(colours, refused)]
+    axes.scatter(images, accuracy, [30] * past + [70], facecolor=faces, edgecolor=colours, zorder=3)
     axes.yaxis.set_major_formatter(PERCENT)
     axes.set_xlabel("training images")
     axes.grid(axis="y")

@@ -14,6 +14,8 @@ from helpers.problems import Problem
 from helpers.round.state import BEFORE, POINTERS, TAGS, find_round, present, round_files, tell_state
 from helpers.workspace import DECISION, LINEAGE, Workspace
 
+PUBLISHED_BECAUSE = "Not accepted, published because:"  # in the message of a commit, before the reason
+
 
 def publish_round(
     workspace: Workspace, plan: pd.DataFrame, decision: dict[str, Any], *, anyway: str = "", tag: bool = True
@@ -131,7 +133,7 @@ def _commit(workspace: Workspace, plan: pd.DataFrame, decision: dict[str, Any], 
         added, moved = count_changes_since(workspace, "HEAD")
         left_out = plan["action"].eq("leave out").sum()
         headline = f"Retrain: images {added} added, {moved} moved, {left_out} left out"
-        reason = [f"Not accepted, published because: {anyway}"] if not decision["accepted"] else []
+        reason = [f"{PUBLISHED_BECAUSE} {anyway}"] if not decision["accepted"] else []
         message = "\n\n".join([headline, decision["sentence"], *reason])
         workspace.git("commit", "--quiet", "--message", message, "--only", "--", *files)
         done = f"Committed: {headline}."

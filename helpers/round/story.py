@@ -1,5 +1,6 @@
-"""The story of a workspace: the accuracy of each tagged model, and after rounds to come."""
+"""The story of a workspace: the accuracy of each published model, and after rounds to come."""
 
+import re
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -13,44 +14,73 @@ from helpers.pipeline.params import TrainParams, read_params
 from helpers.pipeline.paths import INDEX, METRICS, MODEL, PARAMS, RAW, read_table
 from helpers.problems import Problem
 from helpers.progress import progress_bar
+from helpers.round.publishing import PUBLISHED_BECAUSE
 from helpers.round.seed_noise import train_and_predict
 from helpers.round.state import TAGS
 from helpers.workspace import DECISION, Workspace
 
 COLUMNS = ["name", "date", "training_images", "held_out_images", "accuracy", "low", "high", "verdict"]
-COLUMNS += ["added", "corrected"]
+COLUMNS += ["added", "corrected", "published_because"]
 
 
 def read_rounds(workspace: Workspace, decision: dict[str, Any]) -> pd.DataFrame:
-    """List the tagged models, the oldest first, after the model that their first one replaced, named ``start``.
+    """List the published models, the oldest first, after the model that the first one replaced, named ``start``.
 
-    The round of this `decision` ends the list as ``this round``, without a date: so its report is the same when it is
-    made again after publishing. A row has the `COLUMNS`: `accuracy` is that on the images that were held out when the
-    model was trained, `low` and `high` its 95 % interval; `added` and `corrected` count labels. A missing or
-    damaged file leaves gaps.
+    Each commit with a decision of its own is a round, under the name of its tag or the short hash of the commit. The
+    round of this `decision` ends the list as ``this round``, without a date: so its report is the same when it is made
+    again after publishing. A row has the `COLUMNS`: `accuracy` is that on the images that were held out when the model
+    was trained, `low` and `high` its 95 % interval; `added` and `corrected` count labels; `published_because` is the
+    reason for publishing a model that was not accepted. A missing or damaged file leaves gaps.
     """
-    tags = workspace.git("for-each-ref", "--sort=version:refname", "--format=%(refname:short)", f"refs/tags/{TAGS}")
-    rounds = [_read_round(workspace, tag) | {"name": tag} for tag in tags.split()]
-    rounds = [one for one in rounds if one.get("model") != decision["model"]]
-    rounds.append(_read_round(workspace) | {"name": "this round"})
+    told: list[dict[str, Any]] = []  # decisions
+    rounds: list[dict[str, Any]] = []
+    names = _read_tags(workspace)
+    # Like `find_round`, this follows the side of a merge that the decision comes from.
+    log = workspace.git("log", "--reverse", "-z", "--format=%H %cs%n%B", "--", DECISION)
+    for entry in filter(None, log.split("\0")):
+        head, _, message = entry.partition("\n")
+        commit, date = head.split()
+        judged = workspace.load(DECISION, commit)
+        if judged and judged not in told:  # a revert brings an earlier one back
+            told.append(judged)
+            facts = {"name": names.get(commit, commit[:7]), "date": date}
+            if judged.get("accepted") is False:
+                facts["published_because"] = _read_reason(message)
+            rounds.append(_read_round(workspace, judged, commit) | facts)
+    while rounds and rounds[-1].get("model") == decision["model"]:
+        rounds.pop()
+    rounds.append(_read_round(workspace, workspace.load(DECISION)) | {"name": "this round"})
     with suppress(Problem):  # the commit is not recorded, or not here
-        start = _read_round(workspace, workspace.commit_of(rounds[0].get("replaces_commit", "")))
-        rounds = [start | {"name": "start"}, *rounds] if "accuracy" in start else rounds
+        commit = workspace.commit_of(rounds[0].get("replaces_commit", ""))
+        start = _read_round(workspace, workspace.load(DECISION, commit), commit)
+        facts = {"name": "start", "date": workspace.git("log", "-1", "--format=%cs", commit).strip()}
+        rounds = [start | facts, *rounds] if "accuracy" in start else rounds
     return pd.DataFrame(rounds, columns=COLUMNS).convert_dtypes()
 
 
-def _read_round(workspace: Workspace, revision: str = "") -> dict[str, Any]:
-    """Return the decision of a round, at a revision or in the workspace, with the other facts of `COLUMNS`."""
-    decision, metrics = workspace.load(DECISION, revision), workspace.load(METRICS, revision)
-    facts = decision | decision.get("changes", {})
-    facts["date"] = workspace.git("log", "-1", "--format=%cs", revision).strip() if revision else None
+def _read_tags(workspace: Workspace) -> dict[str, str]:
+    """Map commits to the tags of their models; of several, the first counts."""
+    form = "--format=%(refname:lstrip=2) %(objectname) %(*objectname)"  # an annotated tag points at the second one
+    lines = workspace.git("for-each-ref", "--sort=-version:refname", form, f"refs/tags/{TAGS}").splitlines()
+    return {objects[-1]: name for name, *objects in map(str.split, lines)}
+
+
+def _read_reason(message: str) -> str:
+    """Read from a commit's message why a model was published that was not accepted; squashed rounds have several."""
+    reasons = re.findall(rf"{PUBLISHED_BECAUSE}(.+?)(?:\n\s*\n|\Z)", message, re.DOTALL)
+    return " ".join(reasons[-1].split()) if reasons else "not recorded"
+
+
+def _read_round(workspace: Workspace, decision: dict[str, Any], revision: str = "") -> dict[str, Any]:
+    """Return a decision and its changes, with the figures of its model at a revision or in the workspace."""
+    metrics, facts = workspace.load(METRICS, revision), decision | decision.get("changes", {})
     with suppress(KeyError, TypeError):
         images, accuracy = metrics["images"], metrics["accuracy"]
         low, high = wilson(images * accuracy, images)
         facts |= {"held_out_images": images, "accuracy": accuracy, "low": low, "high": high}
         # All images that are not held out are trained on, and DVC's pointer to data/raw counts both.
-        files = workspace.load(f"{RAW}.dvc", revision)["outs"][0]["nfiles"]
-        facts["training_images"] = decision.get("trained_on") or files - images
+        trained_on = decision.get("trained_on")
+        facts["training_images"] = trained_on or workspace.load(f"{RAW}.dvc", revision)["outs"][0]["nfiles"] - images
     return facts
 
 

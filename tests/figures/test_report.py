@@ -39,6 +39,7 @@ ROUNDS = pd.DataFrame(
         "verdict": ["first", "better"],
         "added": [None, 953],
         "corrected": [None, 0],
+        "published_because": [None, None],
     }
 ).convert_dtypes()
 
@@ -76,6 +77,15 @@ def test_the_report_holds_verdict_table_and_picture(tmp_path):
     write_report(tmp_path, DECISION, comparison, None, ROUNDS)
     assert "difference.png" not in (tmp_path / "report.md").read_text(encoding="utf-8")
     assert [file.name for file in tmp_path.iterdir()] == ["report.md"]
+
+
+def test_the_reason_for_publishing_a_model_that_was_not_accepted_has_a_column_where_there_is_one(tmp_path):
+    assert "Published because" not in report.rounds_table(ROUNDS)
+    told = ROUNDS.assign(published_because=["dark | light: a trial", None])
+    assert report.rounds_table(told)["Published because"].tolist() == ["dark | light: a trial", ""]
+    write_report(tmp_path, DECISION, comparison_of(outcome(both=9)), None, told)
+    row = (tmp_path / "report.md").read_text(encoding="utf-8").splitlines()[-2]
+    assert r"dark \| light: a trial" in row
 
 
 def test_the_table_of_figures_holds_flips_beside_the_accuracy():

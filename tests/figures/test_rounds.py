@@ -16,6 +16,7 @@ NAMES = ["start", "model/v1", "model/v2", "this round"]
 
 def story_of(images: list[Any], accuracy: list[Any], names: list[str] = NAMES) -> pd.DataFrame:
     table = pd.DataFrame({"name": names[: len(images)], "training_images": images, "accuracy": accuracy})
+    table["published_because"] = None
     return table.assign(low=table["accuracy"] - 0.05, high=table["accuracy"] + 0.05).convert_dtypes()
 
 
@@ -44,6 +45,15 @@ def test_each_model_is_named_and_the_present_one_stands_out():
     assert points.get_offsets().tolist() == [[300, 0.9], [600, 0.92], [900, 0.94], [1200, 0.95]]
     assert all(same_color(colour, QUIET) for colour in points.get_facecolor()[:3])
     assert same_color(points.get_facecolor()[3], NEW)
+
+
+def test_a_model_that_was_published_although_it_was_not_accepted_is_a_ring():
+    told = story_of([300, 600, 900], [0.9, 0.92, 0.94])
+    assert "Rings" not in rounds.story(told).note
+    chart = rounds.story(told.assign(published_because=[None, "the camera was replaced", None]))
+    opaque = [colour[3] > 0 for colour in chart.axes[0].collections[-1].get_facecolor()]
+    assert opaque == [True, False, True]
+    assert "Rings: published, although not accepted." in chart.note
 
 
 def test_of_models_side_by_side_the_latest_is_named():

@@ -130,7 +130,8 @@ def test_a_figure_tells_its_finding_to_those_who_cannot_see_it(figures):
 
 def test_a_drawing_does_not_depend_on_the_settings_of_the_notebook():
     rows = {"name": ["start", "now"], "training_images": [303, 1035], "accuracy": [0.918, 0.981]}
-    chart = rounds.story(pd.DataFrame(rows | {"low": [0.846, 0.959], "high": [0.958, 0.991]}))
+    rows |= {"low": [0.846, 0.959], "high": [0.958, 0.991], "published_because": [None, None]}
+    chart = rounds.story(pd.DataFrame(rows))
     drawings = set()
     for size in (9, 20):  # which would make room for fewer and longer ticks
         with mpl.rc_context({"font.size": size}):

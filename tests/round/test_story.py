@@ -4,6 +4,7 @@ import json
 
 import pandas as pd
 import pytest
+from rounds import REFUSED, publish
 
 from helpers.round import story
 from helpers.round.story import learn_from_parts, read_rounds
@@ -77,6 +78,56 @@ def test_a_published_round_is_told_once_and_as_before(tiny):
     commit(tiny, "Retrain", "model/v1")
     assert read_rounds(tiny, {"model": "aa"}).equals(before)
     assert before["name"].tolist() == ["this round"]
+
+
+def test_a_model_that_was_published_although_it_was_not_accepted_is_told_with_the_reason(tiny):
+    publish(tiny, decision=REFUSED, anyway="the camera\nwas replaced")
+    untagged = tiny.git("rev-parse", "HEAD").strip()
+    record(tiny, {"model": "bb", "accepted": True, "replaces_commit": untagged}, 8, 10)
+    commit(tiny, "Retrain", "model/v1")
+    record(tiny, {"model": "cc", "replaces_commit": "model/v1"}, 9, 10)
+    told = read_rounds(tiny, {"model": "cc"})
+    assert told["name"].tolist() == [untagged[:7], "model/v1", "this round"]
+    assert told["accuracy"].tolist()[1:] == [0.8, 0.9]
+    assert told["published_because"].tolist() == ["the camera was replaced", pd.NA, pd.NA]
+
+
+@pytest.mark.parametrize("way", [["merge", "--quiet", "--no-ff"], ["merge", "--squash"], ["rebase", "--quiet"]])
+def test_a_round_is_told_once_however_its_branch_came_to_the_main_one(tiny, way):
+    tiny.git("switch", "--quiet", "--create", "round")
+    record(tiny, {"model": "aa", "accepted": False}, 3, 4)
+    tiny.git("add", "evaluation")
+    commit(tiny, "Retrain\n\nNot accepted, published because: it is small\n\nSigned-off-by: A <a@b>")
+    tiny.git("switch", "--quiet", "main")
+    commit(tiny, "Something else")
+    if "rebase" in way:
+        tiny.git("switch", "--quiet", "round")
+    tiny.git(*way, "main" if "rebase" in way else "round")
+    if "--squash" in way:
+        tiny.git("commit", "--quiet", "--no-edit")
+    tiny.git("tag", "model/v1", tiny.git("log", "-1", "--format=%H", "--", "evaluation/decision.json").strip())
+    told = read_rounds(tiny, {"model": "bb"})
+    assert told[["name", "accuracy"]].to_numpy().tolist() == [["model/v1", 0.75], ["this round", 0.75]]
+    assert told["published_because"][0] == "it is small"
+
+
+def test_a_reason_that_no_commit_tells_is_said_to_be_missing(tiny):
+    record(tiny, {"model": "aa", "accepted": False}, 3, 4)
+    tiny.git("add", "evaluation")
+    commit(tiny, "By hand")
+    assert read_rounds(tiny, {"model": "bb"})["published_because"][0] == "not recorded"
+
+
+def test_a_commit_that_brings_an_earlier_decision_back_is_no_round_of_its_own(tiny):
+    for model in ("aa", "bb"):
+        record(tiny, {"model": model}, 3, 4)
+        tiny.git("add", "evaluation")
+        commit(tiny, "Retrain")
+    tiny.git("revert", "--no-edit", "HEAD")
+    assert len(read_rounds(tiny, {"model": "cc"})) == 3
+    tiny.git("rm", "--quiet", "evaluation/decision.json")
+    commit(tiny, "Forget the decision")
+    assert len(read_rounds(tiny, {"model": "cc"})) == 3
 
 
 def test_the_parts_are_trained_and_the_workspaces_own_model_is_the_last(tiny, monkeypatch, capsys):
