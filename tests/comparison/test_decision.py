@@ -58,6 +58,10 @@ class TestDecide:
             decision["sentence"] == f"Undecided: {n} of {n + 7} held-out images can be scored, too few to say anything."
         )
 
+    def test_six_images_are_enough_for_a_verdict(self):
+        decision = decided(outcome(fixed=6))
+        assert (decision["verdict"], failed(decision)) == ("better", [])
+
     def test_margin_fails_where_a_loss_cannot_be_excluded(self):
         scores = outcome(both=90, fixed=4, broken=2, neither=4)
         assert failed(decided(scores)) == ["margin"]

@@ -110,6 +110,16 @@ def test_what_changed_since_the_plan_stops_it(project):
     assert tree(project.root) == before
 
 
+def test_an_image_that_somebody_copied_where_it_should_move_stops_it(project):
+    project.merge(labelled("a.png", "Mars"))
+    plan = project.plan(labelled("a.png", "Moon", TUESDAY))
+    shutil.copy(project.raw / "Mars/a.png", project.raw / "Moon/a.png")
+    before = tree(project.root)
+    with pytest.raises(Problem, match=r"Moon/a\.png is there already"):
+        project.apply(plan)
+    assert tree(project.root) == before
+
+
 def test_an_image_that_changed_since_the_plan_stops_it(project):
     plan = project.plan(labelled("a.png", "Mars"), labelled("b.png", "Mars"))
     project.put("images/b.png", 99)

@@ -7,7 +7,7 @@ import pytest
 from projects import MONDAY, TUESDAY, WEDNESDAY, Project, labelled, make_project, tree
 
 from helpers.hashing import sha256_of
-from helpers.merge.lineage import hash_labels, read_lineage
+from helpers.merge.lineage import count_changes, hash_labels, read_lineage
 from helpers.problems import Problem
 
 
@@ -102,10 +102,28 @@ def test_an_older_export_corrects_nothing(project, updated_at):
     assert (project.raw / "Mars/a.png").exists()
 
 
+def test_another_label_of_the_same_time_corrects(project):
+    """As after a class is renamed in Label Studio, which leaves the times of annotations alone."""
+    project.merge(labelled("a.png", "Mars"))
+    assert list(project.plan(labelled("a.png", "Moon"))["action"]) == ["move"]
+
+
 def test_a_label_that_was_confirmed_outlives_an_export_from_before(project):
     project.merge(labelled("a.png", "Mars", MONDAY))
     project.merge(labelled("a.png", "Mars", WEDNESDAY))
     assert list(project.plan(labelled("a.png", "Moon", TUESDAY))["action"]) == ["keep"]
+
+
+def test_added_and_corrected_images_are_counted_from_one_lineage_to_a_later_one(project):
+    project.put("images/d.png", 14)
+    project.merge(labelled("a.png", "Mars"), labelled("b.png", "Mars"))
+    before = read_lineage(project.lineage)
+    later = [labelled(name, "Moon", TUESDAY) for name in ("a.png", "c.png", "d.png")]
+    project.merge(*later, labelled("b.png", "Mars", TUESDAY))
+    after = read_lineage(project.lineage)
+    assert count_changes(before, after) == (2, 1)
+    assert count_changes(before, after[after["label"] == "Moon"]) == (2, 1), "an image that is gone is not counted"
+    assert count_changes(after, after) == (0, 0)
 
 
 def test_who_was_outvoted_did_not_give_the_label(project):

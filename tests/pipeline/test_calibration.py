@@ -9,7 +9,7 @@ import torch
 from sklearn.datasets import load_digits
 
 from helpers.decode import Input
-from helpers.pipeline.calibration import apply_temperature, fit_temperature, score
+from helpers.pipeline.calibration import apply_temperature, cross_fit, fit_temperature, score
 from helpers.pipeline.dataset import Dataset
 from helpers.pipeline.model import Classifier, Description, load_classifier, save_classifier
 from helpers.pipeline.params import TrainParams, read_params
@@ -75,6 +75,20 @@ def test_a_trained_model_has_the_temperature_that_its_held_out_images_ask_for(di
 def test_calibration_does_not_make_a_model_sure_that_was_never_seen_to_err(digits, classifier):
     said = classifier.probabilities(digits[0][:20])
     assert apply_temperature(said, fit_temperature(said, said.argmax(axis=1))).max(axis=1).mean() < 1 - 1 / 100
+
+
+def test_each_half_is_judged_with_the_temperature_of_the_other_half():
+    chance = np.random.default_rng(0)
+    said = chance.dirichlet(np.ones(4), 200)
+    first = np.arange(200) % 2 == 0
+    # The model is right in the first half and guesses in the other; some images take no part in the fit.
+    labels = np.where(first, said.argmax(axis=1), chance.integers(4, size=200))
+    fit = np.arange(200) < 180
+    judged = cross_fit(said, np.where(fit, labels, -1), [f"{number:064x}" for number in range(200)])
+    for half in (first, ~first):
+        temperature = fit_temperature(said[~half & fit], labels[~half & fit])
+        assert judged[half] == pytest.approx(apply_temperature(said[half], temperature))
+    assert judged[first].max(axis=1).mean() < said[first].max(axis=1).mean() < judged[~first].max(axis=1).mean()
 
 
 @pytest.mark.parametrize("before", [0.2, 1.0, 3.0])

@@ -18,6 +18,30 @@ from helpers.round.publishing import publish_round
 from helpers.round.start import start_round
 
 
+def test_another_model_policy_or_decision_than_the_one_that_is_there_is_not_published(tiny):
+    tiny.save("evaluation/decision.json", DECISION)
+    before = tiny.git("rev-parse", "HEAD")
+    with pytest.raises(Problem) as problem:
+        publish_round(tiny, PLAN, DECISION | {"model": "another", "policy": {"margin": 0.99}})
+    assert [line.rpartition(" ")[0] for line in problem.value.details] == [
+        f"model another was judged, and model {version(tiny)} is",
+        "params.yaml has another policy of the",
+        "evaluation/decision.json holds another",
+    ]
+    next((tiny.raw / "light").iterdir()).unlink()
+    with pytest.raises(Problem, match="data/raw"):
+        publish_round(tiny, PLAN, DECISION)
+    assert tiny.git("rev-parse", "HEAD") == before
+
+
+def test_code_of_the_stages_that_is_not_committed_is_named_before_anything_is_published(tiny):
+    (tiny.root / "helpers/pipeline/network.py").open("a").write("# another network\n")
+    (tiny.root / "helpers/pipeline/layers.py").write_text("")
+    with pytest.raises(Problem) as problem:
+        publish(tiny)
+    assert problem.value.details == ["helpers/pipeline/network.py", "helpers/pipeline/layers.py"]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("change", ["settings", "pictures", "model", "policy", "decision"])
 def test_nothing_is_published_but_the_model_and_the_data_that_were_judged(tiny, change):

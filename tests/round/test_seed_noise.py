@@ -1,14 +1,50 @@
 """The effect of chance is measured where it is quick, and once."""
 
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
 import pytest
 from rounds import plan_sample
 
-from helpers.pipeline.paths import TRAINING_SECONDS
+from helpers.pipeline.paths import INDEX, RAW, TRAINING_SECONDS
+from helpers.round import seed_noise
 from helpers.round.comparing import compare_models
 from helpers.round.merging import merge_round
 from helpers.round.seed_noise import measure_seed_noise
 from helpers.round.verdict import decide_round
 from helpers.workspace import DECISION
+
+
+class InThisProcess(ThreadPoolExecutor):
+    """Trains without the seconds that a process of its own takes to start."""
+
+    def __init__(self, *_: object, **__: object) -> None:
+        super().__init__(max_workers=1)
+
+
+def test_three_other_seeds_train_on_the_old_data_where_that_is_quick_and_once(tiny, monkeypatch):
+    def err_as_often_as_the_seed_is_above_42(root, index, like, images, params):
+        assert all((root / RAW / file).is_file() for file in index["file"])
+        assert index["split"].value_counts().to_dict() == {"train": 17, "held-out": 7}
+        return np.where(np.arange(len(images)) < params.seed - 42, "wrong", compared.scored["actual"])
+
+    monkeypatch.setattr(seed_noise, "ProcessPoolExecutor", InThisProcess)
+    monkeypatch.setattr(seed_noise, "train_and_predict", err_as_often_as_the_seed_is_above_42)
+    compared, index = compare_models(tiny), tiny.root / INDEX
+    (tiny.raw / "dark/0.png").rename(tiny.raw / "dark/renamed.png")
+    index.write_text(index.read_text().replace("dark/0.png", "dark/renamed.png"))
+    assert measure_seed_noise(tiny, compared, 0) is None
+    changes = measure_seed_noise(tiny, compared, -1)
+    old_accuracy = compared.summary["old"]["together", "accuracy"]
+    assert changes == pytest.approx([1 - errors / 7 - old_accuracy for errors in (1, 2, 3)])
+
+    tiny.save(DECISION, {"model": compared.new, "baseline_commit": compared.baseline, "seed_noise": [0.1] * 3})
+    assert measure_seed_noise(tiny, compared, -1) == [0.1] * 3
+    tiny.save(DECISION, {"model": "another", "baseline_commit": compared.baseline, "seed_noise": [0.1] * 3})
+    assert measure_seed_noise(tiny, compared, -1) == changes
+    (tiny.root / TRAINING_SECONDS).write_text("21.0")
+    assert measure_seed_noise(tiny, compared, -1) is None
+    assert measure_seed_noise(tiny, compared, 1) == changes[:1]
 
 
 @pytest.mark.slow
