@@ -129,4 +129,4 @@ def plan_label(workspace: Workspace, label: str, day: int) -> pd.DataFrame:
 
 def decide(workspace: Workspace, baseline: str = "HEAD") -> dict[str, Any]:
     export = workspace.root / "extra-data/annotations.json"
-    return decide_round(workspace, compare_models(workspace, baseline), export)
+    return decide_round(workspace, compare_models(workspace, baseline), export, read_export(export))

@@ -63,7 +63,9 @@ def answers_of(errors: dict[int, float], images: int = 1000) -> pd.DataFrame:
     return pd.DataFrame(models).set_axis([*errors], axis=1).assign(actual=actual)[["actual", *errors]]
 
 
-NO_LINEAGE = pd.DataFrame(columns=["sha256", "label", "annotators", "export_sha256", "by_model"], dtype=str)
+NO_LINEAGE = pd.DataFrame(
+    columns=["sha256", "label", "annotators", "export_sha256", "labels_sha256", "by_model"], dtype=str
+)
 NO_LINEAGE["updated_at"] = pd.to_datetime([], utc=True)
 POLICY = DecideParams(
     margin=0.01, max_negative_flips=0.05, min_class_support=10, max_class_drop=0.1, max_label_noise=0.05

@@ -114,6 +114,12 @@ def per_class(scores: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
+def name_exports(lineage: pd.DataFrame) -> pd.Series:
+    """Name the export of each row by 12 digits of the hash of its labels; by that of its bytes in older rows."""
+    labels, content = lineage["labels_sha256"], lineage["export_sha256"]
+    return labels.where(labels != "", content).str[:12]
+
+
 def slices(scores: pd.DataFrame, lineage: pd.DataFrame) -> pd.DataFrame:
     """Measure how far the new model agrees with the labels of each annotator, labelling round and kind of label.
 
@@ -121,19 +127,19 @@ def slices(scores: pd.DataFrame, lineage: pd.DataFrame) -> pd.DataFrame:
     effect. A row of `lineage` counts if its content and label are those of the image: a label that was changed by hand
     later is nobody's.
 
-    Index `by` (``annotator``, ``labelling round``: the first 12 digits of its export's sha256, ``label made by``: a
-    person or a model) and `value`, ``not recorded`` for images without lineage. Columns: `images`; `accuracy` with
+    Index `by` (``annotator``, ``labelling round``: its export, from `name_exports`, ``label made by``: a person or a
+    model) and `value`, ``not recorded`` for images without lineage. Columns: `images`; `accuracy` with
     Wilson's 95 % interval `low` and `high`; `p`: the probability that the model gets so few right in a random draw of
     the scored images (one-sided hypergeometric, times the number of slices of its kind after Bonferroni); `suspect`:
     `p` is below 0.05. Within a kind, the least agreement comes first.
     """
     scored = scores[scores["scored"]]
-    known = lineage[["sha256", "label", "annotators", "export_sha256", "by_model"]]
+    known = lineage[["sha256", "label", "annotators", "by_model"]].assign(export=name_exports(lineage))
     labels = scored.merge(known, how="left", left_on=["sha256", "actual"], right_on=["sha256", "label"])
 
     # A row for each slice that an image belongs to; an image that was merged twice counts once.
     labels["annotator"] = labels["annotators"].astype(object).str.split()
-    labels["labelling round"] = labels["export_sha256"].str[:12]
+    labels["labelling round"] = labels["export"]
     labels["label made by"] = labels["by_model"].map({True: "a model", False: "a person"})
     kinds = ["annotator", "labelling round", "label made by"]
     members = labels.explode("annotator").melt(["file", "new_right"], kinds, var_name="by")

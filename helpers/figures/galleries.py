@@ -1,6 +1,7 @@
 """Pictures above their captions, as many side by side as the page is wide. Without pictures a gallery is None."""
 
 import io
+import re
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from helpers.figures.style import COLOURS
 
 WIDTH, SHARP = 96, 2  # pixels of a picture's longer side on the page, and of its file for each of these at most
 FEWEST, MOST = 6, 24  # labels that a second look shows; between these, as many as look wrong
+PROJECT = re.compile(r"(https?://\S+?/projects/(\d+))(?:[/?#]|$)")  # the address of a project, and its number
 
 
 def gallery(files: Collection[str | Path], captions: Collection[str], title: str, most: int = 16) -> Shown | None:
@@ -53,9 +55,8 @@ def second_look(look: SecondLook, project: str = "") -> Shown:
     return _wall(sentence, pictures) or Shown(f"<p>{escape(sentence)}</p>", sentence)
 
 
-def corrected(plan: pd.DataFrame, project: str = "", most: int = 16) -> Shown | None:
-    """Show the images whose earlier label the merge corrects."""
-    moves = plan[plan["action"] == "move"]
+def corrected(moves: pd.DataFrame, project: str = "", most: int = 16) -> Shown | None:
+    """Show images whose earlier label the round corrects, from `helpers.round.merging.list_corrections`."""
     pictures = []
     for move in moves.head(most).to_dict("records"):
         line, tasks = f"{move['previous']} → {move['label']}", [_list_tasks(move["tasks"], project)]
@@ -100,18 +101,18 @@ def flips(flips: pd.DataFrame, folder: Path, links: Mapping[str, str], most: int
     return Shown(f"<p>{title}</p>" + "".join(wall.html for wall in walls if wall), title)
 
 
-def link_tasks(lineage: pd.DataFrame, export_sha256: str, project: str) -> dict[str, str]:
-    """Link the tasks of a project in Label Studio whose labels came with an export, by the images' SHA-256."""
-    ours = lineage[lineage["export_sha256"] == export_sha256]
+def link_tasks(lineage: pd.DataFrame, project: str) -> dict[str, str]:
+    """Link the tasks of the project in Label Studio at this address, by the SHA-256 of their images."""
+    found = PROJECT.match(project)
+    ours = lineage[lineage["project"] == found[2]] if found else lineage[:0]
     return dict(zip(ours["sha256"], (_list_tasks(tasks.split(), project) for tasks in ours["task"]), strict=True))
 
 
 def _list_tasks(tasks: Iterable[object], project: str) -> str:
-    links = []
+    links, found = [], PROJECT.match(project)
     for task in map(str, tasks):
-        page = f"{escape(project.rstrip('/'))}/data?task={task}"
-        link = project.startswith("http") and task.isdecimal()
-        links.append(f'<a href="{page}">{task}</a>' if link else escape(task))
+        page = f"{escape(found[1])}/data?task={task}" if found and task.isdecimal() else ""
+        links.append(f'<a href="{page}">{task}</a>' if page else escape(task))
     return f"task {', '.join(links)}" if links else ""
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from helpers.comparison.scores import Comparison
-from helpers.comparison.tables import models_in, slices
+from helpers.comparison.tables import models_in, name_exports, slices
 from helpers.comparison.words import p_value, percent, signed
 from helpers.figures.card import explain_acceptance, list_facts
 from helpers.figures.style import Chart
@@ -101,7 +101,6 @@ def doubtful_slices(comparison: Comparison) -> pd.DataFrame | None:
     table["95 % interval"] = doubtful["low"].map(percent) + " to " + doubtful["high"].map(percent)
     table["p"] = doubtful["p"].map(p_value)
     # A person knows a round by its date.
-    export = comparison.lineage["export_sha256"].str[:12]
-    last_label = comparison.lineage.groupby(export)["updated_at"].max().dropna()
+    last_label = comparison.lineage.groupby(name_exports(comparison.lineage))["updated_at"].max().dropna()
     dates = last_label.dt.strftime("until %Y-%m-%d %H:%M").to_dict()
     return table.rename_axis(["Labels by", "Name"]).rename(index=dates, level="Name")

@@ -1,10 +1,10 @@
 """Pull from Label Studio: the export of a project, and the images that it names."""
 
-import hashlib
 import logging
 import time
 from io import BytesIO
 from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
 from uuid import uuid4
 
 import orjson
@@ -15,6 +15,7 @@ from helpers.label_studio.client import AT_A_TIME, SOON, Server, connect, list_p
 from helpers.label_studio.settings import read_settings
 from helpers.labels.consensus import read_export
 from helpers.merge.file_names import UPLOAD, ImageFiles, is_safe
+from helpers.merge.lineage import hash_labels
 from helpers.problems import Problem
 from helpers.progress import map_in_threads
 from helpers.round.parameters import find_images
@@ -35,16 +36,16 @@ def pull_round(address: str, root: Path, images: str, **reading: str) -> tuple[P
     url, project = parse_project_url(address)
     folder = find_images(images, root)
     server = connect(read_settings(root), url)
-    export = pull_export(server, project, root / EXTRA)
-    labels = read_export(export, **reading)
+    export, labels = pull_export(server, project, root / EXTRA, **reading)
     fetch_images(server, labels, folder)
     return export, labels
 
 
-def pull_export(server: Server, project: int, folder: Path) -> Path:
-    """Save all tasks of a project as a file in a folder, in JSON: those without labels, too.
+def pull_export(server: Server, project: int, folder: Path, **reading: str) -> tuple[Path, pd.DataFrame]:
+    """Save all tasks of a project, those without labels, too, as JSON in a folder; read them with `read_export`.
 
-    The file is ``project-<number>-<12 digits of its SHA-256>.json``: each state of the project is kept, and none twice.
+    The file is ``project-<number>-<12 digits of the hash of its labels>.json``: each state of the labels is kept once,
+    as it came last. Its bytes may change by the minute, with drafts and predictions; see `hash_labels`.
     """
     projects = list_projects(server)
     if project not in projects:
@@ -59,9 +60,14 @@ def pull_export(server: Server, project: int, folder: Path) -> Path:
     fields = {"data", "annotations"}
     if not isinstance(tasks, list) or not all(isinstance(task, dict) and fields <= task.keys() for task in tasks):
         raise Problem("Label Studio answered with something other than an export.", [str(tasks)[:200]])
-    file = folder / f"project-{project}-{hashlib.sha256(content).hexdigest()[:12]}.json"
-    _write(file, content)
-    return file
+    folder.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=folder, prefix=".") as place:
+        pulled = Path(place) / f"project-{project}.json"
+        pulled.write_bytes(content)
+        labels = read_export(pulled, **reading)
+        export = folder / f"{pulled.stem}-{hash_labels(labels)[:12]}.json"
+        pulled.replace(export)
+    return export, labels
 
 
 def fetch_images(server: Server, labels: pd.DataFrame, images: Path) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from helpers.comparison.second_look import SecondLook, doubt_labels, leave_out_suspects
+from helpers.files import class_of
 from helpers.hashing import sha256_of
 from helpers.merge.apply import apply_merge
 from helpers.merge.lineage import extend_lineage, format_lineage, read_lineage
@@ -58,13 +59,32 @@ def count_round(workspace: Workspace, plan: pd.DataFrame) -> pd.DataFrame:
 
     A plan without changes, where no round is open, belongs to the last published round.
     """
+    index = _read_index_before(workspace, plan)
+    return count_classes(plan, workspace.raw, None if index is None else index["label"])
+
+
+def list_corrections(workspace: Workspace, plan: pd.DataFrame) -> pd.DataFrame:
+    """Pick the images of a plan that the round takes to another class, also if an earlier run of it has done so.
+
+    ``label`` is the class after the round, and ``previous`` the place before it; see `count_round`.
+    """
+    index = _read_index_before(workspace, plan)
+    before = {} if index is None else dict(zip(index["sha256"], index["file"], strict=True))
+    places = zip(plan["sha256"], plan["previous"], strict=True)
+    previous = pd.Series([before.get(sha256, place) for sha256, place in places], plan.index, dtype=object)
+    label = plan["destination"].map(class_of)
+    moved = previous.ne("") & label.ne("") & previous.map(class_of).ne(label)
+    return plan.assign(previous=previous, label=label)[moved].drop_duplicates("sha256")
+
+
+def _read_index_before(workspace: Workspace, plan: pd.DataFrame) -> pd.DataFrame | None:
+    """Read the index of the images before a round that earlier runs may have merged; None if none has."""
     began = []
     if is_open(workspace):
         began = past_models(workspace)[:1]
     elif not plan["action"].isin(CHANGES).any():
         began = past_models(workspace)[1:]
-    _, index = load_past(workspace, began[0]) if began else (None, None)
-    return count_classes(plan, workspace.raw, None if index is None else index["label"])
+    return load_past(workspace, began[0])[1] if began else None
 
 
 def merge_round(workspace: Workspace, plan: pd.DataFrame, export: Path) -> None:

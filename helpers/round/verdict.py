@@ -13,6 +13,7 @@ from helpers.comparison.decision import DecideParams, decide
 from helpers.comparison.scores import Comparison
 from helpers.comparison.second_look import SecondLook
 from helpers.hashing import sha256_of
+from helpers.merge.lineage import hash_labels
 from helpers.pipeline.params import DEFAULTS, PrepareParams, read_params
 from helpers.pipeline.paths import BACKBONES, INDEX, PARAMS, RAW, read_table
 from helpers.problems import Problem
@@ -20,19 +21,22 @@ from helpers.round.past import find_baseline, load_past
 from helpers.round.publishing import count_changes_since
 from helpers.workspace import DECISION, Workspace
 
+OF_THE_EXPORT = ("export", "export_sha256", "labels_sha256", "labels_until")
+
 
 def decide_round(
     workspace: Workspace,
     comparison: Comparison,
     export: Path,
+    labels: pd.DataFrame,
     look: SecondLook | None = None,
     seed_noise: Sequence[float] | None = None,
 ) -> dict[str, Any]:
     """Decide by the policy of params.yaml whether the new model may replace the old one.
 
-    `export` holds the labels of this round, `look` the old model's opinion on them. The record is that of `decide` with
-    the facts behind it. `judged` are the versions of all models that were judged on the held-out images of this `seed`:
-    held-out sets wear out (Renggli et al. 2019, arXiv 1903.00278).
+    `labels` are those of this round, from `export`, and `look` is the old model's opinion on them. The record is that
+    of `decide` with the facts behind it. `judged` are the versions of all models that were judged on the held-out
+    images of this `seed`: held-out sets wear out (Renggli et al. 2019, arXiv 1903.00278).
     """
     commit, replaced = comparison.baseline, find_baseline(workspace, "HEAD")
     old = to_replace = _name_model(workspace, commit, comparison.old)
@@ -44,8 +48,7 @@ def decide_round(
         if version != comparison.old:
             other_baseline = f"The comparison is with {old}, but the new model would replace {to_replace}."
     added, corrected = count_changes_since(workspace, commit)
-    export_sha256, lineage = sha256_of(export), comparison.lineage
-    last_label = lineage.loc[lineage["export_sha256"] == export_sha256, "updated_at"].max()
+    last_label = labels.loc[labels["label"].notna(), "updated_at"].max()
     # Decide, and note how often these held-out images have judged models.
     policy = read_params(DecideParams, workspace.root / PARAMS)
     noise = look.noise if look else None
@@ -77,14 +80,15 @@ def decide_round(
         "replaces": to_replace,
         "replaces_commit": replaced,
         "export": export.name,
-        "export_sha256": export_sha256,
+        "export_sha256": sha256_of(export),
+        "labels_sha256": hash_labels(labels),
         "labels_until": "" if pd.isna(last_label) else f"{last_label:%Y-%m-%d}",
         "seed": seed,
         "judged": judged,
     }
     # The same labels from another export are no new decision.
     committed, decision = workspace.load(DECISION, "HEAD"), json.loads(json.dumps(decision))
-    if committed | {name: decision[name] for name in ("export", "export_sha256", "labels_until")} == decision:
+    if committed | {name: decision[name] for name in OF_THE_EXPORT} == decision:
         decision = committed
     workspace.save(DECISION, decision)
     return decision

@@ -160,7 +160,9 @@ def random_models(n, classes):
 )
 def test_any_set_of_images_gives_a_report(scores):
     """No warning, no traceback, nothing that JSON cannot hold."""
-    lineage = scores.assign(label=scores["actual"], annotators="ann", export_sha256="e", by_model=False)
+    lineage = scores.assign(
+        label=scores["actual"], annotators="ann", export_sha256="e", labels_sha256="", by_model=False
+    )
     assert slices(scores, lineage)["images"].le(len(scores)).all()
     assert len(flips(scores)) == tally(scores).loc["together", ["fixed", "broken"]].sum()
     assert per_class(scores)["support"].sum() == (scores["population"] != "leaked").sum()

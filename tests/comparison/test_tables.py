@@ -169,7 +169,8 @@ class TestSlices:
                 return pd.DataFrame(predicted, index=held_out["file"], columns=model.classes_)
 
             scores = score_images(held_out, probabilities(train), probabilities(train & before), table[before])
-            lineage = table[~before].assign(export_sha256="e" * 64, by_model=table["annotators"] == "eve")
+            lineage = table[~before].assign(labels_sha256="e" * 64, by_model=table["annotators"] == "eve")
+            lineage["export_sha256"] = "b" * 64
             return scores, lineage
 
         bens = table["annotators"] == "ben"
@@ -197,14 +198,13 @@ class TestSlices:
 
     def test_a_label_changed_by_hand_is_not_blamed_on_the_annotator(self):
         scores = outcome(neither=10)
-        lineage = pd.DataFrame(
-            {"sha256": scores["sha256"], "label": "dog", "annotators": "ann", "export_sha256": "e", "by_model": False}
-        )
+        lineage = scores[["sha256"]].assign(label="dog", annotators="ann", export_sha256="b", labels_sha256="e")
+        lineage["by_model"] = False
         assert list(slices(scores, lineage).loc["annotator"].index) == ["not recorded"]
 
     def test_a_content_that_was_merged_twice_counts_once(self):
         scores = outcome(both=10)
-        lineage = scores.assign(label="cat", annotators="ann", export_sha256="e", by_model=False)
+        lineage = scores.assign(label="cat", annotators="ann", labels_sha256="", export_sha256="e", by_model=False)
         assert set(slices(scores, pd.concat([lineage, lineage]))["images"]) == {10}
 
     def test_without_an_old_model_or_any_lineage(self):

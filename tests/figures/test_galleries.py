@@ -89,13 +89,14 @@ def test_without_a_flip_there_is_a_sentence(digits):
 
 def test_each_flip_has_its_label_both_predictions_both_confidences_and_its_task(digits):
     found = flips(scores_of(["Moon"], ["Moon"], ["Mars"], confidence=0.83))
-    lineage = pd.DataFrame({"sha256": found["sha256"], "export_sha256": ["e"], "task": ["12"]})
-    links = galleries.link_tasks(lineage, "e", "http://labels.example/projects/3")
+    lineage = pd.DataFrame({"sha256": found["sha256"], "project": ["3"], "task": ["12"]})
+    links = galleries.link_tasks(lineage, "http://labels.example/projects/3/data?tab=5")
     html = galleries.flips(found, digits, links).html
     assert lines_in(html) == [["0.png", "label: Moon", "■ old: Moon (83 %)", "■ new: Mars (83 %)", "task 12"]]
     assert re.findall(r"color:(#\w+)\">■", html) == [OLD, NEW]
     assert 'href="http://labels.example/projects/3/data?task=12"' in html
-    assert galleries.link_tasks(lineage, "another export, perhaps of another project", "http://labels.example") == {}
+    for other in ("http://labels.example/projects/33", "annotations.json", "http://labels.example"):
+        assert galleries.link_tasks(lineage, other) == {}
 
 
 def test_pictures_show_the_first_ones_and_count_the_others(digits):
@@ -170,7 +171,7 @@ def test_a_second_look_without_an_opinion_is_a_sentence():
 def test_corrected_labels_are_shown_with_the_former_one_and_never_as_none():
     corrected = galleries.corrected(plan_of(action="move"))
     assert lines_in(html_of(corrected)) == [["a.png", "Mars/a.png → Moon", "task 3, 4"]]
-    assert galleries.corrected(plan_of()) is None
+    assert galleries.corrected(plan_of().head(0)) is None
 
 
 def test_near_duplicates_stand_side_by_side(digits):

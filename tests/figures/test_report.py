@@ -112,7 +112,8 @@ def test_slices_are_shown_only_where_labels_deserve_a_second_look(monkeypatch):
     index = pd.MultiIndex.from_tuples(labels_by, names=["by", "value"])
     table = pd.DataFrame({"images": [50, 40], "accuracy": [0.5, 0.95], "p": [0.0004, 1.0]}, index)
     table = table.assign(low=0.4, high=0.6, suspect=[True, False])
-    lineage = pd.DataFrame({"export_sha256": ["e" * 64], "updated_at": pd.to_datetime(["2026-01-05 10:30"], utc=True)})
+    lineage = pd.DataFrame({"labels_sha256": ["e" * 64], "updated_at": pd.to_datetime(["2026-01-05 10:30"], utc=True)})
+    lineage["export_sha256"] = "b" * 64
     compared = comparison_of(outcome(both=50, fixed=1, broken=0, neither=0), lineage)
     monkeypatch.setattr(report, "slices", lambda *_: table)
     shown = doubtful_slices(compared)

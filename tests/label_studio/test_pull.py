@@ -69,16 +69,35 @@ def test_each_state_of_a_project_is_kept_once(server, tmp_path):
     project = make_project(server, "States", {"a.png": picture(1), "b.png": picture(2)})
     annotate(server, project, "cat")
 
-    first = pull_export(server, project, tmp_path / "exports")
-    again = pull_export(server, project, tmp_path / "exports")
+    first, labels = pull_export(server, project, tmp_path / "exports")
+    again, _ = pull_export(server, project, tmp_path / "exports")
     annotate(server, project, "dog")
-    second = pull_export(server, project, tmp_path / "exports")
+    second, _ = pull_export(server, project, tmp_path / "exports")
 
     assert first == again
     assert sorted((tmp_path / "exports").iterdir()) == sorted([first, second])
     assert first.name.startswith(f"project-{project}-")
-    assert read_export(first)["label"].tolist() == ["cat", None]
+    assert read_export(first)["label"].tolist() == labels["label"].tolist() == ["cat", None]
     assert read_export(second)["label"].tolist() == ["cat", "dog"]
+
+
+def test_a_draft_that_grows_older_makes_no_new_file(hostile, pretended, tmp_path):
+    task = {"id": 1, "data": {"image": "/data/upload/1/0a1b2c3d-cat.png"}}
+    task["annotations"] = [{"result": [CHOSEN], "completed_by": 1}]
+    pulled = []
+    for age in ("11 minutes", "12 minutes"):
+        content = json.dumps([task | {"drafts": [{"created_ago": age, "result": [CHOSEN]}]}]).encode()
+        pretended.answers["/api/projects/1/export"] = lambda _, content=content: Answer(body=content)
+        export, _ = pull_export(hostile, 1, tmp_path)
+        assert export.read_bytes() == content, "these are the bytes whose hash is recorded"
+        pulled.append(export)
+    assert list(tmp_path.iterdir()) == [pulled[0]] == [pulled[1]]
+
+    task["annotations"] = [{"result": [CHOSEN], "was_cancelled": True}]
+    pretended.answers["/api/projects/1/export"] = lambda _: Answer(body=json.dumps([task]).encode())
+    export, labels = pull_export(hostile, 1, tmp_path)
+    assert labels["status"].tolist() == ["skipped"]
+    assert sorted(tmp_path.iterdir()) == sorted([export, pulled[0]])
 
 
 @pytest.mark.label_studio
@@ -101,7 +120,7 @@ def test_images_that_are_not_on_disk_are_fetched(server, tmp_path):
     images = tmp_path / "images"
     images.mkdir()
     (images / "a.png").write_bytes(files["a.png"])
-    labels = read_export(pull_export(server, project, tmp_path))
+    _, labels = pull_export(server, project, tmp_path)
 
     fetch_images(server, labels, images)
     asked: list[httpx.Request] = []
@@ -122,7 +141,7 @@ def test_an_image_that_several_files_could_be_is_fetched(server, tmp_path):
     for number, folder in enumerate(("one", "two"), start=4):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "a.png").write_bytes(picture(number))
-    labels = read_export(pull_export(server, project, tmp_path / "exports"))
+    _, labels = pull_export(server, project, tmp_path / "exports")
 
     fetch_images(server, labels, tmp_path)
 

@@ -37,7 +37,7 @@ plan = plan_merge(read_export(export), here.root / "extra-data", raw, lineage=li
 print("planned")
 merge_round(here, plan, export)
 here.reproduce()
-decision = decide_round(here, compare_models(here), export)
+decision = decide_round(here, compare_models(here), export, plan)
 end_round(here, plan, decision, publish=True, publish_anyway="a test")
 """
 

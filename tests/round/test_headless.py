@@ -5,6 +5,9 @@ import sys
 
 import pytest
 
+from helpers.hashing import sha256_of
+from helpers.labels import read_export
+from helpers.merge.lineage import hash_labels
 from helpers.round.provenance import describe_run
 from helpers.workspace import DECISION
 
@@ -47,8 +50,10 @@ def test_a_problem_is_the_end_of_what_it_says_and_stands_on_the_page(tiny, run):
 def test_a_report_names_its_labels_its_commit_and_the_programs(tiny, changed):
     if changed:
         (tiny.root / "params.yaml").write_text("train: {}\n")
-    told = describe_run(tiny, tiny.root / "extra-data/annotations.json")
-    assert "annotations.json, sha256 " in told
+    export = tiny.root / "extra-data/annotations.json"
+    told = describe_run(tiny, export, read_export(export))
+    assert f"annotations.json, sha256 {sha256_of(export)[:12]}" in told
+    assert hash_labels(read_export(export))[:12] in told
     assert tiny.git("rev-parse", "--short", "HEAD").strip() in told
     assert ("not committed" in told) == changed
     assert "torch 2" in told

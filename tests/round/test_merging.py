@@ -113,7 +113,7 @@ def test_the_old_model_finds_wrong_labels_before_and_after_they_are_published(sa
     export = sample.root / "extra-data/annotations.json"
     merge_round(sample, plan, export)
     sample.reproduce()
-    decision = decide_round(sample, compare_models(sample), export, SecondLook(judged, noise))
+    decision = decide_round(sample, compare_models(sample), export, plan, SecondLook(judged, noise))
     publish_round(sample, plan, decision, anyway="a test")
     _, (again, noise_again) = look_again(sample, plan_sample(sample), "keep")
     assert noise_again == noise

@@ -49,7 +49,8 @@ def test_three_other_seeds_train_on_the_old_data_where_that_is_quick_and_once(ti
 
 @pytest.mark.slow
 def test_the_effect_of_other_seeds_is_measured_once(sample, monkeypatch):
-    merge_round(sample, plan_sample(sample), sample.root / "extra-data/annotations.json")
+    plan, export = plan_sample(sample), sample.root / "extra-data/annotations.json"
+    merge_round(sample, plan, export)
     sample.reproduce()
     compared = compare_models(sample)
     assert measure_seed_noise(sample, compared, 0) is None
@@ -57,7 +58,7 @@ def test_the_effect_of_other_seeds_is_measured_once(sample, monkeypatch):
     assert changes
     assert len(changes) == 3
     assert any(changes)
-    decision = decide_round(sample, compared, sample.root / "extra-data/annotations.json", None, changes)
+    decision = decide_round(sample, compared, export, plan, None, changes)
     assert decision["seed_noise"] == changes
     assert any("Other seeds alone" in note for note in decision["notes"])
     monkeypatch.setattr("helpers.round.seed_noise.ProcessPoolExecutor", None)
@@ -65,5 +66,5 @@ def test_the_effect_of_other_seeds_is_measured_once(sample, monkeypatch):
     (sample.root / DECISION).unlink()
     (sample.root / TRAINING_SECONDS).write_text("21.0")
     assert measure_seed_noise(sample, compared, -1) is None
-    notes = decide_round(sample, compared, sample.root / "extra-data/annotations.json")["notes"]
+    notes = decide_round(sample, compared, export, plan)["notes"]
     assert any("not measured" in note and "control_seeds" in note for note in notes)
