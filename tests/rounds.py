@@ -17,6 +17,7 @@ from helpers.pipeline.paths import MODEL, PARAMS
 from helpers.round.comparing import compare_models
 from helpers.round.declining import remember_workspace
 from helpers.round.publishing import publish_round
+from helpers.round.record import read_decision
 from helpers.round.verdict import decide_round
 from helpers.workspace import Workspace
 
@@ -67,7 +68,7 @@ def publish(
     policy = read_params(DecideParams, workspace.root / PARAMS).model_dump()
     decision = decision | {"model": version(workspace), "policy": policy}
     workspace.save("evaluation/decision.json", decision)
-    return publish_round(workspace, plan, decision, **options)
+    return publish_round(workspace, plan, read_decision(workspace), **options)
 
 
 def version(workspace: Workspace) -> str:

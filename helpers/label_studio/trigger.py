@@ -25,6 +25,7 @@ from helpers.label_studio.client import connect
 from helpers.label_studio.settings import Settings, read_settings
 from helpers.problems import Problem
 from helpers.round.declining import decline_round
+from helpers.round.record import DEFAULTS, read_decision
 from helpers.workspace import DECISION, Workspace
 
 RUNS, LOCK, RECORD = "runs", "runs/.lock", "runs/last.json"
@@ -142,15 +143,15 @@ def run(workspace: Workspace, command: Sequence[str]) -> None:
     record["ended"] = datetime.now(UTC).isoformat(timespec="seconds")
 
     decided = (root / DECISION).exists() and (root / DECISION).stat().st_mtime >= started
-    decision = workspace.load(DECISION) if decided else {}
+    decision = read_decision(workspace) if decided else DEFAULTS
     cells = workspace.load(record["report"]).get("cells", [])
     outputs = [output for cell in cells for output in cell.get("outputs", [])]  # text has none
     errors = [output for output in outputs if output["output_type"] == "error"]
     ends = [error["evalue"].partition("\n")[0] or "".join(error["traceback"]) for error in errors]
-    record["verdict"] = " ".join(filter(None, [decision.get("sentence"), *ends]))
+    record["verdict"] = " ".join(filter(None, [decision["sentence"], *ends]))
 
     # An accepted model that was not pushed, or a run that was killed, costs no training: the next run goes on there.
-    if record["exit_code"] and decision.get("accepted") is False:
+    if record["exit_code"] and decision["accepted"] is False:
         try:
             decline_round(workspace)
             record["declined"] = True

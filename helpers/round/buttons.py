@@ -10,8 +10,9 @@ from helpers.problems import Problem
 from helpers.progress import Output, is_watched
 from helpers.round.declining import decline_round
 from helpers.round.publishing import publish_round
+from helpers.round.record import read_decision
 from helpers.round.state import is_open, is_published, tell_state
-from helpers.workspace import DECISION, Workspace
+from helpers.workspace import Workspace
 
 
 def offer_buttons(
@@ -47,7 +48,7 @@ def offer_buttons(
             control.disabled = True
         message.value = "At work …"
         try:
-            if workspace.load(DECISION).get("model") != decision["model"]:
+            if read_decision(workspace)["model"] != decision["model"]:
                 raise Problem("There is a newer decision: run this cell again.")
             show(decision, "\n".join(step()))
             output.show({"text/plain": ""})

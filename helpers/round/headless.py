@@ -12,7 +12,8 @@ from nbconvert import HTMLExporter
 from papermill import execute_notebook
 from papermill.exceptions import PapermillExecutionError
 
-from helpers.workspace import DECISION, Workspace
+from helpers.round.record import read_decision
+from helpers.workspace import Workspace
 
 NOTEBOOK, EXECUTED, PAGE, TEMPLATE = "notebooks/retrain.ipynb", "out.ipynb", "report.html", "notebooks/report"
 QUIET = ["--IPKernelApp.log_level=ERROR"]  # else each kernel warns that programs of this machine could listen
@@ -34,7 +35,7 @@ def run_round(parameters: dict[str, str]) -> str:
     # A run in which nothing is left to do ends in a cell before the verdict: see `helpers.problems.EndOfRun`.
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     ends = ["\n".join(output.traceback) for output in outputs if output.output_type == "error"]
-    return ends[0] if ends else str(Workspace(Path.cwd()).load(DECISION)["sentence"])
+    return ends[0] if ends else str(read_decision(Workspace(Path.cwd()))["sentence"])
 
 
 if __name__ == "__main__":

@@ -8,7 +8,8 @@ import pandas as pd
 from helpers.pipeline.model import Classifier, load_classifier
 from helpers.pipeline.paths import HISTORY, INDEX, MODEL, read_table
 from helpers.problems import Problem
-from helpers.workspace import DECISION, Workspace
+from helpers.round.record import read_decision
+from helpers.workspace import Workspace
 
 
 def find_baseline(workspace: Workspace, baseline: str) -> str:
@@ -27,12 +28,13 @@ def find_baseline(workspace: Workspace, baseline: str) -> str:
 def past_models(workspace: Workspace) -> list[str]:
     """Return ``HEAD`` and, if another model came before the one there, the commit of that."""
     head = workspace.commit_of("HEAD")
+    replaced = read_decision(workspace, head)["replaces_commit"]
     with suppress(Problem):  # nobody has the models before any more
         last = workspace.read_at(head, MODEL)
         commits = workspace.git("log", "--format=%H", "--", "dvc.lock").split()
         before = next((commit for commit in commits if workspace.read_at(commit, MODEL) != last), "")
         if before:
-            return [head, _same_model(workspace, before, workspace.load(DECISION, head).get("replaces_commit", ""))]
+            return [head, _same_model(workspace, before, replaced)]
     return [head]
 
 

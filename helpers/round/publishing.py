@@ -11,6 +11,7 @@ from helpers.pipeline.model import load_classifier
 from helpers.pipeline.params import read_params
 from helpers.pipeline.paths import MODEL, PARAMS
 from helpers.problems import Problem
+from helpers.round.record import read_decision
 from helpers.round.state import BEFORE, POINTERS, TAGS, find_round, present, round_files, tell_state
 from helpers.workspace import DECISION, LINEAGE, Workspace
 
@@ -85,7 +86,7 @@ def _require_judged(workspace: Workspace, decision: dict[str, Any]) -> None:
             changes.append(f"model {decision['model']} was judged, and model {model} is there")
         if read_params(DecideParams, workspace.root / PARAMS).model_dump() != decision["policy"]:
             changes.append(f"{PARAMS} has another policy of the decision")
-        if workspace.load(DECISION) != decision:
+        if read_decision(workspace) != decision:
             changes.append(f"{DECISION} holds another decision")
     if changes:
         raise Problem(

@@ -11,10 +11,11 @@ import pandas as pd
 
 from helpers.comparison.scores import Comparison
 from helpers.pipeline.model import Classifier
-from helpers.pipeline.params import TrainParams, read_params
+from helpers.pipeline.params import DEFAULTS, TrainParams
 from helpers.pipeline.paths import INDEX, PARAMS, RAW, TRAINING_SECONDS, read_table
 from helpers.round.past import load_past
-from helpers.workspace import DECISION, Workspace
+from helpers.round.record import read_decision
+from helpers.workspace import Workspace
 
 USUAL, QUICK = 3, 20  # seeds, if a training takes less than so many seconds
 
@@ -44,9 +45,8 @@ def measure_seed_noise(workspace: Workspace, comparison: Comparison, seeds: int)
     index["file"] = index["sha256"].map(dict(zip(today["sha256"], today["file"], strict=True)))
     if index["file"].isna().any():
         return None
-    now = read_params(TrainParams, workspace.root / PARAMS).model_dump()
-    then = workspace.load(PARAMS, commit).get("train", {})
-    settings = {name: then.get(name, value) for name, value in now.items()}  # the baseline may lack newer settings
+    then = workspace.load(PARAMS, commit).get("train") or {}
+    settings = {name: then.get(name, default) for name, default in DEFAULTS["train"].items()}
     params = [TrainParams(**settings | {"seed": settings["seed"] + number}) for number in range(1, seeds + 1)]
 
     # Train side by side, and score like the old model.
@@ -67,9 +67,9 @@ def _last_training(workspace: Workspace) -> float:
 
 def _remember(workspace: Workspace, comparison: Comparison) -> list[float]:
     """The changes that the last decision has, if it compares the same models."""
-    last = workspace.load(DECISION)
-    same = (last.get("model"), last.get("baseline_commit")) == (comparison.new, comparison.baseline)
-    return list(last.get("seed_noise") or []) if same else []
+    last = read_decision(workspace)
+    same = (last["model"], last["baseline_commit"]) == (comparison.new, comparison.baseline)
+    return list(last["seed_noise"] or []) if same else []
 
 
 def train_and_predict(

@@ -13,6 +13,7 @@ from helpers.pipeline.paths import MODEL, PARAMS, RAW
 from helpers.problems import EndOfRun, Problem, check_all, require_choice
 from helpers.round.declining import decline_round
 from helpers.round.publishing import require_branch, require_committed_code
+from helpers.round.record import read_decision
 from helpers.workspace import Workspace
 
 
@@ -42,6 +43,7 @@ def start_round(
         lambda: read_backbone(workspace.root, read_params(TrainParams, params).backbone),
         lambda: read_params(DecideParams, params),
         lambda: workspace.read_at(baseline, MODEL),
+        lambda: read_decision(workspace),
     ]
     if publish:
         checks += [lambda: require_branch(workspace), lambda: require_committed_code(workspace)]

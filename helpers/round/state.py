@@ -6,6 +6,7 @@ from contextlib import suppress
 from helpers.merge.apply import part_of
 from helpers.pipeline.paths import BACKBONES, METRICS, PARAMS, RAW
 from helpers.problems import Problem
+from helpers.round.record import read_decision
 from helpers.workspace import DECISION, LINEAGE, Workspace
 
 POINTERS = (f"{RAW}.dvc", f"{LINEAGE}.dvc")
@@ -69,7 +70,7 @@ def tell_state(workspace: Workspace) -> str:
     """Say whether the round in the workspace is open, committed or published, and which step fits next."""
     if is_changed(workspace):
         decline = ", `-p decline True` gives back the workspace from before it" if is_open(workspace) else ""
-        if workspace.load(DECISION).get("accepted"):
+        if read_decision(workspace)["accepted"]:
             return f"The round is open. papermill's `-p publish True` publishes it{decline}."
         anyway = "`-p publish True -r publish_anyway '<why>'` publishes it all the same"
         return f"The round is open, its model not accepted: see the failed rules. papermill's {anyway}{decline}."

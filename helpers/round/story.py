@@ -15,6 +15,7 @@ from helpers.pipeline.paths import INDEX, METRICS, MODEL, PARAMS, RAW, read_tabl
 from helpers.problems import Problem
 from helpers.progress import progress_bar
 from helpers.round.publishing import PUBLISHED_BECAUSE
+from helpers.round.record import DEFAULTS, read_decision
 from helpers.round.seed_noise import train_and_predict
 from helpers.round.state import TAGS
 from helpers.workspace import DECISION, Workspace
@@ -32,7 +33,7 @@ def read_rounds(workspace: Workspace, decision: dict[str, Any]) -> pd.DataFrame:
     was trained, `low` and `high` its 95 % interval; `added` and `corrected` count labels; `published_because` is the
     reason for publishing a model that was not accepted. A missing or damaged file leaves gaps.
     """
-    told: list[dict[str, Any]] = []  # decisions
+    told = [DEFAULTS]  # decisions; a commit that takes the record away has the defaults alone
     rounds: list[dict[str, Any]] = []
     names = _read_tags(workspace)
     # Like `find_round`, this follows the side of a merge that the decision comes from.
@@ -40,19 +41,19 @@ def read_rounds(workspace: Workspace, decision: dict[str, Any]) -> pd.DataFrame:
     for entry in filter(None, log.split("\0")):
         head, _, message = entry.partition("\n")
         commit, date = head.split()
-        judged = workspace.load(DECISION, commit)
-        if judged and judged not in told:  # a revert brings an earlier one back
+        judged = read_decision(workspace, commit)
+        if judged not in told:  # a revert brings an earlier one back
             told.append(judged)
             facts = {"name": names.get(commit, commit[:7]), "date": date}
-            if judged.get("accepted") is False:
+            if judged["accepted"] is False:
                 facts["published_because"] = _read_reason(message)
             rounds.append(_read_round(workspace, judged, commit) | facts)
-    while rounds and rounds[-1].get("model") == decision["model"]:
+    while rounds and rounds[-1]["model"] == decision["model"]:
         rounds.pop()
-    rounds.append(_read_round(workspace, workspace.load(DECISION)) | {"name": "this round"})
+    rounds.append(_read_round(workspace, read_decision(workspace)) | {"name": "this round"})
     with suppress(Problem):  # the commit is not recorded, or not here
-        commit = workspace.commit_of(rounds[0].get("replaces_commit", ""))
-        start = _read_round(workspace, workspace.load(DECISION, commit), commit)
+        commit = workspace.commit_of(rounds[0]["replaces_commit"])
+        start = _read_round(workspace, read_decision(workspace, commit), commit)
         facts = {"name": "start", "date": workspace.git("log", "-1", "--format=%cs", commit).strip()}
         rounds = [start | facts, *rounds] if "accuracy" in start else rounds
     return pd.DataFrame(rounds, columns=COLUMNS).convert_dtypes()
@@ -73,14 +74,14 @@ def _read_reason(message: str) -> str:
 
 def _read_round(workspace: Workspace, decision: dict[str, Any], revision: str = "") -> dict[str, Any]:
     """Return a decision and its changes, with the figures of its model at a revision or in the workspace."""
-    metrics, facts = workspace.load(METRICS, revision), decision | decision.get("changes", {})
+    metrics, facts = workspace.load(METRICS, revision), decision | decision["changes"]
     with suppress(KeyError, TypeError):
         images, accuracy = metrics["images"], metrics["accuracy"]
         low, high = wilson(images * accuracy, images)
         facts |= {"held_out_images": images, "accuracy": accuracy, "low": low, "high": high}
         # All images that are not held out are trained on, and DVC's pointer to data/raw counts both.
-        trained_on = decision.get("trained_on")
-        facts["training_images"] = trained_on or workspace.load(f"{RAW}.dvc", revision)["outs"][0]["nfiles"] - images
+        files = workspace.load(f"{RAW}.dvc", revision)["outs"][0]["nfiles"]
+        facts["training_images"] = decision["trained_on"] or files - images
     return facts
 
 

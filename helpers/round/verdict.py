@@ -19,6 +19,7 @@ from helpers.pipeline.paths import BACKBONES, INDEX, PARAMS, RAW, read_table
 from helpers.problems import Problem
 from helpers.round.past import find_baseline, load_past
 from helpers.round.publishing import count_changes_since
+from helpers.round.record import SCHEMA, read_decision
 from helpers.workspace import DECISION, Workspace
 
 OF_THE_EXPORT = ("export", "export_sha256", "labels_sha256", "labels_until")
@@ -52,7 +53,8 @@ def decide_round(
     # Decide, and note how often these held-out images have judged models.
     policy = read_params(DecideParams, workspace.root / PARAMS)
     noise = look.noise if look else None
-    decision = decide(comparison, policy, _changes_since(workspace, commit), other_baseline, noise, seed_noise)
+    decision: dict[str, Any] = {"schema": SCHEMA}
+    decision |= decide(comparison, policy, _changes_since(workspace, commit), other_baseline, noise, seed_noise)
     seed = read_params(PrepareParams, workspace.root / PARAMS).seed
     judged = _remember_judgement(workspace, comparison.new, seed)
     decision["sentence"] += f" New: model {comparison.new}. Old: {old}."
@@ -87,9 +89,10 @@ def decide_round(
         "judged": judged,
     }
     # The same labels from another export are no new decision.
-    committed, decision = workspace.load(DECISION, "HEAD"), json.loads(json.dumps(decision))
-    if committed | {name: decision[name] for name in OF_THE_EXPORT} == decision:
-        decision = committed
+    committed, decision = read_decision(workspace, "HEAD"), json.loads(json.dumps(decision))
+    if committed | {name: decision[name] for name in ("schema", *OF_THE_EXPORT)} == decision:
+        workspace.save(DECISION, workspace.load(DECISION, "HEAD"))
+        return committed
     workspace.save(DECISION, decision)
     return decision
 
@@ -131,8 +134,8 @@ def _remember_judgement(workspace: Workspace, model: str, seed: int) -> list[str
 
     A declined round leaves no trace in the workspace, so the repository's git configuration remembers them.
     """
-    key, last = f"retrain.seed{seed}.judged", workspace.load(DECISION)
-    judged = list(last["judged"]) if last.get("seed") == seed else []
+    key, last = f"retrain.seed{seed}.judged", read_decision(workspace)
+    judged = list(last["judged"]) if last["seed"] == seed else []
     with suppress(Problem):  # none is remembered
         judged += workspace.git("config", "--get-all", key).split()
     if model not in judged:

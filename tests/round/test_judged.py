@@ -15,6 +15,7 @@ from helpers.comparison.decision import DecideParams
 from helpers.pipeline.params import read_params
 from helpers.problems import Problem
 from helpers.round.publishing import publish_round
+from helpers.round.record import read_decision
 from helpers.round.start import start_round
 
 
@@ -47,8 +48,10 @@ def test_code_of_the_stages_that_is_not_committed_is_named_before_anything_is_pu
 def test_nothing_is_published_but_the_model_and_the_data_that_were_judged(tiny, change):
     merge_something(tiny)
     policy = read_params(DecideParams, tiny.root / "params.yaml").model_dump()
-    judged = DECISION | {"model": version(tiny), "policy": policy}
-    tiny.save("evaluation/decision.json", judged | ({"accepted": False} if change == "decision" else {}))
+    tiny.save("evaluation/decision.json", DECISION | {"model": version(tiny), "policy": policy})
+    judged = read_decision(tiny)
+    if change == "decision":
+        tiny.save("evaluation/decision.json", judged | {"accepted": False})
     params = tiny.root / "params.yaml"
     if change == "pictures":
         next((tiny.raw / "light").iterdir()).unlink()

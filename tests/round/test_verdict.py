@@ -12,7 +12,8 @@ from helpers.problems import Problem
 from helpers.round.comparing import compare_models
 from helpers.round.declining import decline_round, remember_workspace
 from helpers.round.publishing import publish_round
-from helpers.workspace import Workspace
+from helpers.round.record import read_decision
+from helpers.workspace import DECISION, Workspace
 
 PLAN = pd.DataFrame({"action": ["add"]})
 
@@ -156,4 +157,16 @@ def test_the_same_labels_from_another_export_are_no_new_decision(tiny):
     export = tiny.root / "extra-data/annotations.json"
     export.write_text(json.dumps(json.loads(export.read_text()), indent=1))
     decide(tiny)
+    assert tiny.git("status", "--porcelain", "evaluation") == ""
+
+
+@pytest.mark.slow
+def test_a_published_round_that_runs_again_under_newer_code_keeps_its_decision_of_the_older_schema(tiny):
+    train(tiny, epochs=2)
+    decision = decide(tiny)
+    del decision["schema"]
+    tiny.save(DECISION, decision)
+    publish_round(tiny, PLAN, read_decision(tiny), anyway="a test")
+    assert tiny.load(DECISION) == decision
+    assert decide(tiny) == decision | {"schema": 1}
     assert tiny.git("status", "--porcelain", "evaluation") == ""
