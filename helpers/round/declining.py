@@ -6,6 +6,7 @@ from helpers.merge.apply import part_of
 from helpers.pipeline.paths import RAW
 from helpers.problems import Problem
 from helpers.round.state import BEFORE, is_open, made_files, present, round_files
+from helpers.round.unattended import signature, started_by
 from helpers.workspace import LINEAGE, Workspace
 
 DECLINED = "refs/worktree/retrain/declined"  # the last round that was declined
@@ -68,7 +69,8 @@ def _keep(workspace: Workspace, ref: str) -> None:
         workspace.git("add", "--", *present(workspace, *round_files(workspace)), GIT_INDEX_FILE=index)
         tree = workspace.git("write-tree", GIT_INDEX_FILE=index).strip()
     nobody = ["-c", "user.name=retrain", "-c", "user.email=retrain@localhost"]
-    commit = workspace.git(*nobody, "commit-tree", tree, "-p", "HEAD", "-m", "Files of a round").strip()
+    message = f"Files of a round\n\n{signature(started_by())}"
+    commit = workspace.git(*nobody, "commit-tree", tree, "-p", "HEAD", "-m", message).strip()
     workspace.git("update-ref", ref, commit)
 
 

@@ -17,6 +17,7 @@ from helpers.problems import EndOfRun
 from helpers.round.declining import remember_workspace
 from helpers.round.past import load_past, past_models
 from helpers.round.state import POINTERS, is_open, is_pending, present
+from helpers.round.unattended import started_by
 from helpers.workspace import LINEAGE, Workspace
 
 
@@ -47,11 +48,16 @@ def look_again(workspace: Workspace, plan: pd.DataFrame, on_suspect: str) -> tup
 
 
 def end_without_labels(workspace: Workspace, plan: pd.DataFrame) -> None:
-    """End the run if a plan has no label to merge, unless an earlier run has left something to judge or to publish."""
-    if plan["action"].eq("leave out").all() and not is_pending(workspace):
+    """End the run if a plan has no label to merge, unless an earlier run has left something to judge or to publish.
+
+    A run that nobody watches also ends if it has no new label: only a person looks at a published model once more.
+    """
+    old = ["leave out", "keep"] if started_by() else ["leave out"]
+    if plan["action"].isin(old).all() and not is_pending(workspace):
         counts = [f"{count:,} {status}" for status, count in plan["status"].value_counts().items()]
         images = f"of {len(plan):,} images, {', '.join(counts)}" if counts else "the export is empty"
-        raise EndOfRun(f"There are no labels to merge ({images}): the run ends here, and nothing was changed.")
+        end = "There is nothing new to merge" if started_by() else "There are no labels to merge"
+        raise EndOfRun(f"{end} ({images}): the run ends here, and nothing was changed.")
 
 
 def count_round(workspace: Workspace, plan: pd.DataFrame) -> pd.DataFrame:

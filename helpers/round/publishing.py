@@ -13,6 +13,7 @@ from helpers.pipeline.paths import MODEL, PARAMS
 from helpers.problems import Problem
 from helpers.round.record import read_decision
 from helpers.round.state import BEFORE, POINTERS, TAGS, find_round, present, round_files, tell_state
+from helpers.round.unattended import signature, started_by
 from helpers.workspace import DECISION, LINEAGE, Workspace
 
 PUBLISHED_BECAUSE = "Not accepted, published because:"  # in the message of a commit, before the reason
@@ -135,7 +136,7 @@ def _commit(workspace: Workspace, plan: pd.DataFrame, decision: dict[str, Any], 
         left_out = plan["action"].eq("leave out").sum()
         headline = f"Retrain: images {added} added, {moved} moved, {left_out} left out"
         reason = [f"{PUBLISHED_BECAUSE} {anyway}"] if not decision["accepted"] else []
-        message = "\n\n".join([headline, decision["sentence"], *reason])
+        message = "\n\n".join([headline, decision["sentence"], *reason, signature(started_by())])
         workspace.git("commit", "--quiet", "--message", message, "--only", "--", *files)
         done = f"Committed: {headline}."
     else:

@@ -14,6 +14,7 @@ from helpers.problems import EndOfRun, Problem, check_all, require_choice
 from helpers.round.declining import decline_round
 from helpers.round.publishing import require_branch, require_committed_code
 from helpers.round.record import read_decision
+from helpers.round.unattended import require_own_work, require_recorded_data, started_by
 from helpers.workspace import Workspace
 
 
@@ -45,6 +46,8 @@ def start_round(
         lambda: workspace.read_at(baseline, MODEL),
         lambda: read_decision(workspace),
     ]
+    if starter := started_by():
+        checks += [lambda: require_own_work(workspace, starter), lambda: require_recorded_data(workspace)]
     if publish:
         checks += [lambda: require_branch(workspace), lambda: require_committed_code(workspace)]
     check_all(checks)
