@@ -98,10 +98,12 @@ class Workspace:
         return {}
 
     def save(self, file: str, content: dict[str, Any]) -> None:
-        """Write a file of JSON, which `load` reads."""
+        """Write a file of JSON, which `load` reads, as a whole: nobody ever reads half of it."""
         path, text = self.root / file, json.dumps(content, indent=2, ensure_ascii=False)
         path.parent.mkdir(exist_ok=True)
-        path.write_text(f"{text}\n", encoding="utf-8")
+        part = path.with_name(f".{path.name}.part")
+        part.write_text(f"{text}\n", encoding="utf-8")
+        part.replace(path)
 
     def stop_on_locks(self) -> None:
         """Raise a `Problem` that names each lock here, its age and the command that removes it.

@@ -1,5 +1,6 @@
 """Git and DVC at work in a real workspace."""
 
+import json
 import os
 import shlex
 import shutil
@@ -25,6 +26,16 @@ def test_the_root_is_found_from_any_folder_in_it(tiny):
     for folder in (tiny.root, tiny.root / "notebooks", tiny.root / "data/raw/dark"):
         folder.mkdir(exist_ok=True)
         assert open_workspace(folder).root == tiny.root
+
+
+def test_a_file_that_is_saved_is_read_as_a_whole_while_it_is_written(tmp_path):
+    workspace = Workspace(tmp_path)
+    workspace.save("runs/last.json", {"report": "old"})
+    with (tmp_path / "runs/last.json").open() as reader:
+        workspace.save("runs/last.json", {"report": "new"})
+        assert json.load(reader) == {"report": "old"}
+    assert workspace.load("runs/last.json") == {"report": "new"}
+    assert [file.name for file in (tmp_path / "runs").iterdir()] == ["last.json"]
 
 
 def test_a_folder_outside_any_project_is_named(tmp_path):

@@ -140,7 +140,10 @@ def make_app(root: Path, settings: Settings, trigger: Trigger | None = None) -> 
             raise HTTPException(401, "Starting a training needs the backend's password.", {"WWW-Authenticate": "Basic"})
         if event.project.get("id") != settings.retrain_project:
             raise HTTPException(403, f"This model learns from project {settings.retrain_project} alone.")
-        return {"status": "started" if trigger.start() else "already running"}
+        try:
+            return {"status": "started" if trigger.start() else "already running"}
+        except Problem as problem:
+            return {"status": "refused", "reason": str(problem)}
 
     return app
 

@@ -65,9 +65,14 @@ def pull_export(server: Server, project: int, folder: Path, **reading: str) -> t
         pulled = Path(place) / f"project-{project}.json"
         pulled.write_bytes(content)
         labels = read_export(pulled, **reading)
-        export = folder / f"{pulled.stem}-{hash_labels(labels)[:12]}.json"
+        export = folder / export_name(project, hash_labels(labels))
         pulled.replace(export)
     return export, labels
+
+
+def export_name(project: int, labels_sha256: str) -> str:
+    """The file that keeps the export of a project whose labels have this hash."""
+    return f"project-{project}-{labels_sha256[:12]}.json"
 
 
 def fetch_images(server: Server, labels: pd.DataFrame, images: Path) -> None:

@@ -2,9 +2,9 @@
 
     python -m helpers.label_studio.trigger COMMAND…
 
-is that process: it runs COMMAND and declines the round if its model is not accepted. It holds a lock, which COMMAND
-inherits: the lock ends with the run, however that ends, and a restarted backend sees that one is going. A round that
-ended otherwise than published or declined is resumed by the next start.
+is that process: it runs COMMAND and declines the round if its model is not accepted. Who starts it takes a lock, which
+the process and COMMAND inherit: the lock ends with the run, however that ends, and every other process of the backend
+sees that one is going. A round that ended otherwise than published or declined is resumed by the next start.
 """
 
 import logging
@@ -15,22 +15,26 @@ import time
 from collections.abc import Sequence
 from contextlib import closing, suppress
 from datetime import UTC, datetime
+from fcntl import LOCK_EX, LOCK_NB, LOCK_SH, flock
 from pathlib import Path
-from threading import Event, RLock, Thread
+from threading import Event, Thread
 from typing import Any
 
-from filelock import FileLock, Timeout
+import orjson
 
 from helpers.label_studio.client import connect
+from helpers.label_studio.pull import export_name
 from helpers.label_studio.settings import Settings, read_settings
+from helpers.merge.lineage import read_lineage
 from helpers.problems import Problem
 from helpers.round.declining import decline_round
 from helpers.round.record import DEFAULTS, read_decision
-from helpers.workspace import DECISION, Workspace
+from helpers.round.unattended import STARTED_BY, require_own_work
+from helpers.workspace import DECISION, EXTRA, Workspace
 
 RUNS, LOCK, RECORD = "runs", "runs/.lock", "runs/last.json"
 PAUSE = 5  # seconds between two questions to Label Studio
-PATIENCE = 10  # seconds; somebody who only looks whether a run is going holds the lock for an instant
+PATIENCE = 0.3  # seconds; who only looks whether a run is going holds the lock for an instant
 
 logger = logging.getLogger(__name__)
 
@@ -41,51 +45,61 @@ class Trigger:
     def __init__(self, root: Path, settings: Settings, command: Sequence[str] = ()) -> None:
         self._workspace, self._settings = Workspace(root), settings
         project = f"{settings.label_studio_url.rstrip('/')}/projects/{settings.retrain_project}"
-        self._command = command or notebook_command(project)
+        self._command, self._starter = command or notebook_command(project), _starter(settings.retrain_project)
         self._process: subprocess.Popen[bytes] | None = None
-        self._noticed, self._looking = Event(), RLock()
+        self._noticed = Event()
 
     def start(self) -> bool:
         """Start a run in the background, unless one is going; tells whether it did.
 
-        A start that is refused is not made up for: when the run ends, new annotations are counted.
+        A start that is refused is not made up for: when the run ends, new annotations are counted. A `Problem` tells
+        that somebody's work is in the way.
         """
-        with self._looking:
-            if self.is_running():
-                return False
-            now = datetime.now(UTC)
+        lock = _lock(self._workspace.root, LOCK_EX, PATIENCE)
+        if lock is None:
+            return False
+        try:
+            require_own_work(self._workspace, self._starter)
+            project, now = self._settings.retrain_project, datetime.now(UTC)
             report = f"{RUNS}/{now:%Y-%m-%dT%H-%M-%S-%f}Z.ipynb"
-            known = self._workspace.load(RECORD).get("annotations", 0)
-            record = {"report": report, "started": now.isoformat(timespec="seconds"), "annotations": known}
-            self._workspace.save(RECORD, record)
+            record = {"report": report, "started": now.isoformat(timespec="seconds"), "project": project}
+            self._workspace.save(RECORD, record | {"annotations": _recorded_annotations(self._workspace, project)})
+            environment = {name: value for name, value in os.environ.items() if name.upper() != "BACKEND_PASSWORD"}
             with (self._workspace.root / report).with_suffix(".log").open("wb") as log:
                 self._process = subprocess.Popen(
                     [sys.executable, "-m", "helpers.label_studio.trigger", *self._command, report],
                     cwd=self._workspace.root,
-                    env={name: value for name, value in os.environ.items() if name.upper() != "BACKEND_PASSWORD"},
+                    env=environment | {STARTED_BY: self._starter},
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=subprocess.STDOUT,
                     start_new_session=True,
+                    pass_fds=[lock],
                 )
+        finally:
+            os.close(lock)
         return True
 
     def is_running(self) -> bool:
         """Whether a run is going, whoever started it."""
-        with self._looking:
-            if self._process and self._process.poll() is None:  # it may not have its lock yet
-                return True
-            try:
-                with FileLock(self._workspace.root / LOCK, timeout=0):  # makes the folder, too
-                    return False
-            except Timeout:
-                return True
+        lock = _lock(self._workspace.root, LOCK_SH)
+        if lock is not None:
+            os.close(lock)
+        return lock is None
 
     def state(self) -> dict[str, Any]:
-        """Whether a run is going, or was not finished, and the record of the last one that was started."""
+        """Whether a run is going, or was not finished, and the record of the last one that was started.
+
+        Where the next start would be refused, it is also told why.
+        """
         if not self._settings.retrain_project:
             return {"state": "off"}
         running, last = self.is_running(), self._workspace.load(RECORD)
+        try:
+            if not running:
+                require_own_work(self._workspace, self._starter)
+        except Problem as problem:
+            return {"state": "refused", "reason": str(problem), "run": last or None}
         if running:
             state = "running"
         elif last and last.get("exit_code") != 0 and not last.get("declined"):  # failed, or killed
@@ -109,11 +123,12 @@ class Trigger:
             if not self.is_running():  # else the annotations are counted when the run has ended
                 self._noticed.clear()
                 try:
-                    known = self._workspace.load(RECORD).get("annotations", 0)
-                    if count_annotations(self._settings) - known >= self._settings.retrain_after:
+                    project = self._settings.retrain_project
+                    now = count_annotations(self._settings, project)
+                    if now - count_known(self._workspace, project) >= self._settings.retrain_after:
                         self.start()
                 except Exception as error:  # the next annotation asks again
-                    logger.warning("Whether there are enough annotations to retrain is not known: %r", error)
+                    logger.warning("No training is started: %r", error)
             time.sleep(PAUSE)
 
 
@@ -124,11 +139,32 @@ def notebook_command(export: str) -> list[str]:
     return [sys.executable, "-m", "papermill", *options, "notebooks/retrain.ipynb"]
 
 
-def count_annotations(settings: Settings) -> int:
-    """Ask Label Studio how many annotations the project has; raises as `connect` does, or if it is not there."""
+def count_annotations(settings: Settings, project: int) -> int:
+    """Ask Label Studio how many annotations a project has; raises as `connect` does, or if it is not there."""
     server = connect(settings)
     with closing(server.client):
-        return int(server.ask("GET", f"/api/projects/{settings.retrain_project}/")["total_annotations_number"])
+        return int(server.ask("GET", f"/api/projects/{project}/")["total_annotations_number"])
+
+
+def count_known(workspace: Workspace, project: int) -> int:
+    """Count the annotations of a project that need no training: it has had one, or is merged from its last export.
+
+    The export is the one of the latest label in the lineage, if it was pulled and is still there. Label Studio, too,
+    does not count annotations that were skipped.
+    """
+    merged, count = read_lineage(workspace.lineage), 0
+    merged = merged[merged["project"] == str(project)].sort_values("updated_at")
+    for labels_sha256 in merged["labels_sha256"].tail(1):
+        with suppress(OSError, ValueError):  # it is gone, or damaged
+            tasks = orjson.loads((workspace.root / EXTRA / export_name(project, labels_sha256)).read_bytes())
+            count = sum(not one.get("was_cancelled") for task in tasks for one in task["annotations"])
+    return max(count, _recorded_annotations(workspace, project))
+
+
+def _recorded_annotations(workspace: Workspace, project: int) -> int:
+    """How many annotations the project had when its last run began; 0 if the last run was for another project."""
+    last = workspace.load(RECORD)
+    return int(last.get("annotations", 0)) if last.get("project") == project else 0
 
 
 def run(workspace: Workspace, command: Sequence[str]) -> None:
@@ -136,7 +172,7 @@ def run(workspace: Workspace, command: Sequence[str]) -> None:
     root = workspace.root
     record = workspace.load(RECORD)
     with suppress(Problem):  # the command will name the fault of the server
-        record["annotations"] = count_annotations(read_settings(root))
+        record["annotations"] = count_annotations(read_settings(root), record["project"])
     started = time.time()
     # The command inherits the lock.
     record["exit_code"] = subprocess.run(command, cwd=root, close_fds=False).returncode
@@ -153,6 +189,7 @@ def run(workspace: Workspace, command: Sequence[str]) -> None:
     # An accepted model that was not pushed, or a run that was killed, costs no training: the next run goes on there.
     if record["exit_code"] and decision["accepted"] is False:
         try:
+            require_own_work(workspace, _starter(record["project"]))
             decline_round(workspace)
             record["declined"] = True
         except Problem as problem:  # such as: nothing was merged, so no round is open
@@ -160,11 +197,26 @@ def run(workspace: Workspace, command: Sequence[str]) -> None:
     workspace.save(RECORD, record)
 
 
-def main() -> None:
-    """Run the command of the command line, in the workspace that is the working directory."""
-    with FileLock(LOCK, timeout=PATIENCE, on_acquired=lambda descriptor: os.set_inheritable(descriptor, True)):
-        run(Workspace(Path.cwd()), sys.argv[1:])
+def _starter(project: int) -> str:
+    return f"project {project}"
+
+
+def _lock(root: Path, kind: int, patience: float = 0) -> int | None:
+    """Take the lock of all runs, to hold it or (`LOCK_SH`) to see that nobody does; None if another process has it.
+
+    It ends when everyone has closed the descriptor who inherited it, so it must not be unlocked.
+    """
+    (root / RUNS).mkdir(exist_ok=True)
+    descriptor, until = os.open(root / LOCK, os.O_RDWR | os.O_CREAT, 0o666), time.monotonic() + patience
+    while True:
+        with suppress(BlockingIOError):
+            flock(descriptor, kind | LOCK_NB)
+            return descriptor
+        if time.monotonic() >= until:
+            os.close(descriptor)
+            return None
+        time.sleep(0.01)
 
 
 if __name__ == "__main__":
-    main()
+    run(Workspace(Path.cwd()), sys.argv[1:])

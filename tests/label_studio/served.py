@@ -17,7 +17,8 @@ from trainings import PASSWORD
 from helpers.label_studio.backend import make_app
 from helpers.label_studio.settings import Settings
 from helpers.label_studio.trigger import Trigger
-from helpers.workspace import EXTRA
+from helpers.pipeline.paths import PARAMS
+from helpers.workspace import EXTRA, Workspace
 
 PICTURES = 200
 
@@ -58,9 +59,14 @@ def root(shared, tmp_path) -> Path:
 
 @pytest.fixture
 def place(tmp_path, monkeypatch) -> Path:
-    """A folder in place of a workspace: the stand-ins for the notebook need none."""
+    """A repository in place of a workspace: the stand-ins for the notebook need none."""
     monkeypatch.setenv("PYTHONPATH", str(PROJECT))
     monkeypatch.setenv("BACKEND_PASSWORD", PASSWORD)
+    workspace, nobody = Workspace(tmp_path), ["-c", "user.name=A", "-c", "user.email=a@example.com"]
+    workspace.git("init", "--quiet")
+    (tmp_path / PARAMS).touch()
+    workspace.git("add", PARAMS)
+    workspace.git(*nobody, "commit", "--quiet", "--message", "Begin")
     return tmp_path
 
 

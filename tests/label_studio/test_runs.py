@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from backends import PROJECT
+from rounds import merge_something, tree_of
 from servers import wait_until
 from trainings import BUTTON, ON, RIGHT, command, training
 
@@ -14,7 +16,7 @@ from helpers.label_studio import trigger as module
 from helpers.label_studio.settings import Settings
 from helpers.label_studio.trigger import RECORD, RUNS, Trigger, notebook_command
 from helpers.pipeline.paths import MODEL
-from helpers.round.declining import remember_workspace
+from helpers.round.unattended import STARTED_BY
 from helpers.workspace import DECISION, Workspace
 
 pytest_plugins = ["served"]  # its fixtures
@@ -25,7 +27,7 @@ DECIDE = "pathlib.Path('evaluation/decision.json').write_text({!r}); sys.exit(1)
 def finish(root: Path, code: str) -> dict[str, Any]:
     """Let a run of some code end, without a server; gives what /versions would tell."""
     (root / RUNS).mkdir(exist_ok=True)
-    (root / RECORD).write_text(json.dumps({"report": f"{RUNS}/report.ipynb"}))
+    (root / RECORD).write_text(json.dumps({"report": f"{RUNS}/report.ipynb", "project": 7}))
     module.run(Workspace(root), [*command(code), f"{RUNS}/report.ipynb"])
     return Trigger(root, Settings(**ON)).state()
 
@@ -43,12 +45,15 @@ def test_the_verdict_names_the_errors_of_the_report(place, name, message, shown)
     assert run["exit_code"] == 1
 
 
-def test_only_a_model_that_is_not_accepted_is_declined(tiny):
+def test_only_a_model_that_is_not_accepted_is_declined(tiny, monkeypatch):
+    monkeypatch.setenv(STARTED_BY, "project 7")
     (tiny.root / DECISION).write_text('{"accepted": false, "sentence": "Of an earlier run."}')
+    tiny.git("add", DECISION)
+    tiny.git("commit", "--quiet", "--message", "A round of a person")
+    tiny.git("push", "--quiet")
+    merge_something(tiny)
     os.utime(tiny.root / DECISION, (0, 0))
-    remember_workspace(tiny)
     merged = tiny.raw / "dark/new.png"
-    merged.write_bytes(b"new")
     kept = {
         "failed": "sys.exit(1)",
         "killed": "os.kill(os.getpid(), 9)",
@@ -124,3 +129,24 @@ def test_a_notebook_that_cannot_run_leaves_its_reason(sample, serve_trainings):
     assert record["exit_code"] == 1
     assert record["verdict"] == "There is no 'lost.json'."
     assert sample.git("status", "--porcelain", "--", "data", "evaluation", "dvc.lock") == ""
+
+
+def test_the_open_round_of_a_person_stays_as_it_is_whoever_presses_the_button(tiny, serve_trainings):
+    merge_something(tiny)
+    before, head = tree_of(tiny), tiny.commit_of("HEAD")
+    backend = serve_trainings(tiny.root, command(DECIDE.format('{"accepted": false, "sentence": "Worse."}')), **ON)
+    answer = backend.post("/webhook", json=BUTTON, auth=RIGHT).json()
+    assert answer["status"] == "refused"
+    assert answer["reason"].startswith("A round is open since ")
+    assert training(backend) == {"state": "refused", "reason": answer["reason"], "run": None}
+    assert tree_of(tiny) == before
+    assert tiny.commit_of("HEAD") == head
+
+
+def test_a_round_that_a_person_begins_during_a_training_is_not_declined_with_it(tiny):
+    begin = (
+        f"sys.path.insert(0, {str(PROJECT / 'tests')!r})\nimport rounds\nfrom helpers.workspace import Workspace\n"
+        "rounds.merge_something(Workspace(pathlib.Path.cwd()))\n"
+    )
+    finish(tiny.root, begin + DECIDE.format('{"accepted": false, "sentence": "Worse."}'))
+    assert (tiny.raw / "dark/new.png").exists()

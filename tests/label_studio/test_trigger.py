@@ -3,20 +3,25 @@
 import json
 import os
 import signal
+import socket
+import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
 import pytest
 from label_studio_server import Answer
-from servers import ask_app, wait_until
+from servers import ask_app, listens, wait_until
 from trainings import BUTTON, ON, PASSWORD, RIGHT, command, training
 
 from helpers.label_studio import trigger as module
 from helpers.label_studio.backend import make_app
+from helpers.label_studio.pull import export_name
 from helpers.label_studio.settings import Settings
-from helpers.label_studio.trigger import Trigger
+from helpers.label_studio.trigger import RECORD, Trigger, count_known
+from helpers.workspace import EXTRA, Workspace
 
 pytest_plugins = ["served"]  # its fixtures
 
@@ -27,6 +32,14 @@ pathlib.Path("began").touch()
 while not pathlib.Path("end").exists():
     time.sleep(0.05)
 """)
+NOTEBOOK = json.dumps(  # of a cell that takes its time
+    {
+        "cells": [{"cell_type": "code", "source": "import time; time.sleep(5)", "metadata": {}, "outputs": []}],
+        "metadata": {"kernelspec": {"name": "python3", "display_name": "", "language": "python"}},
+        "nbformat": 4,
+        "nbformat_minor": 4,
+    }
+)
 
 
 def runs(root: Path) -> list[Path]:
@@ -62,7 +75,7 @@ def test_a_stranger_starts_nothing(place, settings, request_options, status):
 def test_a_count_in_a_message_is_not_believed(place, serve_trainings, caplog):
     backend = serve_trainings(place, command("pass"), **ON | {"retrain_after": 1})
     assert backend.post("/webhook", json=ANNOTATED).status_code == 200
-    wait_until(lambda: "enough annotations to retrain is not known" in caplog.text)
+    wait_until(lambda: "No training is started" in caplog.text)
     assert runs(place) == []
 
 
@@ -73,7 +86,7 @@ def test_the_button_starts_one_training_in_the_background_without_the_backends_p
     assert answers == [{"status": "started"}, {"status": "already running"}, {"status": "already running"}]
     shown = training(backend)
     assert shown["state"] == "running"
-    assert set(shown["run"]) == {"started", "report", "annotations"}
+    assert set(shown["run"]) == {"started", "report", "project", "annotations"}
     (place / "end").touch()
     wait_until(lambda: training(backend)["state"] == "idle")
     ended = training(backend)["run"]
@@ -151,6 +164,31 @@ def test_enough_new_annotations_start_a_training_and_a_restart_does_not_forget_t
     assert json.loads((place / "runs/last.json").read_text())["annotations"] == 20
 
 
+def test_the_annotations_of_a_project_are_known_from_its_own_run_and_from_its_last_export_that_was_merged(place):
+    workspace = Workspace(place)
+    workspace.save(RECORD, {"project": 1, "annotations": 500})
+    assert count_known(workspace, 1) == 500
+    assert count_known(workspace, 16) == 0  # RETRAIN_PROJECT changed
+
+    (place / EXTRA).mkdir()
+    (place / "data").mkdir()
+    lineage = "file,label,sha256,task,annotators,updated_at,export_sha256,by_model,project,queue,labels_sha256\n"
+    for number, (day, answers) in enumerate({"2026-11-05": 3, "2026-11-07": 4, "2026-11-06": 9}.items()):
+        project = 1 if answers == 9 else 16
+        tasks = [{"data": {}, "annotations": [{"was_cancelled": skipped}]} for skipped in [True] + [False] * answers]
+        labels_sha256 = f"{number}" * 64
+        (place / EXTRA / export_name(project, labels_sha256)).write_text(json.dumps(tasks))
+        lineage += f"a/{number}.png,a,{number},1,1,{day}T09:00:00.000000Z,ee,False,{project},,{labels_sha256}\n"
+    workspace.lineage.write_text(lineage)
+    assert count_known(workspace, 16) == 4  # merged by hand
+    workspace.save(RECORD, {"project": 16, "annotations": 6})  # of a run that was declined
+    assert count_known(workspace, 16) == 6
+    assert count_known(workspace, 1) == 9
+    for export in (place / EXTRA).iterdir():
+        export.unlink()
+    assert (count_known(workspace, 16), count_known(workspace, 1)) == (6, 0)
+
+
 @pytest.mark.slow
 def test_annotations_that_come_during_a_training_start_the_next_one(place, serve_trainings, project):
     backend = serve_trainings(place, WAIT)
@@ -164,3 +202,54 @@ def test_annotations_that_come_during_a_training_start_the_next_one(place, serve
     (place / "end").touch()
     wait_until(lambda: len(runs(place)) == 2)
     wait_until(lambda: training(backend)["state"] == "idle")
+
+
+def test_of_two_processes_that_start_at_one_instant_one_trains_and_the_record_names_its_report(place):
+    code = f"""
+import time
+from pathlib import Path
+from helpers.label_studio.settings import Settings
+from helpers.label_studio.trigger import Trigger
+trigger = Trigger(Path.cwd(), Settings(retrain_project=7), {WAIT!r})
+Path(f"ready-{{__import__('os').getpid()}}").touch()
+while not Path("go").exists():
+    pass
+print(trigger.start())
+"""
+    starters = [subprocess.Popen([sys.executable, "-c", code], cwd=place, stdout=subprocess.PIPE) for _ in range(2)]
+    wait_until(lambda: len(list(place.glob("ready-*"))) == 2)
+    (place / "go").touch()
+    assert sorted(starter.communicate()[0].strip() for starter in starters) == [b"False", b"True"]
+    (log,) = runs(place)
+    wait_until((place / "began").exists)
+    (place / "end").touch()
+    later = Trigger(place, Settings(retrain_project=7))
+    wait_until(lambda: not later.is_running())
+    shown = later.state()["run"]
+    assert shown["report"] == f"runs/{log.stem}.ipynb"
+    assert shown["exit_code"] == 0
+
+
+@pytest.mark.slow
+def test_with_several_workers_the_button_starts_one_training(place, monkeypatch):
+    for name, value in ON.items():
+        monkeypatch.setenv(name.upper(), str(value))
+    (place / "dvc.yaml").touch()
+    (place / ".dvc").mkdir()
+    (place / "data/raw").mkdir(parents=True)
+    (place / "notebooks").mkdir()
+    (place / "notebooks/retrain.ipynb").write_text(NOTEBOOK)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "uvicorn", "--factory", "helpers.label_studio.backend:make_backend"]
+    with subprocess.Popen([*command, "--workers", "2", "--port", str(port)], cwd=place) as server:
+        try:
+            wait_until(lambda: listens(port))
+            url = f"http://127.0.0.1:{port}/webhook"
+            with ThreadPoolExecutor(8) as pool:
+                presses = [pool.submit(httpx.post, url, json=BUTTON, auth=RIGHT, timeout=60) for _ in range(8)]
+            answers = [press.result().json()["status"] for press in presses]
+        finally:
+            server.terminate()
+    assert sorted(answers) == ["already running"] * 7 + ["started"]
+    assert len(runs(place)) == 1
