@@ -3,8 +3,9 @@
 import hashlib
 import os
 import stat
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from itertools import compress
 from pathlib import Path
 
 import orjson
@@ -13,7 +14,7 @@ from helpers.decode import SUFFIXES, UNREADABLE, read_upright
 from helpers.progress import map_in_threads
 
 LARGEST_FILE = 1 << 30  # bytes; who copies or decodes a picture reads its file as a whole
-LARGEST_CACHE = 1 << 28  # bytes, some 2.5 million files; a larger cache starts again, empty
+LARGEST_CACHE = 1 << 28  # bytes, some 1.5 million files; a larger cache starts again, empty
 
 
 def sha256_of(file: str | os.PathLike[str]) -> str:
@@ -33,30 +34,33 @@ def sha256_of_image(file: str) -> str:
 
 
 class HashCache:
-    """SHA-256 of files by inode, size and time of modification, by which DVC, too, recognises a changed file.
+    """SHA-256 of files by path, inode, size, and times of modification and of change.
 
-    Files on a server that never change are known by their address.
+    Inode, size and time of modification, by which DVC recognises a changed file, are not enough: files of an archive
+    that are unpacked where others were deleted may have all three of them. Nothing but the clock sets the time of
+    change. Files on a server that never change are known by their address.
 
-    Files that were modified no earlier than the cache was written are forgotten: two modifications within one tick of
-    the clock leave the same time (https://git-scm.com/docs/racy-git). A missing or damaged file is an empty cache.
+    Files that changed no earlier than the cache was written are forgotten: two changes within one tick of the clock
+    leave the same time (https://git-scm.com/docs/racy-git). A missing or damaged file is an empty cache.
     """
 
     def __init__(self, file: Path) -> None:
         self._file = file
-        self._known: dict[str, str] = {}
+        self._known: dict[str, list[int | str]] = {}  # by path or address: the numbers of a status, and the hash
         with suppress(OSError, ValueError, AttributeError):  # the last if it holds no object
             status = file.stat()
             if status.st_size <= LARGEST_CACHE:
                 known = orjson.loads(file.read_bytes()).items()
-                self._known = {key: sha256 for key, sha256 in known if int(key.rpartition(" ")[2]) < status.st_mtime_ns}
+                self._known = {name: entry for name, entry in known if _is_settled(entry, status.st_mtime_ns)}
 
-    def get(self, status: os.stat_result | str) -> str:
-        """Return the hexadecimal SHA-256 of the file with this status or address; empty if it is unknown."""
-        return self._known.get(_key(status), "")
+    def get(self, name: str, status: os.stat_result | None = None) -> str:
+        """Return the hexadecimal SHA-256 of the file with this path and status, or address; empty if it is unknown."""
+        *numbers, sha256 = self._known.get(_key(name, status), [""])
+        return str(sha256) if numbers == _numbers(status) else ""
 
-    def put(self, status: os.stat_result | str, sha256: str) -> None:
-        """Note the hash of a file. Take its status before reading it, or after writing it."""
-        self._known[_key(status)] = sha256
+    def put(self, name: str, sha256: str, status: os.stat_result | None = None) -> None:
+        """Note the hash of a file. Take its status before reading it, or after writing it and renaming it."""
+        self._known[_key(name, status)] = [*_numbers(status), sha256]
 
     def save(self) -> None:
         """Write the cache to its file, if there is room on the disk. A torn one is damaged, and so an empty cache."""
@@ -64,10 +68,21 @@ class HashCache:
             self._file.write_bytes(orjson.dumps(self._known))
 
 
-def _key(status: os.stat_result | str) -> str:
-    if isinstance(status, str):
-        return f"{status} 0"  # in place of a time of modification: always before the cache was written
-    return f"{status.st_ino} {status.st_size} {status.st_mtime_ns}"
+def _key(name: str, status: os.stat_result | None) -> str:
+    path = Path(name).absolute() if status else name
+    return str(path).encode(errors="backslashreplace").decode()  # a name may be no text
+
+
+def _numbers(status: os.stat_result | None) -> list[int]:
+    return [status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns] if status else []
+
+
+def _is_settled(entry: object, written: int) -> bool:
+    """Whether an entry of a cache that was written at this time is whole, and its file changed before."""
+    if not (isinstance(entry, list) and entry and isinstance(entry[-1], str)):
+        return False  # of an earlier version
+    times = entry[2:-1]  # of a file; an address has none
+    return all(isinstance(time, int) and time < written for time in times)
 
 
 def hash_all(
@@ -85,7 +100,7 @@ def hash_all(
         status = _status_of(file)
         if not status:
             problems[file] = "it is no file, or a link to none"
-        elif known := cache.get(status):
+        elif known := cache.get(file, status):
             hashes[file] = known
         else:
             unknown[file] = status
@@ -93,13 +108,25 @@ def hash_all(
     def read_one(file: str) -> None:
         try:
             hashes[file] = read(file)
-            cache.put(unknown[file], hashes[file])
+            cache.put(file, hashes[file], unknown[file])
         except UNREADABLE as error:
             problems[file] = str(error)
 
     map_in_threads(read_one, unknown, description)
     cache.save()
     return hashes, problems
+
+
+def find_changed(expected: Mapping[str, str], description: str) -> list[str]:
+    """Read files again, whatever a cache knows; return those that have another SHA-256 or cannot be read."""
+
+    def differs(file: str) -> bool:
+        try:
+            return sha256_of(file) != expected[file]
+        except OSError:
+            return True
+
+    return list(compress(expected, map_in_threads(differs, expected, description)))
 
 
 def _status_of(file: str) -> os.stat_result | None:

@@ -1,7 +1,10 @@
 """What files hash to is remembered for as long as they stay as they are, and no longer."""
 
+import json
 import os
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -41,9 +44,17 @@ def hash_and_save(files: list[str], cache: Path) -> tuple[dict[str, str], list[s
         return sha256_of(file)
 
     hashes, problems = hash_all(files, note, cache, "Reading")
+    if cache.is_file():
+        wait_a_tick(cache)
     assert hashes.keys() | problems.keys() == set(files)
     assert all(problems.values())
     return hashes, read
+
+
+def wait_a_tick(cache: Path) -> None:
+    """Let the cache be a second younger than all files, as if these had not been made right before it."""
+    later = time.time_ns() + 10**9
+    os.utime(cache, ns=(later, later))
 
 
 def truth(files: list[str]) -> dict[str, str]:
@@ -55,11 +66,43 @@ def test_files_are_read_once(files, cache):
     assert hash_and_save(files, cache) == (truth(files), [])
 
 
-def test_wherever_they_are_moved(files, cache, tmp_path):
+def test_files_are_known_from_any_folder(files, cache, tmp_path, monkeypatch):
     hash_and_save(files, cache)
-    moved = str(tmp_path / "moved")
-    Path(files[0]).rename(moved)
-    assert hash_and_save([moved], cache) == (truth([moved]), [])
+    monkeypatch.chdir(tmp_path)
+    assert hash_and_save(["a", "b"], cache) == (truth(["a", "b"]), [])
+
+
+@pytest.mark.parametrize("place", ["a", "elsewhere"])
+def test_a_file_that_got_the_inode_size_and_time_of_a_deleted_one_is_read(files, cache, tmp_path, monkeypatch, place):
+    before, other = Path(files[0]).stat(), str(tmp_path / place)
+    hash_and_save(files, cache)
+    Path(files[0]).unlink()
+    write(other, files[0].upper())
+    stat = Path.stat
+
+    def stat_as_on_ext4(path: Path, **options: bool) -> os.stat_result | SimpleNamespace:
+        status = stat(path, **options)
+        if str(path) != other:
+            return status
+        same = {"st_ino": before.st_ino, "st_size": before.st_size, "st_mtime_ns": before.st_mtime_ns}
+        return SimpleNamespace(st_mode=status.st_mode, st_ctime_ns=status.st_ctime_ns, **same)
+
+    monkeypatch.setattr(Path, "stat", stat_as_on_ext4)
+    assert hash_and_save([other], cache) == (truth([other]), [other])
+    assert hash_and_save([other], cache) == (truth([other]), [])
+
+
+def test_a_file_whose_name_is_no_text_is_known(cache, tmp_path):
+    name = os.fsdecode(os.fsencode(tmp_path) + b"/\xff")
+    write(name, "content")
+    hash_and_save([name], cache)
+    assert hash_and_save([name], cache) == (truth([name]), [])
+
+
+def test_a_cache_of_an_earlier_version_knows_nothing(files, cache):
+    status = Path(files[0]).stat()
+    cache.write_text(json.dumps({f"{status.st_ino} {status.st_size} {status.st_mtime_ns}": "0" * 64}))
+    assert hash_and_save(files, cache) == (truth(files), files)
 
 
 @pytest.mark.parametrize(("length", "modified"), [(0, YESTERDAY), (1, LONG_AGO)], ids=["later", "longer"])

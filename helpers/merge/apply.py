@@ -29,17 +29,16 @@ def apply_merge(plan: pd.DataFrame, raw: Path, lineage: Path, export_sha256: str
     `export_sha256` is that of the export that the plan was made from. `hashes` is the file of a
     `helpers.hashing.HashCache`, which learns the hashes of the copies.
     """
-    raw = raw.resolve()
+    named, raw = raw, raw.resolve()
     steps = _open_steps(plan, raw)
     adds = [step for step in steps if step.action == "add"]
     moves = [step for step in steps if step.action == "move"]
-    cache = HashCache(hashes)
     record = extend_lineage(read_lineage(lineage), plan, export_sha256)
     part = part_of(lineage)
     # Renames need one file system, and `raw` may be a mount of its own.
     staging = (raw.parent if raw.parent.stat().st_dev == raw.stat().st_dev else raw) / ".merge"
     try:
-        _stage(adds, staging, cache)
+        _stage(adds, staging)
         part.write_text(format_lineage(record), encoding="utf-8", newline="\n")
         # All further steps rename: that takes no room, and never writes through a link into DVC's cache.
         _make_folders(raw, moves)
@@ -50,7 +49,7 @@ def apply_merge(plan: pd.DataFrame, raw: Path, lineage: Path, export_sha256: str
         _make_folders(raw, adds)
         for step in adds:
             (staging / step.destination).replace(raw / step.destination)
-        cache.save()
+        _remember_hashes(steps, named, hashes)
     except OSError as error:
         raise Problem(
             f"The merge did not finish: {error}.", advice="Put that right and run the same again: it reaches the end."
@@ -94,21 +93,29 @@ def _open_steps(plan: pd.DataFrame, raw: Path) -> list[Any]:
     return remaining
 
 
-def _stage(steps: Sequence[Any], staging: Path, cache: HashCache) -> None:
+def _stage(steps: Sequence[Any], staging: Path) -> None:
     """Copy the images to be added into a fresh folder, in the layout of the training set."""
     shutil.rmtree(staging, ignore_errors=True)
     staging.mkdir()
     _make_folders(staging, steps)
     changed = []
     for step in progress_bar(len(steps), "Copying images", items=steps):
-        content, copy = Path(step.source).read_bytes(), staging / step.destination
+        content = Path(step.source).read_bytes()
         if hashlib.sha256(content).hexdigest() == step.sha256:
-            copy.write_bytes(content)
-            cache.put(copy.stat(), step.sha256)
+            (staging / step.destination).write_bytes(content)
         else:
             changed.append(step.source)
     if changed:
         raise Problem("Images changed since the plan was made; nothing was merged.", changed, "Plan again.")
+
+
+def _remember_hashes(steps: Sequence[Any], raw: Path, hashes: Path) -> None:
+    """Note the hashes of images that came or moved; a rename changes the time of change, so this is the last step."""
+    cache = HashCache(hashes)
+    for step in steps:
+        file = f"{raw}/{step.destination}"  # as `helpers.files.read_training_set` names it
+        cache.put(file, step.sha256, Path(file).stat())
+    cache.save()
 
 
 def _make_folders(place: Path, steps: Sequence[Any]) -> None:

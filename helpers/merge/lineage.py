@@ -79,9 +79,9 @@ def extend_lineage(lineage: pd.DataFrame, plan: pd.DataFrame, export_sha256: str
     fresh = fresh.sort_values("updated_at", ascending=False, kind="stable").drop_duplicates("sha256")
     fresh = fresh.assign(
         file=fresh["destination"],
-        task=fresh["tasks"].map(_join),
+        task=fresh["tasks"].map(join_cell),
         annotators=[
-            _join(who for who, choice in zip(annotators, labels, strict=True) if choice == label)
+            join_cell(who for who, choice in zip(annotators, labels, strict=True) if choice == label)
             for label, labels, annotators in zip(fresh["label"], fresh["labels"], fresh["annotators"], strict=True)
         ],
         export_sha256=export_sha256,
@@ -97,5 +97,6 @@ def format_lineage(lineage: pd.DataFrame) -> str:
     return lineage.assign(updated_at=dates).to_csv(index=False, lineterminator="\n")
 
 
-def _join(values: Iterable[object]) -> str:
+def join_cell(values: Iterable[object]) -> str:
+    """Write several tasks or people into a cell of the lineage."""
     return " ".join(dict.fromkeys(map(str, values)))
