@@ -3,17 +3,22 @@
 import sys
 from collections.abc import Callable, Iterable
 
+MOST = 20  # places that a message names
+
 
 class Problem(Exception):
     """Something from outside is wrong, and a person has to put it right.
 
     The headline is the fault in one sentence; the details, one line each, are all places where it was found: the file,
-    the row, the value; the advice is the remedy.
+    the row, the value; the advice is the remedy. The message has the remedy before the places, of which it names the
+    first `MOST` and counts the others.
     """
 
     def __init__(self, headline: str, details: Iterable[str] = (), advice: str = "") -> None:
         self.headline, self.details, self.advice = headline, list(details), advice
-        super().__init__("\n".join([headline, *(f"  - {line}" for line in self.details), *filter(None, [advice])]))
+        more = len(self.details) - MOST
+        places = self.details if more <= 0 else [*self.details[:MOST], f"and {more:,} more"]
+        super().__init__("\n".join([headline, *filter(None, [advice]), *(f"  - {line}" for line in places)]))
 
     def _render_traceback_(self) -> list[str]:
         # IPython shows this in place of a traceback: the sentence matters, not where it was raised.

@@ -7,13 +7,32 @@ import nbformat
 import pytest
 from headless import PAPERMILL
 
+from helpers.problems import Problem
+
 PROJECT = Path(__file__).parents[1]
+
+
+@pytest.mark.parametrize(
+    ("number", "last"), [(20, "  - image 19"), (21, "  - and 1 more"), (1955, "  - and 1,935 more")], ids=str
+)
+def test_a_long_list_leaves_the_remedy_in_sight_and_is_counted(number, last):
+    problem = Problem("Images have no file.", (f"image {place}" for place in range(number)), "Put them into `images`.")
+    headline, remedy, *places = str(problem).splitlines()
+    assert (headline, remedy) == ("Images have no file.", "Put them into `images`.")
+    assert places[:20] == [f"  - image {place}" for place in range(20)]
+    assert places[-1] == last
+    assert len(places) <= 21
+    assert len(problem.details) == number
 
 
 @pytest.mark.parametrize(
     ("end", "code", "shown"),
     [
-        ('Problem("There is no export.", ["a.json", "b.json"], "Make one.")', 1, "There is no export.\n  - a.json"),
+        (
+            'Problem("There is no export.", ["a.json", "b.json"], "Make one.")',
+            1,
+            "There is no export.\nMake one.\n  - a.json\n  - b.json",
+        ),
         ('EndOfRun("Declined.")', 0, "Declined."),
     ],
 )

@@ -34,8 +34,7 @@ def read_annotations(path: Path, image_key: str, label_control: str) -> Iterator
     fits, read = (_is_row, read_rows) if _is_row(entries[0]) else (_is_task, read_tasks)
     misfits = [f"entry {number}: {str(entry)[:80]}" for number, entry in enumerate(entries, 1) if not fits(entry)]
     if misfits:
-        sentence = f"{path} has {len(misfits)} entries that are no task of Label Studio, such as:"
-        raise Problem(sentence, misfits[:20], AGAIN)
+        raise Problem(f"{path} has {len(misfits)} entries that are no task of Label Studio.", misfits, AGAIN)
     return read(entries, image_key, label_control)
 
 

@@ -53,8 +53,8 @@ def read_rows(rows: list[Row], image_key: str, label_control: str) -> Iterator[A
         yield make_annotation(row, key, row.get("id"), entry, picks, by_model=row["lead_time"] is None)
     if repeated:
         raise Problem(
-            f"In {len(repeated)} annotations {control} holds a choice several times, as only regions can, such as:",
-            repeated[:20],
+            f"In {len(repeated)} annotations {control} holds a choice several times, as only regions can.",
+            repeated,
             "Export as JSON, which tells the choices of regions from those of whole images.",
         )
 
