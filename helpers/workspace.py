@@ -241,6 +241,16 @@ def _read_commit(root: Path, commit: str, path: str) -> bytes | None:
     return None
 
 
+def _without_git(root: Path, said: str) -> str:
+    """Say in words why git does not work in a folder, by its own message."""
+    if "not a git repository" in said:
+        return f"not a git repository: run `git init` ({said})"
+    if "dubious ownership" in said:
+        trust = f"git config --global --add safe.directory {shlex.quote(str(root))}"
+        return f"its files belong to another user, so that git refuses to work there: if you trust them, run `{trust}`"
+    return f"git does not work there: {said}"
+
+
 def open_workspace(start: Path) -> Workspace:
     """Find the workspace that contains the folder `start`.
 
@@ -258,7 +268,7 @@ def open_workspace(start: Path) -> Workspace:
     except FileNotFoundError:
         missing.append("git is not installed")
     except Problem as problem:
-        missing.append(f"not a git repository: run `git init` ({'; '.join(problem.details)})")
+        missing.append(_without_git(workspace.root, "; ".join(problem.details)))
     if not (root / ".dvc").is_dir():
         missing.append("not a DVC repository: run `dvc init`")
     if not (root / RAW).is_dir():

@@ -58,6 +58,22 @@ def test_everything_that_is_missing_is_named_at_once(tmp_path):
     assert all(part in str(problem.value) for part in ("git init", "dvc init", "data/raw"))
 
 
+def test_files_of_another_user_are_not_taken_for_a_missing_repository(tiny, monkeypatch):
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    with pytest.raises(Problem, match="another user") as problem:
+        open_workspace(tiny.root)
+    assert f"git config --global --add safe.directory {tiny.root}" in str(problem.value)
+    assert "git init" not in str(problem.value)
+
+
+def test_a_damaged_configuration_is_not_taken_for_a_missing_repository(tiny):
+    with (tiny.root / ".git/config").open("a") as config:
+        config.write("[core\n")
+    with pytest.raises(Problem, match="bad config line") as problem:
+        open_workspace(tiny.root)
+    assert "git init" not in str(problem.value)
+
+
 def test_files_of_the_past_come_from_the_cache_and_leave_the_workspace_alone(tiny):
     now = (tiny.root / MODEL).read_bytes()
     (tiny.root / MODEL).unlink()
