@@ -58,7 +58,7 @@ def main() -> None:
     }
     predictions.to_csv(PREDICTIONS, index=False, float_format="%.6f")
     per_class.to_csv(CLASSES, index_label="class", float_format="%.6f")
-    Path(METRICS).write_text(json.dumps(metrics, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    Path(METRICS).write_text(json.dumps(metrics, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     print(f"accuracy {metrics['accuracy']:.1%}, macro F1 {metrics['f1']:.3f} on {len(predictions):,} held-out images")
 
 

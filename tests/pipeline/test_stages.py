@@ -199,6 +199,11 @@ def test_stages_need_no_cache_of_pixels_and_give_the_same_without_it(trained):
     assert (trained / METRICS).read_bytes() == metrics
 
 
+def test_metrics_are_written_as_a_formatter_of_json_leaves_them(trained):
+    text = (trained / METRICS).read_text()
+    assert text == json.dumps(json.loads(text), indent=2, sort_keys=True) + "\n"
+
+
 def test_predicting_does_without_pytorch(trained):
     code = "import sys, helpers.pipeline.evaluate as e; e.main(); sys.exit('torch' in sys.modules)"
     assert run_stage(trained, sys.executable, "-c", code).returncode == 0
