@@ -1,7 +1,6 @@
 """Make a workspace from any images: a clone of this project with its remotes and a trained baseline."""
 
 import shutil
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -63,15 +62,15 @@ def make_workspace(folder: Path, write_images: Callable[[Path], None], message: 
 
 def clone_project(target: Path) -> None:
     """Clone the project, with changes that are not committed; a downloaded archive starts a history."""
+    project, target = Workspace(PROJECT), target.resolve()
     if (PROJECT / ".git").exists():
-        subprocess.run(["git", "clone", "--quiet", PROJECT, target], check=True)
-        subprocess.run(["git", "checkout", "--quiet", "-B", "main"], cwd=target, check=True)
-        subprocess.run(["git", "remote", "remove", "origin"], cwd=target, check=True)
+        project.git("clone", "--quiet", "--origin", "origin", str(PROJECT), str(target))
+        Workspace(target).git("checkout", "--quiet", "-B", "main")
+        Workspace(target).git("remote", "remove", "origin")
     else:
-        subprocess.run(["git", "init", "--quiet", "--initial-branch=main", target], check=True)
-    command = ["git", f"--git-dir={target / '.git'}", f"--work-tree={PROJECT}"]
-    command += ["ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    listed = subprocess.run(command, cwd=PROJECT, check=True, capture_output=True, text=True).stdout
+        project.git("init", "--quiet", "--initial-branch=main", str(target))
+    files = ["ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    listed = project.git(*files, GIT_DIR=str(target / ".git"), GIT_WORK_TREE=str(PROJECT))
     for file in listed.split("\0"):
         if (PROJECT / file).is_file():
             (target / file).parent.mkdir(parents=True, exist_ok=True)

@@ -29,6 +29,17 @@ ADVICE = re.compile(
     r"|(Updating|Generating) lock file"
 )
 
+# A person's configuration of git decides on names, signatures, hooks and credentials, but not on these.
+GIT_CONFIG = f"""
+color.ui=false commit.cleanup=whitespace core.abbrev=auto core.quotePath=false diff.autoRefreshIndex=true
+diff.orderFile={os.devnull} diff.renames=false i18n.commitEncoding=UTF-8 log.follow=false log.showSignature=false
+status.renames=false status.showUntrackedFiles=all
+""".split()
+# Its messages can be read by a program, it asks nobody for a password, and its looks at files hold no lock.
+GIT_VARIABLES = {"LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0"}
+# A hook of git that starts a round hands them down: they name the repository of the hook.
+OF_A_HOOK = {f"GIT_{name}" for name in ("DIR", "WORK_TREE", "COMMON_DIR", "INDEX_FILE", "OBJECT_DIRECTORY")}
+
 
 @dataclass(frozen=True)
 class Workspace:
@@ -55,7 +66,7 @@ class Workspace:
         """
         said = []
         # DVC's stages look for `python` on PATH, and Python buffers its output to a pipe.
-        environment = os.environ | {
+        environment = _environment() | {
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
             "PYTHONUNBUFFERED": "1",
         }
@@ -82,23 +93,42 @@ class Workspace:
         return said
 
     def git(self, *arguments: str, **variables: str) -> str:
-        """Run git here with additional environment `variables`, and return its output; a failure is a `Problem`."""
-        environment = os.environ | variables
-        result = subprocess.run(["git", *arguments], cwd=self.root, env=environment, capture_output=True, text=True)
+        """Run git here with additional environment `variables`, and return its output; a failure is a `Problem`.
+
+        Whatever a person has configured, git says the same; see `GIT_CONFIG`.
+        """
+        config = [part for setting in GIT_CONFIG for part in ("-c", setting)]
+        environment = _environment() | GIT_VARIABLES | variables
+        result = subprocess.run(
+            ["git", *config, *arguments], cwd=self.root, env=environment, stdin=subprocess.DEVNULL, capture_output=True
+        )
         if result.returncode:
-            raise Problem(f"`git {' '.join(arguments)}` failed in {self.root}.", result.stderr.splitlines())
-        return result.stdout
+            shown = " ".join(re.sub(r"\n.*", " …", argument, flags=re.DOTALL) for argument in arguments)
+            said = (result.stderr + result.stdout).decode(errors="replace").expandtabs().splitlines()
+            raise Problem(f"`git {shown}` failed in {self.root}.", filter(str.strip, said))
+        return result.stdout.decode(errors="surrogateescape")
+
+    def changes(self, *files: str) -> list[str]:
+        """List the files, among these or in these folders, that differ from the last commit, new ones included."""
+        said = self.git("status", "--porcelain", "-z", "--", *files)
+        return [entry[3:] for entry in said.split("\0")[:-1]]
 
     def load(self, file: str, revision: str = "") -> dict[str, Any]:
         """Read a file of JSON or YAML, as it is or was at a git revision; missing or damaged, it has no fields."""
         parse = yaml.safe_load if file.endswith((".yaml", ".dvc")) else json.loads
         with suppress(Problem, OSError, ValueError, yaml.YAMLError):
-            content = parse(self.git("show", f"{revision}:{file}") if revision else (self.root / file).read_bytes())
+            path = self.root / file
+            content = parse(self.git("cat-file", "blob", f"{revision}:{file}") if revision else path.read_bytes())
             return content if isinstance(content, dict) else {}
         return {}
 
     def save(self, file: str, content: dict[str, Any]) -> None:
-        """Write a file of JSON, which `load` reads, as a whole: nobody ever reads half of it."""
+        """Write a file of JSON, which `load` reads, as a whole: nobody ever reads half of it.
+
+        One that says the same stays as a person or a hook has put it.
+        """
+        if content and self.load(file) == content:
+            return
         path, text = self.root / file, json.dumps(content, indent=2, ensure_ascii=False)
         path.parent.mkdir(exist_ok=True)
         part = path.with_name(f".{path.name}.part")
@@ -217,6 +247,11 @@ class Workspace:
         neither the cache nor the remote does.
         """
         return _read_commit(self.root, self.commit_of(revision), path)
+
+
+def _environment() -> dict[str, str]:
+    """The variables of this process that are meant for programs in a workspace."""
+    return {name: value for name, value in os.environ.items() if name not in OF_A_HOOK}
 
 
 @lru_cache(maxsize=5)  # a round needs the files of the old model several times

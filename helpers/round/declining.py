@@ -34,7 +34,7 @@ def decline_round(workspace: Workspace) -> str:
     _keep(workspace, DECLINED)
     files = round_files(workspace)
     workspace.git("reset", "--quiet", "--", *files)
-    settled = _names(workspace.git("diff", "--name-only", "-z", f"{BEFORE}^", "HEAD", "--", *files))
+    settled = _names(workspace.git("diff-tree", "-r", "--name-only", "-z", f"{BEFORE}^", "HEAD", "--", *files))
     try:
         _give_back(workspace, BEFORE, settled)
     except Problem as problem:

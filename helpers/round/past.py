@@ -31,7 +31,7 @@ def past_models(workspace: Workspace) -> list[str]:
     replaced = read_decision(workspace, head)["replaces_commit"]
     with suppress(Problem):  # nobody has the models before any more
         last = workspace.read_at(head, MODEL)
-        commits = workspace.git("log", "--format=%H", "--", "dvc.lock").split()
+        commits = workspace.git("rev-list", "HEAD", "--", "dvc.lock").split()
         before = next((commit for commit in commits if workspace.read_at(commit, MODEL) != last), "")
         if before:
             return [head, _same_model(workspace, before, replaced)]

@@ -14,6 +14,7 @@ REPORT = ("evaluation/report.md", "evaluation/difference.png")
 SETTINGS = (PARAMS, BACKBONES)
 BEFORE = "refs/worktree/retrain/before"  # the workspace before the round that is open
 TAGS = "model/v*"
+REMOTE_TAGS = "refs/retrain"  # all tags that the remote has shown: a fetch neither removes them nor those of a person
 
 
 def made_files(workspace: Workspace) -> list[str]:
@@ -32,7 +33,7 @@ def round_files(workspace: Workspace) -> list[str]:
 def is_open(workspace: Workspace) -> bool:
     """Whether a merge has begun that no commit has ended, and that is still there: people undo one by hand, too."""
     with suppress(Problem):  # no round has begun, or its beginning is not in this history
-        if not workspace.git("diff", "--name-only", f"{BEFORE}^", "HEAD", "--", *made_files(workspace)):
+        if not workspace.git("diff-tree", "-r", "--name-only", f"{BEFORE}^", "HEAD", "--", *made_files(workspace)):
             return part_of(workspace.lineage).exists() or not _has_lineage_of_head(workspace)
     return False
 
@@ -46,7 +47,7 @@ def _has_lineage_of_head(workspace: Workspace) -> bool:
 
 def is_changed(workspace: Workspace) -> bool:
     """Whether the files of a round differ from the last commit."""
-    return bool(workspace.git("status", "--porcelain", "--", *present(workspace, *round_files(workspace))))
+    return bool(workspace.changes(*present(workspace, *round_files(workspace))))
 
 
 def is_pending(workspace: Workspace) -> bool:
@@ -82,10 +83,20 @@ def tell_state(workspace: Workspace) -> str:
 
 
 def find_round(workspace: Workspace) -> tuple[str, str]:
-    """Return the commit of the last round and its tag, empty if it has none."""
-    commit = workspace.git("log", "-1", "--format=%H", "--", DECISION).strip() or "HEAD"
-    tags = workspace.git("tag", "--points-at", commit, "--list", TAGS).split()
-    return commit, tags[0] if tags else ""
+    """Return the commit of the last round and the name of its tag, empty if it has none."""
+    commit = workspace.git("rev-list", "--max-count=1", "HEAD", "--", DECISION).strip() or "HEAD"
+    return commit, next(map(name_tag, list_tags(workspace, f"--points-at={commit}")), "")
+
+
+def list_tags(workspace: Workspace, *options: str) -> list[str]:
+    """List the refs of the tags of models: those that the remote has shown come before those that are here."""
+    places = f"{REMOTE_TAGS}/{TAGS}", f"refs/tags/{TAGS}"
+    return workspace.git("for-each-ref", "--format=%(refname)", *options, *places).split()
+
+
+def name_tag(ref: str) -> str:
+    """The name of a tag that `list_tags` lists."""
+    return ref.split("/", 2)[2]
 
 
 def present(workspace: Workspace, *paths: str) -> list[str]:

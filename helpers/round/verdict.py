@@ -106,7 +106,7 @@ def _name_model(workspace: Workspace, commit: str, version: str) -> str:
 def _changes_since(workspace: Workspace, commit: str) -> list[str]:
     """List the changed settings and files, apart from images, that the stages of dvc.yaml depend on."""
     files = [*workspace.code_of_stages(), BACKBONES]
-    changed = workspace.git("diff", "--name-only", commit, "--", *files).splitlines()
+    changed = workspace.git("diff", "--name-only", "-z", commit, "--", *files).split("\0")[:-1]
     listed = {name for stage in workspace.stages() for name in stage.get("params", []) if isinstance(name, str)}
     now, then = workspace.load(PARAMS), workspace.load(PARAMS, commit)
     if not then:

@@ -1,0 +1,87 @@
+"""Git answers the same, whatever a person has configured and whichever program has started the round."""
+
+import json
+
+import pytest
+from hostile import make_hostile_home
+
+from helpers.pipeline.paths import INDEX
+from helpers.problems import Problem
+from helpers.round.past import past_models
+from helpers.round.publishing import require_committed_code
+from helpers.round.state import find_round, is_changed, is_published, tell_state
+from helpers.round.verdict import _changes_since
+from helpers.workspace import DECISION, Workspace, open_workspace
+
+
+@pytest.fixture
+def hostile(tiny, tmp_path, monkeypatch) -> Workspace:
+    """A tiny workspace of a person whose git is configured to say everything in another way."""
+    monkeypatch.setenv("HOME", str(make_hostile_home(tmp_path / "home")))
+    return tiny
+
+
+def commit_a_round(workspace: Workspace) -> str:
+    """Commit a decision and another dvc.lock, and return the commit."""
+    workspace.save(DECISION, {"accepted": True, "sentence": "Better."})
+    (workspace.root / "dvc.lock").write_text((workspace.root / "dvc.lock").read_text() + "\n")
+    workspace.git("add", "--all")
+    workspace.git("commit", "--quiet", "--message", "A round")
+    return workspace.git("rev-parse", "HEAD").strip()
+
+
+def test_the_signature_of_a_commit_is_not_taken_for_a_commit(hostile):
+    commit = commit_a_round(hostile)
+    assert b"gpgsig" in hostile.git("cat-file", "commit", "HEAD").encode()
+    assert find_round(hostile) == (commit, "")
+    assert past_models(hostile) == [commit]
+    assert "committed" in tell_state(hostile)
+    hostile.git("push", "--quiet", "origin", "HEAD:main")
+    assert is_published(hostile)
+
+
+def test_files_are_read_as_they_were_committed(hostile):
+    commit_a_round(hostile)
+    assert hostile.load(DECISION, "HEAD")["sentence"] == "Better."
+
+
+def test_a_file_that_is_new_is_a_change_also_where_git_does_not_list_new_files(hostile):
+    assert not is_changed(hostile)
+    hostile.save(DECISION, {})
+    assert is_changed(hostile)
+
+
+def test_files_of_the_code_are_named_as_they_are_called(hostile):
+    (hostile.root / "helpers/pipeline/prepare.py").rename(hostile.root / "helpers/pipeline/préparer.py")
+    hostile.git("add", "helpers")
+    with pytest.raises(Problem) as problem:
+        require_committed_code(hostile)
+    assert problem.value.details == ["helpers/pipeline/prepare.py", "helpers/pipeline/préparer.py"]
+    changes = _changes_since(hostile, "HEAD")
+    assert changes == ["helpers/pipeline/prepare.py", "helpers/pipeline/préparer.py"]
+
+
+def test_a_round_that_a_hook_of_another_repository_starts_works_in_its_own(tiny, tmp_path, monkeypatch):
+    head, status = tiny.git("rev-parse", "HEAD"), tiny.status()
+    other = tmp_path / "other"
+    tiny.git("init", "--quiet", str(other))
+    monkeypatch.setenv("GIT_DIR", str(other / ".git"))
+    monkeypatch.setenv("GIT_INDEX_FILE", str(other / ".git/index"))
+    monkeypatch.setenv("GIT_WORK_TREE", str(other))
+    assert open_workspace(tiny.root).git("rev-parse", "HEAD") == head
+    assert tiny.read_at("HEAD", INDEX) == (tiny.root / INDEX).read_bytes()
+    assert tiny.status() == status
+
+
+def test_the_message_of_a_commit_that_fails_stays_out_of_the_headline(tiny):
+    with pytest.raises(Problem) as problem:
+        tiny.git("commit", "--message", "Retrain\n\nBetter.\n\nFor a reason", "--only", "--", "nothing")
+    assert problem.value.headline == f"`git commit --message Retrain … --only -- nothing` failed in {tiny.root}."
+
+
+def test_a_file_that_says_the_same_is_not_written_again(tiny):
+    (tiny.root / DECISION).write_text('{"sentence": "Better.", "accepted": true}')
+    tiny.save(DECISION, {"accepted": True, "sentence": "Better."})
+    assert (tiny.root / DECISION).read_text() == '{"sentence": "Better.", "accepted": true}'
+    tiny.save(DECISION, {"accepted": False, "sentence": "Better."})
+    assert json.loads((tiny.root / DECISION).read_text())["accepted"] is False
