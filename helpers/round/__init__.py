@@ -3,5 +3,6 @@
 parameters → start → merging → training → comparing → seed_noise → verdict → story → publishing
 
 `past` reads the models of earlier commits, `buttons` end a round with a click, `headless` runs one where nobody
-watches, and `provenance` names the programs and data that made a report.
+watches, `advice` has the remedies for what git answers, and `provenance` names the programs and data that made a
+report.
 """

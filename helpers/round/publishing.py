@@ -1,5 +1,6 @@
 """Publish a round with DVC and git."""
 
+import re
 from contextlib import suppress
 from typing import Any
 
@@ -11,8 +12,20 @@ from helpers.pipeline.model import load_classifier
 from helpers.pipeline.params import read_params
 from helpers.pipeline.paths import MODEL, PARAMS
 from helpers.problems import Problem
+from helpers.round.advice import advise
 from helpers.round.record import read_decision
-from helpers.round.state import BEFORE, POINTERS, TAGS, find_round, present, round_files, tell_state
+from helpers.round.state import (
+    BEFORE,
+    POINTERS,
+    REMOTE_TAGS,
+    TAGS,
+    find_round,
+    list_tags,
+    name_tag,
+    present,
+    round_files,
+    tell_state,
+)
 from helpers.round.unattended import signature, started_by
 from helpers.workspace import DECISION, LINEAGE, Workspace
 
@@ -49,9 +62,9 @@ def publish_round(
     form = "--format=%(upstream:remotename) %(upstream:remoteref)"
     remote, _, ref = workspace.git("for-each-ref", form, f"refs/heads/{branch}").strip().partition(" ")
     if storage and remote:
-        return [*done, _tag_and_push(workspace, remote, ref, message)]
+        return [*done, *_tag_and_push(workspace, remote, ref, message)]
     if message:
-        done.append(f"Tagged `{_give_tag(workspace, message)}`.")
+        done.append(f"Tagged `{name_tag(_give_tag(workspace, message))}`.")
     if not storage:
         done.append("Not pushed: DVC has no remote. `dvc remote add --default <name> <url>` adds one; then again.")
     else:
@@ -69,11 +82,10 @@ def require_branch(workspace: Workspace) -> str:
 
 def require_committed_code(workspace: Workspace) -> None:
     """Raise a `Problem` if git would not have the code of the stages that made the model."""
-    status = workspace.git("status", "--porcelain", "--untracked-files=all", "--", *workspace.code_of_stages())
-    if status:
+    if changes := workspace.changes(*workspace.code_of_stages()):
         raise Problem(
             "Nothing can be published: the stages use code that is not committed.",
-            [line[3:] for line in status.splitlines()],
+            changes,
             "Commit it (`git add`, `git commit`). Then the same again.",
         )
 
@@ -97,47 +109,75 @@ def _require_judged(workspace: Workspace, decision: dict[str, Any]) -> None:
         )
 
 
-def _tag_and_push(workspace: Workspace, remote: str, ref: str, message: str) -> str:
+def _tag_and_push(workspace: Workspace, remote: str, ref: str, message: str) -> list[str]:
     """Push the branch and, if there is a message for it, a tag of the round to the upstream: both or neither."""
-    tag, tags = "", f"refs/tags/{TAGS}"
+    done, tag = [], ""
     try:
-        # Fetch the tags of others first: each number is given once.
-        workspace.git("fetch", "--quiet", "--no-tags", remote, f"+{tags}:{tags}")
-        tag = _give_tag(workspace, message) if message else ""
-        workspace.git("push", "--atomic", remote, f"HEAD:{ref}", *([f"refs/tags/{tag}"] if tag else []))
+        _read_tags(workspace, remote)
+        if message:
+            done += _drop_taken_tag(workspace, remote)
+            tag = _give_tag(workspace, message)
+        tags = [f"{tag}:refs/tags/{name_tag(tag)}"] if tag else []
+        workspace.git("push", "--porcelain", "--atomic", "--no-follow-tags", remote, f"HEAD:{ref}", *tags)
     except Problem as problem:
-        if tag and not workspace.git("ls-remote", remote, f"refs/tags/{tag}"):
-            workspace.git("tag", "--delete", tag)  # after a rebase, the new commit gets the tag
-        advice = (
-            f"If `{remote}` has commits that are not here, `git pull --rebase` brings them. Then the same again. If a "
-            "round of somebody else is among them, see docs/troubleshooting.md."
-        )
+        if tag.startswith("refs/tags/"):
+            workspace.git("update-ref", "-d", tag)  # after a rebase, the new commit gets it
+        advice = advise(problem.details, remote)
         raise Problem("The round is committed, but not pushed.", problem.details, advice) from None
-    tagged = f", and its tag `{tag}` with it" if tag else ""
-    return f"The round is pushed to `{ref.removeprefix('refs/heads/')}` of `{remote}`{tagged}."
+    tagged = ""
+    if tag:
+        name = name_tag(tag)
+        tagged = f", and its tag `{name}` with it"
+        workspace.git("update-ref", f"{REMOTE_TAGS}/{name}", tag)
+        with suppress(Problem):  # it is here
+            workspace.git("update-ref", f"refs/tags/{name}", tag, "")
+    return [*done, f"The round is pushed to `{ref.removeprefix('refs/heads/')}` of `{remote}`{tagged}."]
+
+
+def _read_tags(workspace: Workspace, remote: str) -> None:
+    """Note the tags that the remote has, and keep all that it once had: each number is given once.
+
+    However fetching is configured, the tags that are here stay as they are.
+    """
+    options = ["--quiet", "--no-tags", "--no-prune", "--no-prune-tags", "--refmap="]
+    workspace.git("fetch", *options, remote, f"+refs/tags/{TAGS}:{REMOTE_TAGS}/{TAGS}")
+
+
+def _drop_taken_tag(workspace: Workspace, remote: str) -> list[str]:
+    """Remove the round's tag, and say so, if the remote has given its number to another model."""
+    commit, tag = find_round(workspace)
+    with suppress(Problem):  # the remote has no such tag
+        if workspace.commit_of(f"{REMOTE_TAGS}/{tag}") != workspace.commit_of(commit):
+            workspace.git("tag", "--delete", tag)
+            return [f"`{tag}` names another model on `{remote}`, so that this one gets another number."]
+    return []
 
 
 def _give_tag(workspace: Workspace, message: str) -> str:
-    """Tag the round's commit with the next ``model/v…``, unless an earlier run has done so; return the tag."""
-    commit, tag = find_round(workspace)
-    if not tag:
-        numbers = workspace.git("tag", "--list", TAGS).replace("model/v", "").split()
-        tag = f"model/v{max(map(int, filter(str.isdigit, numbers)), default=0) + 1}"
-        workspace.git("tag", "--annotate", "--message", message, tag, commit)
-    return tag
+    """Tag the round's commit with the next ``model/v…``, unless it has a tag; return the tag's ref."""
+    commit, _ = find_round(workspace)
+    if tags := list_tags(workspace, f"--points-at={commit}"):
+        return tags[0]
+    numbers = re.findall(r"/v([0-9]+)$", "\n".join(list_tags(workspace)), re.MULTILINE)
+    tag = f"model/v{max(map(int, numbers), default=0) + 1}"
+    workspace.git("tag", "--annotate", "--message", message, tag, commit)
+    return f"refs/tags/{tag}"
 
 
 def _commit(workspace: Workspace, plan: pd.DataFrame, decision: dict[str, Any], anyway: str) -> str:
     files = present(workspace, *round_files(workspace))
     workspace.git("add", "--", *files)
-    if workspace.git("status", "--porcelain", "--", *files):
+    if workspace.changes(*files):
         # A second run's plan only keeps the images that the first one added: count from the lineage.
         added, moved = count_changes_since(workspace, "HEAD")
         left_out = plan["action"].eq("leave out").sum()
         headline = f"Retrain: images {added} added, {moved} moved, {left_out} left out"
         reason = [f"{PUBLISHED_BECAUSE} {anyway}"] if not decision["accepted"] else []
         message = "\n\n".join([headline, decision["sentence"], *reason, signature(started_by())])
-        workspace.git("commit", "--quiet", "--message", message, "--only", "--", *files)
+        try:
+            workspace.git("commit", "--quiet", "--message", message, "--only", "--", *files)
+        except Problem as problem:
+            raise Problem("The round is not committed.", problem.details, advise(problem.details)) from None
         done = f"Committed: {headline}."
     else:
         done = "Nothing to commit: this round is committed already."
