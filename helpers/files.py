@@ -17,7 +17,12 @@ def list_files(folder: Path) -> list[str]:
 
 def list_training_set(raw: Path) -> list[str]:
     """List the images of the training set, relative to it, sorted: every file in a class, unless it is hidden."""
-    return [name for name in list_files(raw) if "/" in name and "/." not in f"/{name}"]
+    return list(filter(is_image, list_files(raw)))
+
+
+def is_image(name: str) -> bool:
+    """Whether a file of the training set, named by its path relative to it, is one of its images."""
+    return "/" in name and "/." not in f"/{name}"
 
 
 def class_of(name: str) -> str:

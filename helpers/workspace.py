@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -39,6 +39,13 @@ status.renames=false status.showUntrackedFiles=all
 GIT_VARIABLES = {"LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0"}
 # A hook of git that starts a round hands them down: they name the repository of the hook.
 OF_A_HOOK = {f"GIT_{name}" for name in ("DIR", "WORK_TREE", "COMMON_DIR", "INDEX_FILE", "OBJECT_DIRECTORY")}
+
+
+class Folder(NamedTuple):
+    """A folder that DVC tracks: the hash that DVC gives it, and the MD5 of each file by its path in the folder."""
+
+    hash: str
+    files: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -167,14 +174,32 @@ class Workspace:
                 held[lock] = lock.stat().st_mtime
         return held
 
-    def hash_images(self) -> str:
-        """Return the hash that ``dvc add`` would give data/raw, which DVC tracks; empty if a file cannot be read."""
-        from dvc.repo import Repo  # takes half a second, and only a round needs it
+    def list_folder(self, folder: str, revision: str = "") -> Folder:
+        """List the files of a folder that DVC tracks: those that are there or, with a git revision, those that it had.
 
-        with suppress(OSError), Repo(str(self.root)) as repo:
-            (images,) = repo.stage.load_one(str(self.root / f"{RAW}.dvc")).outs
-            return str(images.get_hash().value)
-        return ""
+        A revision that does not have the folder lists nothing. A `Problem` tells that the folder cannot be read, or
+        that neither DVC's cache nor its remote has the list of the revision.
+        """
+        from dvc.repo import Repo  # takes half a second, and only a round needs it
+        from dvc_data.hashfile.build import build
+
+        if not revision:
+            try:
+                with Repo(str(self.root)) as repo:
+                    cache, path = repo.cache.local, str(self.root / folder)
+                    _, _, tree = build(cache, path, repo.fs, "md5", ignore=repo.dvcignore, dry_run=True)
+            except OSError as error:
+                advice = "Make it readable, or remove it. `dvc checkout` mends links to nothing."
+                raise Problem(f"{folder} cannot be read: {error}.", advice=advice) from None
+            return _folder(tree)
+        commit = self.commit_of(revision)
+        if not self.load(f"{folder}.dvc", commit):
+            return Folder("", {})
+        with Repo.open(str(self.root), rev=commit) as repo:
+            (out,) = repo.stage.load_one(repo.fs.join(repo.root_dir, f"{folder}.dvc")).outs
+            if tree := out.get_dir_cache():  # it fetches the list from the remote if need be
+                return _folder(tree)
+        raise _lost(folder, commit)
 
     def dvc_remote(self) -> str:
         """The name of DVC's default remote, empty if there is none."""
@@ -268,11 +293,7 @@ def _read_commit(root: Path, commit: str, path: str) -> bytes | None:
     # If DVC has recorded a hash of the file or of a folder above it, it is lost; else it was not there.
     with suppress(OutputNotFoundError), Repo.open(str(root), rev=commit, uninitialized=True) as repo:
         if any(out.hash_info for out in repo.find_outs_by_path(path, repo.index.outs, strict=False)):
-            raise Problem(
-                f"{path} of {commit[:7]} is neither in DVC's cache nor in its remote.",
-                [reason],
-                "`dvc pull` or `dvc fetch --all-commits` on a machine that has access brings it back.",
-            )
+            raise _lost(path, commit, reason)
     return None
 
 
@@ -284,6 +305,19 @@ def _without_git(root: Path, said: str) -> str:
         trust = f"git config --global --add safe.directory {shlex.quote(str(root))}"
         return f"its files belong to another user, so that git refuses to work there: if you trust them, run `{trust}`"
     return f"git does not work there: {said}"
+
+
+def _lost(path: str, commit: str, *reason: str) -> Problem:
+    return Problem(
+        f"{path} of {commit[:7]} is neither in DVC's cache nor in its remote.",
+        reason,
+        "`dvc pull` or `dvc fetch --all-commits` on a machine that has access brings it back.",
+    )
+
+
+def _folder(tree: Any) -> Folder:
+    """Read a tree of DVC."""
+    return Folder(tree.hash_info.value, {"/".join(key): md5.value for key, _, md5 in tree})
 
 
 def open_workspace(start: Path) -> Workspace:

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 from PIL import Image
 
+from examples.workspace import name_author
 from helpers.comparison.decision import DecideParams
 from helpers.labels import read_export
 from helpers.merge.plan import plan_merge
@@ -61,6 +62,15 @@ def merge_something(workspace: Workspace, lineage: str = LINEAGE) -> None:
     workspace.dvc("commit", "--force", quiet=True)
 
 
+def publish_images(workspace: Workspace, count: int) -> None:
+    """Publish a round with so many new images, without its training."""
+    for number in range(count):
+        Image.new("L", (8, 9 + number), 77).save(workspace.raw / "light" / f"more{number}.png")
+    workspace.dvc("add", "data/raw", quiet=True)
+    workspace.dvc("commit", "--force", quiet=True)
+    publish(workspace)
+
+
 def publish(
     workspace: Workspace, plan: pd.DataFrame = PLAN, decision: dict[str, Any] = DECISION, **options: Any
 ) -> list[str]:
@@ -78,6 +88,7 @@ def version(workspace: Workspace) -> str:
 def colleague_of(workspace: Workspace) -> Workspace:
     folder = workspace.root.with_name("colleague")
     workspace.git("clone", "--quiet", str(workspace.root.with_name("demo.git")), str(folder))
+    name_author(Workspace(folder))
     return Workspace(folder)
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from helpers.comparison.decision import DecideParams
 from helpers.comparison.second_look import ON_SUSPECT
+from helpers.files import is_image
 from helpers.labels.consensus import ON_DISAGREEMENT
 from helpers.merge.plan import ON_PROBLEM
 from helpers.pipeline.backbone import read_backbone
@@ -14,8 +15,11 @@ from helpers.problems import EndOfRun, Problem, check_all, require_choice
 from helpers.round.declining import decline_round
 from helpers.round.publishing import require_branch, require_committed_code
 from helpers.round.record import read_decision
+from helpers.round.state import is_open
 from helpers.round.unattended import require_own_work, require_recorded_data, started_by
 from helpers.workspace import Workspace
+
+POINTER = f"{RAW}.dvc"
 
 
 def start_round(
@@ -36,7 +40,7 @@ def start_round(
     params = workspace.root / PARAMS
     checks: list[Callable[[], object]] = [
         workspace.stop_on_locks,
-        lambda: _require_images_of_today(workspace),
+        lambda: _require_images_of_head(workspace),
         lambda: require_choice("on_problem", on_problem, ON_PROBLEM),
         lambda: require_choice("on_disagreement", on_disagreement, ON_DISAGREEMENT),
         lambda: require_choice("on_suspect", on_suspect, ON_SUSPECT),
@@ -53,25 +57,26 @@ def start_round(
     check_all(checks)
 
 
-def _require_images_of_today(workspace: Workspace) -> None:
-    """Raise a `Problem` if data/raw has the images of another commit, as after ``git pull`` without ``dvc pull``.
+def _require_images_of_head(workspace: Workspace) -> None:
+    """Raise a `Problem` if data/raw lacks images of the last commit, or if it has the images of another commit.
 
-    The round would record them, and so take away the images that colleagues have added since. A folder that a person
-    has changed equals that of no commit.
+    This happens after ``git pull`` without ``dvc pull``: the round would take away the images that colleagues have
+    added, and bring back those that they have taken out. Names and classes may differ, and new images are welcome.
+    Only a commit takes images out: ``dvc repro`` rewrites the pointer in the working tree by itself.
     """
-    pointer = f"{RAW}.dvc"
-    recorded = workspace.load(pointer)
-    if not recorded:
+    there, committed = workspace.list_folder(RAW), workspace.list_folder(RAW, "HEAD")
+    contents = set(there.files.values())
+    advice = (
+        f"`git checkout HEAD {POINTER}` and `dvc pull` bring those of the last commit. "
+        f"If you took images out yourself, run `dvc add {RAW}` and commit {POINTER}."
+    )
+    if lacking := [name for name, md5 in committed.files.items() if is_image(name) and md5 not in contents]:
+        raise Problem(f"{RAW} lacks images of the last commit: {len(lacking):,}.", lacking, advice)
+    if there.hash in (committed.hash, _hash_in(workspace.load(POINTER)) if is_open(workspace) else ""):
         return
-    found = workspace.hash_images()
-    if found == _hash_in(recorded):
-        return
-    for commit in workspace.git("log", "--format=%H", "-n", "50", "HEAD", "--branches", "--", pointer).split():
-        if found == _hash_in(workspace.load(pointer, commit)):
-            raise Problem(
-                f"{RAW} has the images of {commit[:7]}, not those that {pointer} names.",
-                advice=f"`dvc pull` brings those. If you took images away yourself, run `dvc add {RAW}`.",
-            )
+    for commit in workspace.git("log", "--format=%H", "-n", "50", "HEAD", "--branches", "--", POINTER).split():
+        if there.hash == _hash_in(workspace.load(POINTER, commit)):
+            raise Problem(f"{RAW} has the images of {commit[:7]}, not those of the last commit.", advice=advice)
 
 
 def _hash_in(pointer: dict[str, Any]) -> str | None:
