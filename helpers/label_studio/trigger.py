@@ -173,13 +173,12 @@ def run(workspace: Workspace, command: Sequence[str]) -> None:
     record = workspace.load(RECORD)
     with suppress(Problem):  # the command will name the fault of the server
         record["annotations"] = count_annotations(read_settings(root), record["project"])
-    started = time.time()
+    committed = workspace.load(DECISION, "HEAD")
     # The command inherits the lock.
     record["exit_code"] = subprocess.run(command, cwd=root, close_fds=False).returncode
     record["ended"] = datetime.now(UTC).isoformat(timespec="seconds")
 
-    decided = (root / DECISION).exists() and (root / DECISION).stat().st_mtime >= started
-    decision = read_decision(workspace) if decided else DEFAULTS
+    decision = read_decision(workspace) if workspace.load(DECISION) != committed else DEFAULTS
     cells = workspace.load(record["report"]).get("cells", [])
     outputs = [output for cell in cells for output in cell.get("outputs", [])]  # text has none
     errors = [output for output in outputs if output["output_type"] == "error"]

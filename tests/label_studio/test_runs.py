@@ -1,7 +1,6 @@
 """How trainings that nobody watches end: declined, published or unfinished, and with a reason."""
 
 import json
-import os
 import time
 from pathlib import Path
 from typing import Any
@@ -52,7 +51,6 @@ def test_only_a_model_that_is_not_accepted_is_declined(tiny, monkeypatch):
     tiny.git("commit", "--quiet", "--message", "A round of a person")
     tiny.git("push", "--quiet")
     merge_something(tiny)
-    os.utime(tiny.root / DECISION, (0, 0))
     merged = tiny.raw / "dark/new.png"
     kept = {
         "failed": "sys.exit(1)",
