@@ -1,4 +1,4 @@
-"""A round where a person's git is configured to say everything in another way."""
+"""A round where a person has configured git, and DVC, to do and say everything in another way."""
 
 import json
 import shutil
@@ -24,6 +24,7 @@ def test_a_round_is_the_same_whatever_git_is_configured_to_say(tiny, tmp_path, m
     shutil.copytree(tiny.root.parent, tmp_path / "twin", symlinks=True)
     twin = Workspace(tmp_path / "twin/demo")
     decision = publish(twin)
+    tiny.dvc("config", "--local", "core.autostage", "true")  # DVC runs git, too
     with monkeypatch.context() as patch:
         patch.setenv("HOME", str(make_hostile_home(tmp_path / "home")))
         assert publish(tiny) == decision
