@@ -12,6 +12,7 @@ from helpers.comparison.words import count_of, left_out, percent
 from helpers.decode import UNREADABLE, read_upright
 from helpers.figures.markup import QUIET, WRAP, Shown, escape, image_tag
 from helpers.figures.style import COLOURS
+from helpers.files import class_of
 
 WIDTH, SHARP = 96, 2  # pixels of a picture's longer side on the page, and of its file for each of these at most
 FEWEST, MOST = 6, 24  # labels that a second look shows; between these, as many as look wrong
@@ -25,8 +26,10 @@ def gallery(files: Collection[str | Path], captions: Collection[str], title: str
 
 
 def review(plan: pd.DataFrame, project: str = "", most: int = 50) -> Shown | None:
-    """Show the images of a merge plan that were left out although somebody labelled them."""
-    images = plan[(plan["action"] == "leave out") & ~plan["status"].isin(["unlabelled", "skipped"])]
+    """Show the images of a merge plan that somebody labelled, and that were left out or keep a newer label."""
+    left_out_ones = (plan["action"] == "leave out") & ~plan["status"].isin(["unlabelled", "skipped"])
+    overruled = (plan["action"] == "keep") & (plan["destination"].map(class_of) != plan["label"])
+    images = plan[left_out_ones | overruled]
     pictures = []
     for image in images.head(most).to_dict("records"):
         answers = [f"{who}: {label}" for who, label in zip(image["annotators"], image["labels"], strict=False)]

@@ -17,7 +17,7 @@ from helpers.files import class_of, list_training_set, read_training_set
 from helpers.hashing import find_changed, hash_all, sha256_of_image
 from helpers.merge.file_names import UPLOAD, ImageFiles, fold, folder_of, is_safe, shorten
 from helpers.merge.lineage import join_cell, read_lineage
-from helpers.merge.rules import CHANGES, place_images
+from helpers.merge.rules import CHANGES, is_future, place_images
 from helpers.problems import Problem, require_choice
 
 ON_PROBLEM = ("stop", "skip")
@@ -41,7 +41,8 @@ def plan_merge(
 
     A `Problem` tells that a folder does not exist. Unless `on_problem` is ``skip``, which leaves the images concerned
     out, it also tells that a labelled image has no file, several different files or one that is no picture, or that a
-    label cannot name a folder, differs from another only in case, or is new and not one of `new_classes`.
+    label cannot name a folder, differs from another only in case, is new and not one of `new_classes`, or has a time
+    that is still to come.
 
     Returns
     -------
@@ -78,12 +79,15 @@ def plan_merge(
 
     # Settle the file of each image, find the problems, and decide.
     plan = _choose_files(labels.reset_index(drop=True), found, contents, broken)
+    for row, time in plan["updated_at"][is_future(plan["updated_at"])].items():
+        plan.loc[row, "problem"] = f"its label has a time that is still to come, {time:%Y-%m-%d %H:%M} UTC"
     refused, advice = _refuse_labels(set(plan["label"].dropna()), raw, new_classes)
     if on_problem == "stop":
         _stop_on_problems(plan, refused, advice)
     problems = [refused.get(label, problem) for label, problem in zip(plan["label"], plan["problem"], strict=True)]
     plan["reason"] = plan["reason"].fillna(pd.Series(problems, dtype=object))
     record = read_lineage(lineage)
+    record["updated_at"] = record["updated_at"].mask(is_future(record["updated_at"]))  # of an earlier version
     plan = plan.drop(columns=["problem", "reason"]).join(place_images(plan, held, record))
     if find_changed(_hashes_that_decide(plan, raw, record), "Checking images"):
         hashes.unlink()  # what it remembers is wrong
@@ -189,5 +193,6 @@ def _stop_on_problems(plan: pd.DataFrame, refused: Mapping[str, str], advice: st
             "The labels cannot be merged as they are.",
             details,
             f"{advice}Rename labels in Label Studio. Put missing images into `images`; a file with exactly the name "
-            "in the export settles which of several is meant. on_problem = 'skip' merges without these images.",
+            "in the export settles which of several is meant. Submit labels again whose time is still to come: a clock "
+            "was wrong. on_problem = 'skip' merges without these images.",
         )

@@ -63,6 +63,11 @@ def place_images(plan: pd.DataFrame, held: Mapping[str, list[str]], lineage: pd.
     return pd.DataFrame(placements, columns=list(Placement._fields), index=plan.index, dtype=object)
 
 
+def is_future(times: pd.Series) -> pd.Series:
+    """Whether each time is more than a day after now: no label is of then, and none could correct it for years."""
+    return times > pd.Timestamp.now("UTC") + pd.Timedelta(days=1)
+
+
 def _find_disputes(plan: pd.DataFrame) -> dict[str, str]:
     """Return a sentence about each picture that has several answers, by SHA-256."""
     answered = plan[plan["sha256"].ne("") & ~plan["status"].isin(["unlabelled", "skipped"])]
@@ -77,7 +82,7 @@ def _place(row: Any, copies: Sequence[str], taken: Mapping[str, str]) -> Placeme
     """Decide on an image with a label, from its copies in the training set and its label in the lineage."""
     corrected = isinstance(row.known_label, str) and row.known_label != row.label
     # A missing time is no later than any other.
-    outdated = corrected and not row.updated_at >= row.known_updated_at
+    outdated = corrected and (pd.isna(row.updated_at) or row.updated_at < row.known_updated_at)
     newer = f"the lineage holds a newer label, {row.known_label}"
     if not copies:
         if outdated:

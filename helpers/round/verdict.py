@@ -14,6 +14,7 @@ from helpers.comparison.scores import Comparison
 from helpers.comparison.second_look import SecondLook
 from helpers.hashing import sha256_of
 from helpers.merge.lineage import hash_labels
+from helpers.merge.rules import is_future
 from helpers.pipeline.params import DEFAULTS, PrepareParams, read_params
 from helpers.pipeline.paths import BACKBONES, INDEX, PARAMS, RAW, read_table
 from helpers.problems import Problem
@@ -49,7 +50,7 @@ def decide_round(
         if version != comparison.old:
             other_baseline = f"The comparison is with {old}, but the new model would replace {to_replace}."
     added, corrected = count_changes_since(workspace, commit)
-    last_label = labels.loc[labels["label"].notna(), "updated_at"].max()
+    last_label = labels.loc[labels["label"].notna() & ~is_future(labels["updated_at"]), "updated_at"].max()
     # Decide, and note how often these held-out images have judged models.
     policy = read_params(DecideParams, workspace.root / PARAMS)
     noise = look.noise if look else None

@@ -55,6 +55,7 @@ def plan_of(**columns) -> pd.DataFrame:
         "reason": "people disagree",
         "label": "Moon",
         "previous": "Mars/a.png",
+        "destination": "",
     }
     return pd.DataFrame(plan | columns)
 
@@ -134,6 +135,15 @@ def test_only_images_that_somebody_labelled_in_vain_need_a_person():
     html = html_of(galleries.review(plan))
     assert [f"{action}, {status}" in html for action, status in rows] == [True, False, True, False]
     assert galleries.review(plan.iloc[[1, 3]]) is None
+
+
+def test_a_label_that_a_newer_one_overrules_is_shown():
+    newer = plan_of(
+        action="keep", destination="Mars/a.png", label="Moon", reason="the lineage holds a newer label, Mars"
+    )
+    known = plan_of(action="keep", destination="Moon/b.png", label="Moon", reason="already there")
+    html = html_of(galleries.review(pd.concat([newer, known])))
+    assert lines_in(html) == [["a.png", "1: Moon", "2: Mars", "the lineage holds a newer label, Mars", "task 3, 4"]]
 
 
 def test_an_image_for_a_person_has_its_file_answers_reason_and_tasks():

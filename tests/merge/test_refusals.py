@@ -8,10 +8,12 @@ import zlib
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
-from projects import Project, in_storage, labelled, make_project, tree
+from projects import MONDAY, WEDNESDAY, Project, in_storage, labelled, make_project, tree
 
+from helpers.merge.lineage import read_lineage
 from helpers.problems import Problem
 
 
@@ -72,6 +74,27 @@ def test_labels_that_cannot_name_a_folder_everywhere(project, label):
 def test_labels_that_can(project, label):
     project.merge(labelled("a.png", label), new_classes=[label])
     assert (project.raw / label / "a.png").exists()
+
+
+def test_a_time_that_is_still_to_come_is_refused_with_its_tasks_and_overrules_no_correction(project):
+    tomorrow, later = pd.Timestamp.now("UTC") + pd.Timedelta(hours=23), pd.Timestamp("2099-01-05", tz="UTC")
+    wrong, near = labelled("a.png", "Mars", later, tasks=(7,)), labelled("b.png", "Mars", tomorrow)
+    with pytest.raises(Problem, match="still to come, 2099-01-05") as problem:
+        project.plan(wrong, near)
+    (line,) = problem.value.details
+    assert "task 7" in line
+    plan = project.merge(wrong, near, on_problem="skip")
+    assert plan["action"].tolist() == ["leave out", "add"]
+    assert "still to come" in plan["reason"][0]
+    assert project.merge(labelled("a.png", "Moon"))["action"].tolist() == ["add"]
+
+
+def test_a_label_from_the_future_that_an_earlier_version_merged_can_be_corrected(project):
+    project.merge(labelled("a.png", "Mars", WEDNESDAY))
+    project.lineage.write_text(project.lineage.read_text().replace("2026-11-04", "2099-11-04"))
+    plan = project.merge(labelled("a.png", "Moon"))
+    assert plan["action"].tolist() == ["move"]
+    assert read_lineage(project.lineage)["updated_at"].tolist() == [MONDAY]
 
 
 def test_case_twins_in_the_export(project):
