@@ -38,6 +38,18 @@ def review(plan: pd.DataFrame, project: str = "", most: int = 50) -> Shown | Non
     return _wall(f"For a person: {count_of(len(images), 'image')}{left_out(images, most)}", pictures)
 
 
+def withdrawn(images: pd.DataFrame, raw: Path, project: str = "", most: int = 16) -> Shown | None:
+    """Show the images from `helpers.merge.withdrawn.find_withdrawn`, and how a person takes them out of `raw`."""
+    pictures = []
+    for image in images.head(most).to_dict("records"):
+        lines, tasks = [f"label: {image['label']}", image["happened"]], _list_tasks(image["task"].split(), project)
+        pictures.append(_frame(raw / image["file"], image["file"], *lines, more=[tasks]))
+    title = (
+        f"Withdrawn labels: {count_of(len(images), 'image')}{left_out(images, most)}. They stay in the training set. "
+    )
+    return _wall(f"{title}To take one out, delete its file in data/raw, run `dvc add data/raw`, and commit.", pictures)
+
+
 def second_look(look: SecondLook, project: str = "") -> Shown:
     """Show the new labels that the old model believes least.
 

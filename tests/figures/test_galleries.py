@@ -160,6 +160,15 @@ def test_images_for_a_person_are_counted():
     assert gallery.text == "For a person: 1,234 images (1,231 more are not shown)"
 
 
+def test_withdrawn_labels_are_shown_with_what_happened_and_the_way_to_take_their_images_out(tmp_path):
+    found = {"file": ["Mars/a.png"] * 20, "label": "Mars", "task": "3 4", "happened": "its task was skipped"}
+    gallery = galleries.withdrawn(pd.DataFrame(found), tmp_path, "http://labels.example/projects/3")
+    assert lines_in(html_of(gallery)) == [["Mars/a.png", "label: Mars", "its task was skipped", "task 3, 4"]] * 16
+    assert "20 images (4 more are not shown)" in gallery.text
+    assert "dvc add data/raw" in gallery.text
+    assert galleries.withdrawn(pd.DataFrame(found).head(0), tmp_path) is None
+
+
 def judged_of(suspects: int) -> SecondLook:
     """The second look at a hundred labels, so many of which are suspects."""
     judged = pd.concat([plan_of(opinion="Mars", believed=0.013, doubt=0.97)] * 100, ignore_index=True)
@@ -199,6 +208,7 @@ def test_text_from_outside_is_never_markup(digits):
     flipped = flips_of(1, 1).assign(file=EVIL, actual=EVIL, old_predicted=EVIL, new_predicted=EVIL)
     for gallery in (
         galleries.review(plan, f"http://{EVIL}"),
+        galleries.withdrawn(plan.assign(task=EVIL, happened=EVIL), digits, f"http://{EVIL}/projects/3"),
         galleries.corrected(plan.assign(action="move", previous=EVIL)),
         galleries.second_look(SecondLook(judged, Noise(0.1, 0.05, 0.2)), f"http://{EVIL}"),
         galleries.flips(flipped, digits, {}),
