@@ -228,5 +228,5 @@ def test_the_code_of_the_stages_is_found_also_beside_stages_of_ones_own(tiny):
     stages = (tiny.root / "dvc.yaml").read_text()
     own = "  check:\n    cmd: make lint\n    deps: [Makefile]\n\nplots:"
     (tiny.root / "dvc.yaml").write_text(stages.replace("\nplots:", own))
-    assert {"dvc.yaml", "Makefile", "helpers/pipeline"} <= set(tiny.code_of_stages())
+    assert {"dvc.yaml", "Makefile", "helpers/pipeline/network.py"} <= set(tiny.code_of_stages())
     assert not {"data/raw", "data/prepared", "backbones"} & set(tiny.code_of_stages())

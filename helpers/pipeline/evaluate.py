@@ -9,7 +9,7 @@ import pandas as pd
 from helpers.pipeline.calibration import cross_fit, score
 from helpers.pipeline.model import load_classifier
 from helpers.pipeline.paths import CLASSES, INDEX, METRICS, MODEL, PREDICTIONS, RAW, read_table
-from helpers.problems import exit_on_problem
+from helpers.pipeline.stage import run_stage
 
 
 def score_classes(actual: pd.Series, predicted: pd.Series) -> pd.DataFrame:
@@ -63,4 +63,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    exit_on_problem(main)
+    run_stage("evaluate", main)

@@ -4,19 +4,9 @@ from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
-from PIL import Image
 
-HASH_SIZE = 16  # 256 bits; with 64, one in six near pairs of rendered planets had different labels
-HASH_BYTES = HASH_SIZE**2 // 8
 NEAR = 8  # bits
 PAIRS = 2**22  # that are compared at once
-
-
-def perceptual_hash(image: Image.Image) -> np.ndarray:
-    """Return the 256-bit pHash of a picture, packed into uint8 [32]."""
-    import imagehash  # with scipy it takes half a second, and only new pictures need it
-
-    return np.packbits(imagehash.phash(image, hash_size=HASH_SIZE).hash)
 
 
 def near_duplicates(index: pd.DataFrame, hashes: np.ndarray) -> pd.DataFrame:
@@ -24,9 +14,9 @@ def near_duplicates(index: pd.DataFrame, hashes: np.ndarray) -> pd.DataFrame:
 
     Near-duplicates across the split are 3.3 % of CIFAR-10's test images (Barz and Denzler 2020, J. Imaging 6:41).
 
-    `index` has the columns `file`, `label` and `split` ('train' or 'held-out'); `hashes`, uint8 [N, 32], are those of
-    `perceptual_hash`. Returns a row per pair: `file` and `label` of the held-out picture, `like` and `like_label` of
-    the training picture, and the number of `bits` that differ.
+    `index` has the columns `file`, `label` and `split` ('train' or 'held-out'); `hashes`, uint8 [N, 32], are perceptual
+    hashes (`helpers.pipeline.pixels`). Returns a row per pair: `file` and `label` of the held-out picture, `like` and
+    `like_label` of the training picture, and the number of `bits` that differ.
     """
     # Compare distinct hashes only; the first training picture stands for all with the same hash.
     distinct, which = np.unique(hashes, axis=0, return_inverse=True)

@@ -4,11 +4,21 @@ from io import BytesIO
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from helpers.decode import Input, read_upright
 from helpers.pipeline.cache import RecordCache
-from helpers.pipeline.near_duplicates import HASH_BYTES, perceptual_hash
 from helpers.pipeline.paths import PIXELS
+
+HASH_SIZE = 16  # 256 bits; with 64, one in six near pairs of rendered planets had different labels
+HASH_BYTES = HASH_SIZE**2 // 8
+
+
+def perceptual_hash(image: Image.Image) -> np.ndarray:
+    """Return the 256-bit pHash of a picture, packed into uint8 [32]."""
+    import imagehash  # with scipy it takes half a second, and only new pictures need it
+
+    return np.packbits(imagehash.phash(image, hash_size=HASH_SIZE).hash)
 
 
 def picture_cache(root: Path, seen: Input) -> RecordCache:

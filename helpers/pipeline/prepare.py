@@ -12,7 +12,8 @@ from helpers.pipeline.near_duplicates import near_duplicates
 from helpers.pipeline.params import PrepareParams, read_params
 from helpers.pipeline.paths import HASHES, INDEX, NEAR_DUPLICATES, RAW
 from helpers.pipeline.pixels import picture_cache
-from helpers.problems import Problem, exit_on_problem
+from helpers.pipeline.stage import run_stage
+from helpers.problems import Problem
 
 
 def is_held_out(sha256: str, seed: int, fraction: float) -> bool:
@@ -51,4 +52,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    exit_on_problem(main)
+    run_stage("prepare", main)

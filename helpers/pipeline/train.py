@@ -23,7 +23,8 @@ from helpers.pipeline.model import Classifier, Description, save_classifier
 from helpers.pipeline.network import export_network
 from helpers.pipeline.params import PrepareParams, TrainParams, read_params
 from helpers.pipeline.paths import HISTORY, INDEX, MODEL, TRAINING_SECONDS, read_table
-from helpers.problems import Problem, exit_on_problem
+from helpers.pipeline.stage import run_stage
+from helpers.problems import Problem
 
 # Of a backbone's head: the fewest steps of an epoch, and its share of the learning rate. No other values did better on
 # five sets of 40 to 2,500 pictures.
@@ -153,4 +154,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    exit_on_problem(main)
+    run_stage("train", main)

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from PIL import Image, ImageEnhance
 
 from helpers.decode import read_upright
-from helpers.pipeline.near_duplicates import near_duplicates, perceptual_hash
+from helpers.pipeline.near_duplicates import near_duplicates
+from helpers.pipeline.pixels import perceptual_hash
 
 
 def picture(seed: int) -> Image.Image:

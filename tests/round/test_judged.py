@@ -72,6 +72,9 @@ def test_the_code_that_made_the_model_is_committed_before_the_round(tiny):
     merge_something(tiny)
     (tiny.root / "helpers/pipeline/network.py").open("a").write("# another network\n")
     (tiny.root / "helpers/pipeline/layers.py").write_text("")
+    network = "      - helpers/pipeline/network.py\n"
+    stages = (tiny.root / "dvc.yaml").read_text()
+    (tiny.root / "dvc.yaml").write_text(stages.replace(network, network + network.replace("network", "layers")))
     tiny.dvc("commit", "--force", quiet=True)
     with pytest.raises(Problem) as problem:
         publish(tiny)
@@ -79,7 +82,7 @@ def test_the_code_that_made_the_model_is_committed_before_the_round(tiny):
     assert "helpers/pipeline/layers.py" in str(problem.value)
     with pytest.raises(Problem, match=r"network\.py"):
         start_round(tiny, **PARAMETERS | {"publish": True})
-    tiny.git("add", "helpers")
+    tiny.git("add", "helpers", "dvc.yaml")
     tiny.git("commit", "--quiet", "--message", "Another network")
     publish(tiny)
     colleague = colleague_of(tiny)
