@@ -224,6 +224,15 @@ def test_dvc_is_found_without_an_activated_environment(tiny, monkeypatch):
     assert tiny.reproduce() == "trained"
 
 
+def test_a_clone_has_the_same_bytes_whatever_ends_of_lines_git_is_set_to_write(tiny, run):
+    """DVC knows code by its bytes: with other ones all stages would be changed."""
+    clone = tiny.root.with_name("clone")
+    run("git", "-c", "core.autocrlf=true", "clone", "--quiet", tiny.root.with_name("demo.git"), clone, cwd=tiny.root)
+    tracked = tiny.git("ls-files", "-z").split("\0")[:-1]
+    assert "helpers/decode.py" in tracked
+    assert [file for file in tracked if (clone / file).read_bytes() != (tiny.root / file).read_bytes()] == []
+
+
 def test_the_code_of_the_stages_is_found_also_beside_stages_of_ones_own(tiny):
     stages = (tiny.root / "dvc.yaml").read_text()
     own = "  check:\n    cmd: make lint\n    deps: [Makefile]\n\nplots:"
