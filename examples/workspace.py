@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from helpers.pipeline.paths import RAW
+from helpers.pipeline.paths import BACKBONES, RAW
 from helpers.problems import Problem
 from helpers.workspace import EXTRA, Workspace
 
@@ -45,6 +45,9 @@ def make_workspace(folder: Path, write_images: Callable[[Path], None], message: 
 
     clone_project(building)
     write_images(building)
+    for pointer in building.rglob("*.dvc"):  # to data of the project that the sample has not
+        if pointer.is_file() and not pointer.with_suffix("").exists():
+            pointer.unlink()
     workspace = Workspace(building)
     workspace.git("init", "--quiet", "--bare", "--initial-branch=main", str(git_remote))
     workspace.git("remote", "add", "origin", f"../{git_remote.name}")
@@ -61,7 +64,7 @@ def make_workspace(folder: Path, write_images: Callable[[Path], None], message: 
 
 
 def clone_project(target: Path) -> None:
-    """Clone the project, with changes that are not committed; a downloaded archive starts a history."""
+    """Clone the project, with changes that are not committed and its backbones; an archive starts a history."""
     project, target = Workspace(PROJECT), target.resolve()
     if (PROJECT / ".git").exists():
         project.git("clone", "--quiet", "--origin", "origin", str(PROJECT), str(target))
@@ -71,7 +74,8 @@ def clone_project(target: Path) -> None:
         project.git("init", "--quiet", "--initial-branch=main", str(target))
     files = ["ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     listed = project.git(*files, GIT_DIR=str(target / ".git"), GIT_WORK_TREE=str(PROJECT))
-    for file in listed.split("\0"):
+    backbones = [f"{BACKBONES}/{file.name}" for file in (PROJECT / BACKBONES).glob("*.onnx")]
+    for file in [*listed.split("\0"), *backbones]:
         if (PROJECT / file).is_file():
             (target / file).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(PROJECT / file, target / file)

@@ -1,5 +1,6 @@
 """The digits are a real workspace, for any user and from any copy of the project."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -10,7 +11,9 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from tiny_backbones import write_backbone
 
+from examples import workspace
 from examples.digits import write_digits
 from examples.workspace import PROJECT, make_workspace
 from helpers.pipeline.paths import MODEL, RAW
@@ -81,6 +84,27 @@ def archive(tmp_path) -> Path:
     folder = tmp_path / "archive"
     shutil.copytree(PROJECT, folder, ignore=shutil.ignore_patterns(".git", ".venv", "demo*", ".*_cache", "__pycache__"))
     return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("is_there", [True, False])
+def test_it_can_be_made_from_a_project_that_has_a_backbone(archive, monkeypatch, is_there):
+    """Git ignores its file, so only its pointer is copied like other files."""
+    setting = write_backbone(archive)
+    digest = hashlib.md5((archive / setting).read_bytes()).hexdigest()
+    (archive / f"{setting}.dvc").write_text(f"outs:\n- md5: {digest}\n  hash: md5\n  path: tiny.onnx\n")
+    if is_there:
+        params = archive / "params.yaml"
+        params.write_text(params.read_text().replace("backbone: none", f"backbone: {setting}"))
+    else:
+        (archive / setting).unlink()
+    monkeypatch.setattr(workspace, "PROJECT", archive)
+    assert make_workspace(archive / "sandbox", write_digits, "Train the baseline")
+    sandbox = Workspace(archive / "sandbox")
+    assert (sandbox.root / MODEL).exists()
+    assert (sandbox.root / setting).exists() == is_there
+    assert sandbox.git("status", "--porcelain") == ""
+    assert sandbox.status("--cloud") == ["Cache and remote 'storage' are in sync."]
 
 
 @pytest.mark.slow
