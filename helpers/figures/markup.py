@@ -3,10 +3,14 @@
 import html
 import re
 from base64 import b64encode
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import groupby
 
 import pandas as pd
+from IPython.display import display
+
+from helpers.problems import Problem
 
 WRAP = "display:flex; flex-wrap:wrap"
 QUIET = "opacity:0.75; font-size:0.9em"  # inherits the page's colour, light or dark
@@ -24,6 +28,20 @@ class Shown:
 
     def __repr__(self) -> str:
         return self.text
+
+
+def show(make: Callable[[], object]) -> None:
+    """Show what `make` returns, if anything; where it fails, say so in its place, and go on.
+
+    Pictures and links of a round say nothing about its model, so that none of them may stop its end.
+    """
+    try:
+        made = make()
+    except Exception as error:  # of any library that reads or draws
+        text = f"This cannot be shown, but the round goes on: {error if isinstance(error, Problem) else repr(error)}"
+        made = Shown(f'<pre style="white-space:pre-wrap">{escape(text)}</pre>', text)
+    if made is not None:
+        display(made)
 
 
 def escape(text: object) -> str:

@@ -47,9 +47,9 @@ def read_near_duplicates(workspace: Workspace) -> pd.DataFrame:
 
 def draw_plots(workspace: Workspace, comparison: Comparison) -> Future[str]:
     """Let ``dvc plots diff`` write its page in the background; the result is its path from the working folder."""
-    old = workspace.git("describe", "--tags", "--always", comparison.baseline).strip()  # its name in the legends
 
     def draw() -> str:
+        old = workspace.git("describe", "--tags", "--always", comparison.baseline).strip()  # its name in the legends
         workspace.dvc("plots", "diff", old, quiet=True)
         return Path(os.path.relpath(workspace.root / "dvc_plots/index.html")).as_posix()
 

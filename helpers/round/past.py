@@ -11,6 +11,8 @@ from helpers.problems import Problem
 from helpers.round.record import read_decision
 from helpers.workspace import Workspace
 
+CURVES = {"epoch": int, "loss": float, "accuracy": float, "held_out_loss": float, "held_out_accuracy": float}
+
 
 def find_baseline(workspace: Workspace, baseline: str) -> str:
     """Return the commit whose model the one in the workspace is compared with.
@@ -47,10 +49,10 @@ def _same_model(workspace: Workspace, commit: str, named: str) -> str:
 
 
 def read_history(workspace: Workspace, revision: str) -> pd.DataFrame | None:
-    """Read the learning curve of the model at a revision; None if there is none, or if it is lost."""
-    with suppress(Problem):  # a chart is no reason to stop
+    """Read the learning curve of the model at a revision; None if there is none, or if it is lost or damaged."""
+    with suppress(Problem, ValueError, KeyError):  # a chart is no reason to stop
         if history := workspace.read_at(revision, HISTORY):
-            return pd.read_csv(BytesIO(history))
+            return pd.read_csv(BytesIO(history)).astype(CURVES)
     return None
 
 
