@@ -25,6 +25,17 @@ def is_image(name: str) -> bool:
     return "/" in name and "/." not in f"/{name}"
 
 
+def is_text(name: str) -> bool:
+    """Whether a file's name is UTF-8. Python gives other bytes as surrogates, which no table or JSON takes."""
+    return name.encode(errors="ignore").decode() == name
+
+
+def require_text_names(raw: Path) -> None:
+    """Raise a `Problem` that names all files of the training set whose names are not UTF-8: DVC stops at them, too."""
+    if wrong := [ascii(f"{raw}/{name}") for name in list_files(raw) if not is_text(name)]:
+        raise Problem(f"{len(wrong)} files in {raw} have names that are not UTF-8.", wrong, "Rename them.")
+
+
 def class_of(name: str) -> str:
     """Return the class of an image by its path relative to the training set."""
     return name.partition("/")[0]
@@ -35,6 +46,7 @@ def read_training_set(raw: Path, hashes: Path) -> dict[str, str]:
 
     `hashes` is the file of a `helpers.hashing.HashCache`. A `Problem` names all images that cannot be read.
     """
+    require_text_names(raw)
     paths = {f"{raw}/{name}": name for name in list_training_set(raw)}
     known, unreadable = hash_all(paths, sha256_of, hashes, "Reading the training set")
     if unreadable:

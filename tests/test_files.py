@@ -1,11 +1,13 @@
 """The training set is what lies in the folders of classes, the same for all who read it."""
 
+import os
 from pathlib import Path
 
 import pytest
 
-from helpers.files import class_of, read_training_set
+from helpers.files import class_of, list_files, read_training_set
 from helpers.hashing import sha256_of
+from helpers.merge.file_names import ImageFiles
 from helpers.problems import Problem
 
 
@@ -44,3 +46,27 @@ def test_all_files_that_cannot_be_read_are_named(raw, tmp_path):
     secret, lost = problem.value.details
     assert "blue/secret.png: " in secret
     assert "red/lost.png: " in lost
+
+
+@pytest.fixture
+def odd(tmp_path) -> Path:
+    """A folder of a class, with two files whose names are not UTF-8; not every system takes them."""
+    (tmp_path / "raw/red").mkdir(parents=True)
+    try:
+        for name in (b"caf\xe9.png", b"\xff.png"):
+            Path(os.fsdecode(os.fsencode(tmp_path) + b"/raw/red/" + name)).touch()
+    except OSError:
+        pytest.skip("the file system takes text alone")
+    return tmp_path / "raw"
+
+
+def test_all_names_in_the_training_set_that_are_no_text_are_told_before_anything_looks_at_them(odd, tmp_path):
+    with pytest.raises(Problem) as problem:
+        read_training_set(odd, tmp_path / "hashes.json")
+    assert problem.value.details == [f"'{odd}/red/caf\\udce9.png'", f"'{odd}/red/\\udcff.png'"]
+    str(problem.value).encode()
+
+
+def test_a_name_that_is_no_text_is_that_of_no_image_of_an_export(odd):
+    assert len(list_files(odd)) == 2
+    assert ImageFiles(odd).find("/data/upload/1/01234567-caf.png", "01234567-caf.png") == []

@@ -16,7 +16,7 @@ from helpers.files import class_of
 
 WIDTH, SHARP = 96, 2  # pixels of a picture's longer side on the page, and of its file for each of these at most
 FEWEST, MOST = 6, 24  # labels that a second look shows; between these, as many as look wrong
-PROJECT = re.compile(r"(https?://\S+?/projects/(\d+))(?:[/?#]|$)")  # the address of a project, and its number
+PROJECT = re.compile(r"((?i:https?)://\S+?/projects/(\d+))(?:[/?#]|$)")  # the address of a project, and its number
 
 
 def gallery(files: Collection[str | Path], captions: Collection[str], title: str, most: int = 16) -> Shown | None:

@@ -5,6 +5,7 @@
 The protocol was read from Label Studio 1.23.2: ``ml/api_connector.py``, ``ml/models.py``.
 """
 
+import json
 import secrets
 import sys
 from base64 import b64encode
@@ -51,6 +52,13 @@ class Event(BaseModel):
     project: dict[str, Any] = {}
 
 
+class Answer(JSONResponse):
+    """JSON in ASCII: an error may quote text of a task that holds half of a surrogate pair, which UTF-8 cannot."""
+
+    def render(self, content: Any) -> bytes:
+        return json.dumps(content, allow_nan=False).encode()
+
+
 def make_backend() -> FastAPI:
     """Make the backend of the workspace around the working directory."""
     try:
@@ -76,7 +84,8 @@ def make_app(root: Path, settings: Settings, trigger: Trigger | None = None) -> 
         trigger.watch()
         yield
 
-    app = FastAPI(lifespan=lifespan, max_body_size=LARGEST_REQUEST, docs_url=None, redoc_url=None, openapi_url=None)
+    hidden: dict[str, Any] = {"docs_url": None, "redoc_url": None, "openapi_url": None}
+    app = FastAPI(lifespan=lifespan, max_body_size=LARGEST_REQUEST, default_response_class=Answer, **hidden)
 
     # A middleware and no dependency: those run when the whole body has been read.
     @app.middleware("http")
@@ -86,7 +95,7 @@ def make_app(root: Path, settings: Settings, trigger: Trigger | None = None) -> 
         is_open = not password or (request.method, request.url.path) in WITHOUT_PASSWORD
         if is_open or request.state.knows_password:
             return await proceed(request)
-        return JSONResponse(
+        return Answer(
             {"detail": "The model backend has a password. Label Studio asks for it where the model is connected."},
             status_code=401,
             headers={"WWW-Authenticate": "Basic"},
@@ -99,11 +108,11 @@ def make_app(root: Path, settings: Settings, trigger: Trigger | None = None) -> 
     @app.exception_handler(RequestValidationError)
     async def explain(request: Request, error: RequestValidationError) -> Response:
         wrong = [f"{'.'.join(map(str, entry['loc']))}: {entry['msg']}" for entry in error.errors()[:5]]
-        return JSONResponse({"detail": f"This is no request of Label Studio. {'; '.join(wrong)}."}, status_code=422)
+        return Answer({"detail": f"This is no request of Label Studio. {'; '.join(wrong)}."}, status_code=422)
 
     @app.exception_handler(Problem)
     async def refuse(request: Request, problem: Problem) -> Response:
-        return JSONResponse({"detail": str(problem)}, status_code=422)
+        return Answer({"detail": str(problem)}, status_code=422)
 
     @app.get("/")
     @app.get("/health")

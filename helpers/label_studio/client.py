@@ -27,7 +27,7 @@ WAIT = httpx.Timeout(60, connect=10, read=600)  # seconds; an export of 100,000 
 TIDIED = re.compile(r"/[. ]*/|/[. ]+$|[\\;\x00-\x1f\x7f\ufffd]")
 AT_A_TIME = 4  # requests; that is quicker where the server is not on this machine
 DECODINGS = 5  # more than any chain of proxies does
-PROJECT_URL = re.compile(r"(https?://[^\s?#@]+?)/projects/(\d+)(?:[/?#]\S*)?")
+PROJECT_URL = re.compile(r"((?i:https?)://[^\s?#@]+?)/projects/(\d+)(?:[/?#]\S*)?")
 
 logger = logging.getLogger(__name__)
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence, Set
 from typing import Any, NamedTuple
 from xml.etree.ElementTree import Element, ParseError, SubElement, tostring
 
+from defusedxml.common import DefusedXmlException  # type: ignore[import-untyped]
 from defusedxml.ElementTree import fromstring  # type: ignore[import-untyped]
 
 from helpers.problems import Problem
@@ -27,12 +28,16 @@ class Control(NamedTuple):
 def find_control(label_config: str, classes: Set[str]) -> Control | None:
     """Find the control that has most of the classes; None if no control has any of them.
 
-    A `Problem` tells that this is no XML, or that it has a document type, which could make it grow without end.
+    A `Problem` tells that this is no XML, or that it has a document type.
     """
     try:
         view = fromstring(label_config, forbid_dtd=True)
-    except (ParseError, ValueError) as error:  # defusedxml's own are ValueErrors
-        raise Problem("The labelling configuration cannot be read as XML.", [str(error)]) from None
+    except DefusedXmlException:
+        headline = "The labelling configuration has a document type, which could make it grow without end."
+        raise Problem(headline, advice="Take its `<!DOCTYPE …>` away: Label Studio needs none.") from None
+    except (ParseError, ValueError) as error:
+        reason = "it holds half of a surrogate pair" if isinstance(error, UnicodeError) else str(error)
+        raise Problem("The labelling configuration cannot be read as XML.", [reason]) from None
     images = {tag.get("name"): tag.get("value", "").removeprefix("$") for tag in view.iter("Image")}
     controls = [
         Control(

@@ -7,13 +7,13 @@ from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from uuid import uuid4
 
-import orjson
 import pandas as pd
 
 from helpers.decode import SUFFIXES, UNREADABLE, open_image
 from helpers.label_studio.client import AT_A_TIME, SOON, Server, connect, list_projects, parse_project_url
 from helpers.label_studio.settings import read_settings
 from helpers.labels.consensus import read_export
+from helpers.labels.formats import parse_json
 from helpers.merge.file_names import UPLOAD, ImageFiles, is_safe
 from helpers.merge.lineage import hash_labels
 from helpers.problems import Problem
@@ -54,9 +54,10 @@ def pull_export(server: Server, project: int, folder: Path, **reading: str) -> t
     everything = {"exportType": "JSON", "download_all_tasks": "true"}
     content = server.send("GET", f"/api/projects/{project}/export", LARGEST_EXPORT, params=everything)
     try:
-        tasks = orjson.loads(content)
-    except orjson.JSONDecodeError as error:
-        raise Problem(f"The export came damaged: {error}.", advice="Try again.") from None
+        tasks = parse_json(content)
+    except ValueError as error:
+        advice = "Try again. If it stays so, correct the text in Label Studio."
+        raise Problem(f"The export came damaged: {error}.", advice=advice) from None
     fields = {"data", "annotations"}
     if not isinstance(tasks, list) or not all(isinstance(task, dict) and fields <= task.keys() for task in tasks):
         raise Problem("Label Studio answered with something other than an export.", [str(tasks)[:200]])

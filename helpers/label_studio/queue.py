@@ -1,5 +1,6 @@
 """Choose the images that people label first: those that the model is least certain of, and some that chance picks."""
 
+import itertools
 import logging
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from helpers.decode import SUFFIXES, Input
-from helpers.files import list_files, read_training_set
+from helpers.files import is_text, list_files, read_training_set
 from helpers.hashing import hash_all, sha256_of_image
 from helpers.labels.fields import CHANCE, LEAST_CERTAIN
 from helpers.pipeline.backbone import feature_cache
@@ -33,7 +34,10 @@ def read_images(root: Path, folder: Path, seen: Input) -> pd.DataFrame:
     Hashes and pixels go through the caches of the workspace at `root`. Each content has one row, by its ``sha256``: the
     first ``file`` that has it, relative to `folder`, and its perceptual ``hash``, uint8 [32].
     """
-    paths = {f"{folder}/{file}": file for file in list_files(folder) if Path(file).suffix.lower() in SUFFIXES}
+    files = [file for file in list_files(folder) if Path(file).suffix.lower() in SUFFIXES]
+    for file in itertools.filterfalse(is_text, files):
+        logger.warning("%a has a name that is not UTF-8.", file)
+    paths = {f"{folder}/{file}": file for file in filter(is_text, files)}
     contents, broken = hash_all(paths, sha256_of_image, root / HASHES, "Reading images")
     for path, reason in broken.items():
         logger.warning("%s is no picture: %s", path, reason)

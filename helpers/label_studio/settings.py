@@ -14,7 +14,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(extra="ignore", frozen=True)
 
     # Where Label Studio runs, such as http://localhost:8080. Images are fetched from this host only.
-    label_studio_url: str = Field(default="", pattern=r"^(https?://[^/\s?#@]+[^\s?#@]*)?$")
+    label_studio_url: str = Field(default="", pattern=r"^((?i:https?)://[^/\s?#@]+[^\s?#@]*)?$")
     # From Account & Settings in Label Studio: a personal access token or a legacy token.
     label_studio_api_key: SecretStr = SecretStr("")
     # Label Studio sends them to the model as Basic authentication, in ASCII. Without a password, none is asked for.

@@ -109,14 +109,15 @@ def file_of(image: str) -> str:
         return unquote(image.partition("?")[0].partition("#")[0].rpartition("/")[2])
     if "/data/local-files/?d=" in image:
         return unquote(image.partition("?d=")[2].partition("&")[0])
-    if image.startswith("data:"):
+    scheme = image[:5].lower()
+    if scheme == "data:":
         return ""
-    if image.startswith(("http", "/")):
+    if scheme.startswith(("http", "/")):
         # Elsewhere a # is part of the name: Label Studio takes the keys of a bucket as they are.
         image = image.partition("#")[0]
     path, _, query = image.partition("?")
     _, absolute, below_scheme = path.partition("://")
     file = unquote(below_scheme.partition("/")[2] if absolute else path.lstrip("/"))
-    if query and image.startswith("http") and not path.lower().endswith(tuple(SUFFIXES)):
+    if query and scheme.startswith("http") and not path.lower().endswith(tuple(SUFFIXES)):
         file += quote(f"?{query}", safe="%=&+,;")
     return file

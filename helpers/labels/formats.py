@@ -44,12 +44,23 @@ def _parse(content: bytes) -> list[Any]:
         raise ValueError("it is empty")
     if content.lstrip()[:1] not in (b"[", b"{"):
         return _parse_csv(content.decode())
-    entries = orjson.loads(content)
+    entries = parse_json(content)
     if _is_task(entries):  # a single one
         return [entries]
     if not isinstance(entries, list):
         raise ValueError(f"it is an object with {', '.join(map(repr, list(entries)[:5]))}")
     return entries
+
+
+def parse_json(content: bytes) -> Any:
+    """Read JSON; a `ValueError` says in words where it is damaged."""
+    try:
+        return orjson.loads(content)
+    except orjson.JSONDecodeError as error:
+        if "surrogate" in str(error):
+            place = f"line {error.lineno} column {error.colno}"
+            raise ValueError(f"a text is not Unicode, but holds half of a surrogate pair, at {place}") from None
+        raise
 
 
 def _parse_csv(text: str) -> list[dict[str, object]]:

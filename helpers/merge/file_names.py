@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from unicodedata import normalize
 
 from helpers.decode import SUFFIXES
-from helpers.files import list_files
+from helpers.files import is_text, list_files
 
 UPLOAD = re.compile(r"/data/upload/(?:(\d+)/)?[^/?#]+([?#]|$)")  # servers of old have no number of the project
 PREFIX = re.compile(r"^[0-9a-f]{8}-")
@@ -32,7 +32,7 @@ class ImageFiles:
         self._respelled: dict[str, list[str]] = defaultdict(list)  # the same, with accents in any form of Unicode
         self._paths: dict[str, list[str]] = defaultdict(list)  # by the path relative to the folder
         self._tails: dict[str, list[str]] = defaultdict(list)  # by the same path without one or more leading folders
-        for path in list_files(self._folder):
+        for path in filter(is_text, list_files(self._folder)):  # an export names no others
             name = path.rpartition("/")[2]
             self._stored[stored_name(name)].append(path)
             for spelling in {stored_name(form) for form in (name, normalize("NFC", name), normalize("NFD", name))}:

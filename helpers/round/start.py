@@ -5,7 +5,7 @@ from typing import Any
 
 from helpers.comparison.decision import DecideParams
 from helpers.comparison.second_look import ON_SUSPECT
-from helpers.files import is_image
+from helpers.files import is_image, require_text_names
 from helpers.labels.consensus import ON_DISAGREEMENT
 from helpers.merge.plan import ON_PROBLEM
 from helpers.pipeline.backbone import read_backbone
@@ -37,6 +37,7 @@ def start_round(
         raise Problem("A round is published or declined, not both.", advice="Set `publish` or `decline`.")
     if decline:
         raise EndOfRun(decline_round(workspace))
+    require_text_names(workspace.raw)  # else DVC cannot even look at it
     params = workspace.root / PARAMS
     checks: list[Callable[[], object]] = [
         workspace.stop_on_locks,

@@ -139,12 +139,15 @@ def test_the_key_is_sent_to_no_other_server(pretended):
 def test_an_address_may_stand_in_for_the_setting(pretended):
     assert connect(settings(""), f"{pretended.url}/").url == pretended.url
     assert connect(settings(pretended.url), f"{pretended.url}/").url == pretended.url
+    assert connect(settings(pretended.url), pretended.url.upper()).url == pretended.url
+    assert connect(settings(pretended.url.upper()), pretended.url).url == pretended.url
 
 
 @pytest.mark.parametrize(
     ("address", "found"),
     [
         ("http://localhost:8080/projects/3", ("http://localhost:8080", 3)),
+        ("HTTP://Localhost:8080/projects/3", ("HTTP://Localhost:8080", 3)),
         ("http://localhost:8080/projects/3/", ("http://localhost:8080", 3)),
         ("https://labels.example.com/ls/projects/12/data?tab=5&task=7", ("https://labels.example.com/ls", 12)),
     ],
@@ -157,6 +160,7 @@ def test_the_address_of_a_project_names_server_and_number(address, found):
     "address",
     [
         "extra-data/annotations.json",
+        "ftp://localhost/projects/3",
         "http://localhost:8080/projects",
         "http://localhost:8080/projects/3x",
         "http://key@localhost/projects/3",

@@ -7,10 +7,10 @@ from helpers.problems import Problem
 
 
 def test_they_come_from_a_file_and_the_environment_wins(tmp_path, monkeypatch):
-    (tmp_path / ".env").write_text("LABEL_STUDIO_URL=http://localhost:8080\nRETRAIN_PROJECT=3  # the digits\n")
+    (tmp_path / ".env").write_text("LABEL_STUDIO_URL=hTTp://localhost:8080\nRETRAIN_PROJECT=3  # the digits\n")
     monkeypatch.setenv("RETRAIN_PROJECT", "4")
     settings = read_settings(tmp_path)
-    assert settings.label_studio_url == "http://localhost:8080"
+    assert settings.label_studio_url == "hTTp://localhost:8080"
     assert settings.retrain_project == 4
 
 

@@ -23,8 +23,11 @@ from helpers.problems import Problem
         ("https://example.org/m/show?id=1&size=a/b#top", "m/show%3Fid=1&size=a%2Fb"),
         ("https://example.org/m/show?id=1%2F2", "m/show%3Fid=1%2F2"),
         ("https://example.org/m/1234", "m/1234"),
+        ("HTTPS://example.org/img.jpg#a/b", "img.jpg"),
+        ("HTTPS://example.org/m/show?id=1", "m/show%3Fid=1"),
         ("s3://bucket/what?.jpg", "what"),
         ("data:image/png;base64,iVBORw0KGgo/AAAA==", ""),
+        ("Data:image/png;base64,iVBORw0KGgo/AAAA==", ""),
     ],
 )
 @in_all_formats

@@ -47,6 +47,7 @@ def test_an_export_without_tasks_is_an_empty_table(tmp_path, content):
         (b"\xef\xbb\xbf\n", "is empty"),
         (b'[{"image": "/data/upload/1/a.jpg", "ann', "damaged, cut off"),
         (b"[" * 100_000, "damaged, cut off"),
+        (rb'[{"data": {"image": "a.jpg", "by": "\ud800"}, "annotations": []}]', "half of a surrogate pair"),
         (HEADER + b',choice,image\n1,2,3,4,5,Mars,"a.j', "damaged, cut off"),
         (HEADER + b",choice,image\n1,2,3,4,5,Mars", "line 2 has 6 cells instead of 7"),
         (HEADER + b",choice,image\n1,2,3,4,5,Mars,a.jpg,b.jpg\n", "line 2 has 8 cells instead of 7"),
