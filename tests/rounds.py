@@ -17,6 +17,7 @@ from helpers.pipeline.params import read_params
 from helpers.pipeline.paths import MODEL, PARAMS
 from helpers.round.comparing import compare_models
 from helpers.round.declining import remember_workspace
+from helpers.round.past import find_baseline
 from helpers.round.publishing import publish_round
 from helpers.round.record import read_decision
 from helpers.round.verdict import decide_round
@@ -29,6 +30,7 @@ PARAMETERS: dict[str, Any] = {
     "on_suspect": "keep",
     "publish": False,
     "decline": False,
+    "removed": "",
 }
 PLAN = pd.DataFrame({"action": ["add", "add", "leave out"]})
 LINEAGE = """file,label,sha256,task,annotators,updated_at,export_sha256,by_model
@@ -76,7 +78,8 @@ def publish(
 ) -> list[str]:
     """Publish a round as if the model in the workspace had been judged."""
     policy = read_params(DecideParams, workspace.root / PARAMS).model_dump()
-    decision = decision | {"model": version(workspace), "policy": policy}
+    facts = {"model": version(workspace), "policy": policy, "replaces_commit": find_baseline(workspace, "HEAD")}
+    decision = decision | facts
     workspace.save("evaluation/decision.json", decision)
     return publish_round(workspace, plan, read_decision(workspace), **options)
 

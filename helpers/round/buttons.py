@@ -22,6 +22,7 @@ def offer_buttons(
     show: Callable[[dict[str, Any], str], object],
     *,
     tag: bool = True,
+    removed: str = "",
 ) -> None:
     """Offer to publish or to decline the round by buttons, unless it is published, or nobody is there to click.
 
@@ -57,7 +58,8 @@ def offer_buttons(
             enable()
 
     def publish_because(why: str) -> list[str]:
-        return [*publish_round(workspace, plan, decision, anyway=why, tag=tag), tell_state(workspace)]
+        done = publish_round(workspace, plan, decision, anyway=why, tag=tag, removed=removed)
+        return [*done, tell_state(workspace)]
 
     enable()
     reason.observe(enable, "value")

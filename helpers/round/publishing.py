@@ -14,12 +14,14 @@ from helpers.pipeline.paths import MODEL, PARAMS
 from helpers.problems import Problem
 from helpers.round.advice import advise
 from helpers.round.record import read_decision
+from helpers.round.removals import explain_removals
 from helpers.round.state import (
     BEFORE,
     POINTERS,
     REMOTE_TAGS,
     TAGS,
     find_round,
+    is_changed,
     list_tags,
     name_tag,
     present,
@@ -33,7 +35,13 @@ PUBLISHED_BECAUSE = "Not accepted, published because:"  # in the message of a co
 
 
 def publish_round(
-    workspace: Workspace, plan: pd.DataFrame, decision: dict[str, Any], *, anyway: str = "", tag: bool = True
+    workspace: Workspace,
+    plan: pd.DataFrame,
+    decision: dict[str, Any],
+    *,
+    anyway: str = "",
+    tag: bool = True,
+    removed: str = "",
 ) -> list[str]:
     """Push the data to DVC's remote, commit the files of the round, tag an accepted model, and push commit and tag.
 
@@ -41,8 +49,9 @@ def publish_round(
     after a failed step, the same call continues. Nothing else in the index or the working tree is committed, and no
     other tag is pushed. The sentences that come back tell which steps were done, and which were not.
 
-    `anyway` is the reason for publishing a model that is not accepted; it goes into the commit message. Without `tag`
-    an accepted model gets no tag yet: a pull request still decides.
+    `anyway` is the reason for publishing a model that is not accepted, and `removed` the number of images that were
+    taken out, and why; both go into the commit message. Without `tag` an accepted model gets no tag yet: a pull request
+    still decides.
     """
     if not decision["accepted"] and not anyway.strip():
         raise Problem(
@@ -53,11 +62,14 @@ def publish_round(
     branch, storage = require_branch(workspace), workspace.dvc_remote()
     require_committed_code(workspace)
     _require_judged(workspace, decision)
+    reasons = [f"{PUBLISHED_BECAUSE} {anyway}"] if not decision["accepted"] else []
+    if is_changed(workspace):  # else the reason is in the commit
+        reasons += explain_removals(workspace, decision, removed)
     done = []
     if storage:
         workspace.push_data()
         done.append(f"The data is in DVC's remote `{storage}`.")
-    done.append(_commit(workspace, plan, decision, anyway))
+    done.append(_commit(workspace, plan, decision, reasons))
     message = decision["sentence"] if tag and decision["accepted"] else ""
     form = "--format=%(upstream:remotename) %(upstream:remoteref)"
     remote, _, ref = workspace.git("for-each-ref", form, f"refs/heads/{branch}").strip().partition(" ")
@@ -164,7 +176,7 @@ def _give_tag(workspace: Workspace, message: str) -> str:
     return f"refs/tags/{tag}"
 
 
-def _commit(workspace: Workspace, plan: pd.DataFrame, decision: dict[str, Any], anyway: str) -> str:
+def _commit(workspace: Workspace, plan: pd.DataFrame, decision: dict[str, Any], reasons: list[str]) -> str:
     files = present(workspace, *round_files(workspace))
     workspace.git("add", "--", *files)
     if workspace.changes(*files):
@@ -172,8 +184,7 @@ def _commit(workspace: Workspace, plan: pd.DataFrame, decision: dict[str, Any], 
         added, moved = count_changes_since(workspace, "HEAD")
         left_out = plan["action"].eq("leave out").sum()
         headline = f"Retrain: images {added} added, {moved} moved, {left_out} left out"
-        reason = [f"{PUBLISHED_BECAUSE} {anyway}"] if not decision["accepted"] else []
-        message = "\n\n".join([headline, decision["sentence"], *reason, signature(started_by())])
+        message = "\n\n".join([headline, decision["sentence"], *reasons, signature(started_by())])
         try:
             workspace.git("commit", "--quiet", "--message", message, "--only", "--", *files)
         except Problem as problem:
@@ -199,10 +210,13 @@ def end_round(
     publish: bool,
     publish_anyway: str = "",
     tag: bool = True,
+    removed: str = "",
     require_acceptance: bool = False,
 ) -> str:
     """Publish the round if `publish` is set, and report the steps and the state of the round in sentences."""
     if require_acceptance and not (decision["accepted"] or publish_anyway):
         raise Problem(f"The new model is not accepted. {decision['sentence']}", failed_rules(decision))
-    done = publish_round(workspace, plan, decision, anyway=publish_anyway, tag=tag) if publish else []
+    done = []
+    if publish:
+        done = publish_round(workspace, plan, decision, anyway=publish_anyway, tag=tag, removed=removed)
     return "\n".join([*done, tell_state(workspace)])

@@ -1,0 +1,70 @@
+"""Images that are gone from the training set: only a commit takes them out, and publishing wants the reason."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from helpers.files import is_image
+from helpers.pipeline.paths import INDEX, RAW, read_table
+from helpers.problems import Problem
+from helpers.round.past import load_past
+from helpers.round.state import is_open
+from helpers.workspace import Workspace
+
+POINTER = f"{RAW}.dvc"
+
+
+def require_images_of_head(workspace: Workspace) -> None:
+    """Raise a `Problem` if data/raw lacks images of the last commit, or if it has the images of another commit.
+
+    This happens after ``git pull`` without ``dvc pull``: the round would take away the images that colleagues have
+    added, and bring back those that they have taken out. Names and classes may differ, and new images are welcome.
+    Only a commit takes images out: ``dvc repro`` rewrites the pointer in the working tree by itself.
+    """
+    there, committed = workspace.list_folder(RAW), workspace.list_folder(RAW, "HEAD")
+    contents = set(there.files.values())
+    advice = (
+        f"`git checkout HEAD {POINTER}` and `dvc pull` bring those of the last commit. "
+        f"If you took images out yourself, run `dvc add {RAW}` and commit {POINTER}."
+    )
+    if lacking := [name for name, md5 in committed.files.items() if is_image(name) and md5 not in contents]:
+        raise Problem(f"{RAW} lacks images of the last commit: {len(lacking):,}.", lacking, advice)
+    if there.hash in (committed.hash, _hash_in(workspace.load(POINTER)) if is_open(workspace) else ""):
+        return
+    for commit in workspace.git("log", "--format=%H", "-n", "50", "HEAD", "--branches", "--", POINTER).split():
+        if there.hash == _hash_in(workspace.load(POINTER, commit)):
+            raise Problem(f"{RAW} has the images of {commit[:7]}, not those of the last commit.", advice=advice)
+
+
+def _hash_in(pointer: dict[str, Any]) -> str | None:
+    """The hash of the folder that a file of DVC names; None if there is none."""
+    return pointer.get("outs", [{}])[0].get("md5")
+
+
+def read_removed(removed: str) -> tuple[int, str]:
+    """Read how many images were taken out, and why, from the parameter `removed`; if it is empty, none were."""
+    count, _, why = map(str.strip, removed.partition(":"))
+    if removed and not (count.isdecimal() and why):
+        raise Problem(
+            f"removed is {removed!r}.",
+            advice="It says how many images were taken out of the training set, and why: '20: blurred'.",
+        )
+    return int(count or 0), why
+
+
+def explain_removals(workspace: Workspace, decision: dict[str, Any], removed: str) -> Sequence[str]:
+    """Return a sentence for the commit message about images of the replaced model that are gone, if some are.
+
+    A `Problem` tells that `removed` does not count them: they went by accident, or somebody has to give the reason.
+    """
+    count, why = read_removed(removed)
+    _, old_index = load_past(workspace, decision["replaces_commit"])
+    today = read_table((workspace.root / INDEX).read_bytes())
+    gone = [] if old_index is None else old_index.loc[~old_index["sha256"].isin(today["sha256"]), "file"].tolist()
+    if len(gone) != count:
+        how = f"If that is right, give their number and the reason: removed = '{len(gone)}: <why>'. "
+        raise Problem(
+            f"Not published: {len(gone):,} images of the model before are gone, and `removed` counts {count:,}.",
+            gone,
+            f"{how if gone else ''}`git log -- {POINTER}` names the commits that changed the images.",
+        )
+    return [f"Images taken out: {count:,}, because: {why}"] if gone else []

@@ -1,0 +1,156 @@
+"""Images leave the training set by a commit and with a reason, never by accident."""
+
+from contextlib import suppress
+
+import pytest
+from PIL import Image
+from rounds import PARAMETERS, colleague_of, images_of, merge_something, publish, publish_images
+
+from helpers.problems import Problem
+from helpers.round.removals import read_removed
+from helpers.round.start import start_round
+
+
+def test_images_of_an_earlier_commit_are_refused_until_they_are_pulled(tiny):
+    colleague = colleague_of(tiny)
+    colleague.dvc("pull", quiet=True)
+    merge_something(tiny)
+    publish(tiny)
+    start_round(tiny, **PARAMETERS)  # a round that is run again has its own images
+    colleague.git("pull", "--quiet")
+    with pytest.raises(Problem, match=r"(?s)data/raw lacks images of the last commit: 1.*dark/new.png.*dvc pull"):
+        start_round(colleague, **PARAMETERS)
+    colleague.dvc("pull", quiet=True)
+    assert images_of(colleague) == images_of(tiny)
+    start_round(colleague, **PARAMETERS)
+
+
+@pytest.fixture
+def behind(tiny):
+    """A workspace with a round of its own, whose remote has the round of a colleague with 20 more images."""
+    colleague = colleague_of(tiny)
+    colleague.dvc("pull", quiet=True)
+    merge_something(tiny)
+    publish_images(colleague, 20)
+    return tiny
+
+
+def assert_refused_until_pulled(workspace):
+    with pytest.raises(Problem, match="data/raw lacks images of the last commit: 20"):
+        start_round(workspace, **PARAMETERS | {"publish": True})
+    workspace.git("restore", "data/raw.dvc")
+    workspace.dvc("pull", "--force", quiet=True)
+    start_round(workspace, **PARAMETERS | {"publish": True})
+
+
+@pytest.mark.slow
+def test_a_round_after_one_that_was_taken_back_needs_the_images_of_the_colleague(behind):
+    with pytest.raises(Problem, match="rejected"):
+        publish(behind)
+    with suppress(Problem):
+        behind.git("pull", "--quiet", "--rebase")  # a conflict, as docs/troubleshooting.md foretells
+    behind.git("rebase", "--abort")
+    behind.git("reset", "--quiet", "--hard", "@{upstream}")
+    assert_refused_until_pulled(behind)
+
+
+@pytest.mark.slow
+def test_so_does_one_after_a_pull_beside_an_open_round_though_dvc_has_rewritten_its_pointer(behind):
+    behind.git("stash", "--quiet", "--include-untracked")
+    behind.git("pull", "--quiet")
+    behind.reproduce()
+    assert "data/raw.dvc" in behind.git("status", "--porcelain")
+    assert_refused_until_pulled(behind)
+
+
+@pytest.mark.slow
+def test_images_of_another_branch_are_refused(tiny):
+    tiny.git("switch", "--quiet", "--create", "work")
+    merge_something(tiny)
+    tiny.git("commit", "--quiet", "--all", "--message", "A round")
+    tiny.git("switch", "--quiet", "main")
+    with pytest.raises(Problem, match="data/raw has the images of"):
+        start_round(tiny, **PARAMETERS)
+
+
+@pytest.mark.slow
+def test_images_that_a_commit_has_taken_out_do_not_come_back_by_a_pull_of_git_alone(tiny):
+    colleague = colleague_of(tiny)
+    colleague.dvc("pull", quiet=True)
+    next((colleague.raw / "dark").iterdir()).unlink()
+    commit_images(colleague)
+    colleague.dvc("push", quiet=True)
+    colleague.git("push", "--quiet")
+    tiny.git("pull", "--quiet")
+    tiny.reproduce()  # it rewrites the pointer
+    with pytest.raises(Problem, match="data/raw has the images of"):
+        start_round(tiny, **PARAMETERS)
+
+
+def commit_images(workspace):
+    workspace.dvc("add", "data/raw", quiet=True)
+    workspace.git("commit", "--quiet", "--message", "Images", "--only", "data/raw.dvc")
+
+
+def test_images_that_a_person_took_out_are_missed_until_that_is_committed(tiny):
+    image = next((tiny.raw / "dark").iterdir())
+    image.unlink()
+    tiny.dvc("add", "data/raw", quiet=True)
+    with pytest.raises(Problem, match=f"(?s)lacks images .*: 1.*dark/{image.name}.*dvc add data/raw"):
+        start_round(tiny, **PARAMETERS)
+    commit_images(tiny)
+    start_round(tiny, **PARAMETERS)
+
+
+def test_images_that_a_person_renamed_moved_or_added_are_welcome_and_so_are_other_files(tiny):
+    (tiny.raw / "notes.txt").write_text("not an image")
+    commit_images(tiny)
+    (tiny.raw / "notes.txt").unlink()
+    moved, renamed = list((tiny.raw / "dark").iterdir())[:2]
+    moved.rename(tiny.raw / "light/moved.png")
+    renamed.rename(tiny.raw / "dark/renamed.png")
+    Image.new("L", (8, 8), 77).save(tiny.raw / "dark/new.png")
+    start_round(tiny, **PARAMETERS)
+
+
+def test_without_a_pointer_at_head_there_is_nothing_to_miss(tiny):
+    tiny.git("rm", "--quiet", "--cached", "data/raw.dvc")
+    tiny.git("commit", "--quiet", "--message", "Forget the images")
+    next((tiny.raw / "dark").iterdir()).unlink()
+    start_round(tiny, **PARAMETERS)
+
+
+@pytest.mark.slow
+def test_publishing_asks_how_many_images_of_the_model_before_are_gone_and_why(tiny):
+    for image in list((tiny.raw / "dark").iterdir())[:2]:
+        image.unlink()
+    commit_images(tiny)
+    tiny.reproduce()
+    before = tiny.git("status", "--porcelain", "--", "data", "dvc.lock"), tiny.git("rev-parse", "HEAD")
+    for removed in ("", "3: blurred"):
+        with pytest.raises(Problem, match=r"(?s)2 images of the model before are gone.*dark/.*removed = '2: <why>'"):
+            publish(tiny, removed=removed)
+    assert (tiny.git("status", "--porcelain", "--", "data", "dvc.lock"), tiny.git("rev-parse", "HEAD")) == before
+    publish(tiny, removed="2: blurred")
+    assert (
+        tiny.git("log", "-1", "--format=%B", "origin/main").rstrip().endswith("Images taken out: 2, because: blurred")
+    )
+    publish(tiny)  # nothing is left to do, and to explain
+
+
+@pytest.mark.slow
+def test_a_number_of_images_that_is_too_high_is_refused_too(tiny):
+    merge_something(tiny)
+    with pytest.raises(Problem, match="0 images of the model before are gone, and `removed` counts 1"):
+        publish(tiny, removed="1: blurred")
+
+
+@pytest.mark.parametrize("removed", ["blurred", "20", "20:", ": blurred", "-1: blurred", "two: blurred", " "])
+def test_a_removal_without_a_number_or_a_reason_is_refused(removed):
+    with pytest.raises(Problem, match="20: blurred"):
+        read_removed(removed)
+
+
+def test_a_removal_has_a_number_and_a_reason():
+    assert read_removed("20: blurred: by rain") == (20, "blurred: by rain")
+    assert read_removed("") == (0, "")
