@@ -2,13 +2,14 @@
 
 import hashlib
 import json
+import subprocess
 from collections.abc import Collection
 from typing import Any
 
 import pandas as pd
 from PIL import Image
 
-from examples.workspace import name_author
+from examples.workspace import PROJECT, name_author
 from helpers.comparison.decision import DecideParams
 from helpers.labels import read_export
 from helpers.merge.plan import plan_merge
@@ -82,6 +83,23 @@ def publish(
     decision = decision | facts
     workspace.save("evaluation/decision.json", decision)
     return publish_round(workspace, plan, read_decision(workspace), **options)
+
+
+def go_back(workspace: Workspace, revision: str) -> None:
+    """Run literally the command that docs/your-images.md has for going back to an older model."""
+    page = (PROJECT / "docs/your-images.md").read_text()
+    (command,) = [line for line in page.splitlines() if line.startswith("    git restore --source=model/v3 ")]
+    run_as_documented(workspace, command.replace("model/v3", revision))
+
+
+def run_as_documented(workspace: Workspace, command: str) -> None:
+    subprocess.run(["sh", "-c", command], check=True, cwd=workspace.root)
+
+
+def push_something_else(workspace: Workspace) -> None:
+    colleague = colleague_of(workspace)
+    colleague.git("-c", "user.name=C", "-c", "user.email=c@d", "commit", "--quiet", "--allow-empty", "-m", "Mine")
+    colleague.git("push", "--quiet")
 
 
 def version(workspace: Workspace) -> str:

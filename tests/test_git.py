@@ -9,7 +9,7 @@ from helpers.pipeline.paths import INDEX
 from helpers.problems import Problem
 from helpers.round.past import past_models
 from helpers.round.publishing import require_committed_code
-from helpers.round.state import find_round, is_changed, is_published, tell_state
+from helpers.round.state import find_round, find_state, is_changed, tell_state
 from helpers.round.verdict import _changes_since
 from helpers.workspace import DECISION, Workspace, open_workspace
 
@@ -37,7 +37,7 @@ def test_the_signature_of_a_commit_is_not_taken_for_a_commit(hostile):
     assert past_models(hostile) == [commit]
     assert "committed" in tell_state(hostile)
     hostile.git("push", "--quiet", "origin", "HEAD:main")
-    assert is_published(hostile)
+    assert find_state(hostile) == "published"
 
 
 def test_files_are_read_as_they_were_committed(hostile):

@@ -8,10 +8,10 @@ import pandas as pd
 
 from helpers.problems import Problem
 from helpers.progress import Output, is_watched
-from helpers.round.declining import decline_round
+from helpers.round.declining import can_decline, decline_round
 from helpers.round.publishing import publish_round
 from helpers.round.record import read_decision
-from helpers.round.state import is_open, is_published, tell_state
+from helpers.round.state import find_state, tell_state
 from helpers.workspace import Workspace
 
 
@@ -24,12 +24,12 @@ def offer_buttons(
     tag: bool = True,
     removed: str = "",
 ) -> None:
-    """Offer to publish or to decline the round by buttons, unless it is published, or nobody is there to click.
+    """Offer to publish or to decline the round by buttons, unless it has ended, or nobody is there to click.
 
     A click gives `show` the decision and a sentence about each step, and the buttons go; a `Problem` stands below them.
     JupyterLab does not save the buttons: see notebooks/jupyter_server_config.py.
     """
-    if not is_watched() or is_published(workspace):
+    if not is_watched() or find_state(workspace) not in ("open", "committed", "half declined"):
         return
     from ipywidgets import HTML, Button, HBox, Text, VBox  # only this needs it
 
@@ -41,7 +41,7 @@ def offer_buttons(
     output = Output()
 
     def enable(_: object = None) -> None:
-        publish.disabled, decline.disabled, reason.disabled = not accepted, not is_open(workspace), accepted
+        publish.disabled, decline.disabled, reason.disabled = not accepted, not can_decline(workspace), accepted
         anyway.disabled = accepted or not reason.value.strip()
 
     def act(step: Callable[[], list[str]]) -> None:

@@ -16,16 +16,18 @@ from helpers.round.advice import advise
 from helpers.round.record import read_decision
 from helpers.round.removals import explain_removals
 from helpers.round.state import (
-    BEFORE,
     POINTERS,
     REMOTE_TAGS,
+    SETTINGS,
     TAGS,
     find_round,
+    find_state,
     is_changed,
+    list_files,
     list_tags,
+    made_files,
     name_tag,
     present,
-    round_files,
     tell_state,
 )
 from helpers.round.unattended import signature, started_by
@@ -59,6 +61,9 @@ def publish_round(
             failed_rules(decision),
             "To publish it all the same, say why with the parameter `publish_anyway`.",
         )
+    if find_state(workspace) == "declined":
+        advice = "Run the notebook from its top: it merges the labels again."
+        raise Problem("Not published: the round is declined.", advice=advice)
     branch, storage = require_branch(workspace), workspace.dvc_remote()
     require_committed_code(workspace)
     _require_judged(workspace, decision)
@@ -177,9 +182,9 @@ def _give_tag(workspace: Workspace, message: str) -> str:
 
 
 def _commit(workspace: Workspace, plan: pd.DataFrame, decision: dict[str, Any], reasons: list[str]) -> str:
-    files = present(workspace, *round_files(workspace))
-    workspace.git("add", "--", *files)
-    if workspace.changes(*files):
+    if is_changed(workspace):
+        files = list_files(workspace, *made_files(workspace), *SETTINGS)
+        workspace.git("add", "--all", "--", *files)
         # A second run's plan only keeps the images that the first one added: count from the lineage.
         added, moved = count_changes_since(workspace, "HEAD")
         left_out = plan["action"].eq("leave out").sum()
@@ -189,12 +194,8 @@ def _commit(workspace: Workspace, plan: pd.DataFrame, decision: dict[str, Any], 
             workspace.git("commit", "--quiet", "--message", message, "--only", "--", *files)
         except Problem as problem:
             raise Problem("The round is not committed.", problem.details, advise(problem.details)) from None
-        done = f"Committed: {headline}."
-    else:
-        done = "Nothing to commit: this round is committed already."
-    with suppress(Problem):  # no round was open
-        workspace.git("update-ref", "-d", BEFORE)
-    return done
+        return f"Committed: {headline}."
+    return "Nothing to commit: this round is committed already."
 
 
 def count_changes_since(workspace: Workspace, revision: str) -> tuple[int, int]:

@@ -15,6 +15,7 @@ from helpers.round.declining import decline_round
 from helpers.round.publishing import require_branch, require_committed_code
 from helpers.round.record import read_decision
 from helpers.round.removals import read_removed, require_images_of_head
+from helpers.round.state import find_state
 from helpers.round.unattended import require_own_work, require_recorded_data, started_by
 from helpers.workspace import Workspace
 
@@ -30,11 +31,16 @@ def start_round(
     decline: bool,
     removed: str,
 ) -> None:
-    """Check, before any change, that the round can run to its end; if `decline` is set, decline it and end the run."""
+    """Check, before any change, that the round can run to its end; if `decline` is set, decline it and end the run.
+
+    A decline that was killed is finished first.
+    """
     if decline and publish:
         raise Problem("A round is published or declined, not both.", advice="Set `publish` or `decline`.")
     if decline:
         raise EndOfRun(decline_round(workspace))
+    if find_state(workspace) == "half declined":
+        print(decline_round(workspace))
     require_text_names(workspace.raw)  # else DVC cannot even look at it
     params = workspace.root / PARAMS
     checks: list[Callable[[], object]] = [

@@ -1,7 +1,9 @@
-"""How far a round is: open, committed, or published."""
+"""How far a round is: not begun, open, committed, published or declined."""
 
 import hashlib
+import tempfile
 from contextlib import suppress
+from typing import Literal
 
 from helpers.merge.apply import part_of
 from helpers.pipeline.paths import BACKBONES, METRICS, PARAMS, RAW
@@ -12,9 +14,14 @@ from helpers.workspace import DECISION, LINEAGE, Workspace
 POINTERS = (f"{RAW}.dvc", f"{LINEAGE}.dvc")
 REPORT = ("evaluation/report.md", "evaluation/difference.png")
 SETTINGS = (PARAMS, BACKBONES)
-BEFORE = "refs/worktree/retrain/before"  # the workspace before the round that is open
+# Commits on no branch, which keep the files of a round. DVC's cache has the data that they point at.
+BEFORE = "refs/worktree/retrain/before"  # the workspace before the last round; its parent is HEAD at that time
+DECLINING = "refs/worktree/retrain/declining"  # the round that is being declined, until its last step is done
+DECLINED = "refs/worktree/retrain/declined"  # the last round that was declined
 TAGS = "model/v*"
 REMOTE_TAGS = "refs/retrain"  # all tags that the remote has shown: a fetch neither removes them nor those of a person
+
+State = Literal["not begun", "open", "committed", "published", "half declined", "declined"]
 
 
 def made_files(workspace: Workspace) -> list[str]:
@@ -25,16 +32,47 @@ def made_files(workspace: Workspace) -> list[str]:
     return list(dict.fromkeys([*POINTERS, "dvc.lock", DECISION, METRICS, *REPORT, *of_stages]))
 
 
-def round_files(workspace: Workspace) -> list[str]:
-    """List the files that a round's commit may hold: those that it writes, and its settings."""
-    return [*made_files(workspace), *SETTINGS]
+def list_files(workspace: Workspace, *places: str, **variables: str) -> list[str]:
+    """List the files at these places that git tracks, deleted ones included, or that it could track."""
+    output = workspace.git("ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *places, **variables)
+    return list(dict.fromkeys(filter(None, output.split("\0"))))
+
+
+def write_tree(workspace: Workspace) -> str:
+    """Return git's tree of the last commit, but with the files and settings of a round as they are now."""
+    with tempfile.TemporaryDirectory() as folder:
+        index = f"{folder}/index"
+        workspace.git("read-tree", "HEAD", GIT_INDEX_FILE=index)
+        files = list_files(workspace, *made_files(workspace), *SETTINGS, GIT_INDEX_FILE=index)
+        workspace.git("add", "--all", "--", *files, GIT_INDEX_FILE=index)
+        return workspace.git("write-tree", GIT_INDEX_FILE=index).strip()
+
+
+def find_state(workspace: Workspace) -> State:
+    """Tell how far the last round is. Settings that no stage has read yet, and comments there, begin no round."""
+    if workspace.git("for-each-ref", DECLINING):
+        return "half declined"
+    if is_open(workspace):
+        return "open"
+    if _is_as_declined(workspace):
+        return "declined"
+    if is_changed(workspace):
+        return "open"
+    if not workspace.load(DECISION, "HEAD"):
+        return "not begun"
+    return "published" if _is_ahead(workspace) is False else "committed"
 
 
 def is_open(workspace: Workspace) -> bool:
     """Whether a merge has begun that no commit has ended, and that is still there: people undo one by hand, too."""
+    has_begun = begins_at(workspace, "HEAD")
+    return has_begun and (part_of(workspace.lineage).exists() or not _has_lineage_of_head(workspace))
+
+
+def begins_at(workspace: Workspace, commit: str) -> bool:
+    """Whether the workspace before the last round is kept, and a commit has the same round before it."""
     with suppress(Problem):  # no round has begun, or its beginning is not in this history
-        if not workspace.git("diff-tree", "-r", "--name-only", f"{BEFORE}^", "HEAD", "--", *made_files(workspace)):
-            return part_of(workspace.lineage).exists() or not _has_lineage_of_head(workspace)
+        return not workspace.git("diff-tree", "-r", f"{BEFORE}^", commit, "--", *made_files(workspace))
     return False
 
 
@@ -45,19 +83,24 @@ def _has_lineage_of_head(workspace: Workspace) -> bool:
     return committed == (hashlib.md5(lineage.read_bytes()).hexdigest() if lineage.exists() else None)
 
 
+def _is_as_declined(workspace: Workspace) -> bool:
+    """Whether the workspace is as the last decline has left it, apart from settings."""
+    with suppress(Problem):  # no round was declined, or it is not in this history
+        made = made_files(workspace)
+        if not workspace.git("rev-list", "--max-count=1", f"{DECLINED}^..HEAD", "--", *made):
+            return not workspace.git("diff-tree", "-r", f"{DECLINED}^2", write_tree(workspace), "--", *made)
+    return False
+
+
 def is_changed(workspace: Workspace) -> bool:
-    """Whether the files of a round differ from the last commit."""
-    return bool(workspace.changes(*present(workspace, *round_files(workspace))))
+    return bool(workspace.changes(*made_files(workspace)))
 
 
 def is_pending(workspace: Workspace) -> bool:
-    """Whether a round is open, or something that makes a model changed, or a round is committed but not pushed."""
-    return is_open(workspace) or is_changed(workspace) or bool(_is_ahead(workspace))
-
-
-def is_published(workspace: Workspace) -> bool:
-    """Whether the files of the round are committed, and the branch's upstream has the commit."""
-    return not is_changed(workspace) and _is_ahead(workspace) is False
+    """Whether a round is open, or settings changed that may make another model, or a round waits to be pushed."""
+    has_settings = workspace.load(PARAMS) == workspace.load(PARAMS, "HEAD")
+    is_same = has_settings and not workspace.changes(BACKBONES)
+    return not is_same or find_state(workspace) == "open" or bool(_is_ahead(workspace))
 
 
 def _is_ahead(workspace: Workspace) -> bool | None:
@@ -68,18 +111,25 @@ def _is_ahead(workspace: Workspace) -> bool | None:
 
 
 def tell_state(workspace: Workspace) -> str:
-    """Say whether the round in the workspace is open, committed or published, and which step fits next."""
-    if is_changed(workspace):
+    """Say in a sentence how far the round is, and which step fits next."""
+    state = find_state(workspace)
+    if state == "half declined":
+        return "The round is half declined. The next run goes on with that; papermill's `-p decline True` ends there."
+    if state == "declined":
+        return f"The round is declined; `{DECLINED}` keeps it. Run the notebook from its top to begin another one."
+    if state == "not begun":
+        return "No round has begun: nothing was merged or trained since the last commit."
+    if state == "open":
         decline = ", `-p decline True` gives back the workspace from before it" if is_open(workspace) else ""
         if read_decision(workspace)["accepted"]:
             return f"The round is open. papermill's `-p publish True` publishes it{decline}."
         anyway = "`-p publish True -r publish_anyway '<why>'` publishes it all the same"
         return f"The round is open, its model not accepted: see the failed rules. papermill's {anyway}{decline}."
-    commit, tag = find_round(workspace)
-    name = tag or workspace.git("rev-parse", "--short", commit).strip()
-    if is_published(workspace):
+    name = name_round(workspace)
+    if state == "published":
         return f"The round is published: `{name}`. Next, `notebooks/label.ipynb` sends more images to label."
-    return f"The round is committed, `{name}`, but not pushed: papermill's `-p publish True` pushes it."
+    decline = ", `-p decline True` takes it back" if find_own_commit(workspace) else ""
+    return f"The round is committed, `{name}`, but not pushed: papermill's `-p publish True` pushes it{decline}."
 
 
 def find_round(workspace: Workspace) -> tuple[str, str]:
@@ -97,6 +147,19 @@ def list_tags(workspace: Workspace, *options: str) -> list[str]:
 def name_tag(ref: str) -> str:
     """The name of a tag that `list_tags` lists."""
     return ref.split("/", 2)[2]
+
+
+def name_round(workspace: Workspace) -> str:
+    """Name the last round by its tag or its commit."""
+    commit, tag = find_round(workspace)
+    return tag or workspace.git("rev-parse", "--short", commit).strip()
+
+
+def find_own_commit(workspace: Workspace) -> str:
+    """Return the commit of the last round if it can be taken back: it is HEAD, and no remote has it; else nothing."""
+    head, *parents = workspace.git("rev-list", "--parents", "--max-count=1", "HEAD").split()
+    is_alone = len(parents) == 1 and find_round(workspace)[0] == head and not is_changed(workspace)
+    return head if is_alone and not workspace.git("for-each-ref", f"--contains={head}", "refs/remotes") else ""
 
 
 def present(workspace: Workspace, *paths: str) -> list[str]:

@@ -8,7 +8,7 @@ import os
 from contextlib import suppress
 
 from helpers.problems import Problem
-from helpers.round.state import BEFORE, POINTERS, is_changed, is_open, present
+from helpers.round.state import BEFORE, POINTERS, SETTINGS, is_changed, is_open, present
 from helpers.workspace import DECISION, Workspace
 
 STARTED_BY = "RETRAIN_STARTED_BY"
@@ -36,7 +36,7 @@ def require_own_work(workspace: Workspace, starter: str) -> None:
         since, _, body = began.strip().partition("\0")
         if body != own:
             raise Problem(f"A round is open since {since}. {body or 'It was begun by hand.'}", advice=advice)
-    elif is_changed(workspace):
+    elif is_changed(workspace) or workspace.changes(*SETTINGS):
         raise Problem(
             "Files of a round were changed by hand, and are not committed: `git status` lists them.",
             advice="Commit them, or take the changes back. Then start the training again.",

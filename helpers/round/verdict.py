@@ -17,10 +17,11 @@ from helpers.merge.lineage import hash_labels
 from helpers.merge.rules import is_future
 from helpers.pipeline.params import DEFAULTS, PrepareParams, read_params
 from helpers.pipeline.paths import BACKBONES, INDEX, PARAMS, RAW, read_table
-from helpers.problems import Problem
+from helpers.problems import EndOfRun, Problem
 from helpers.round.past import find_baseline, load_past
 from helpers.round.publishing import count_changes_since
 from helpers.round.record import SCHEMA, read_decision
+from helpers.round.state import find_state, tell_state
 from helpers.workspace import DECISION, Workspace
 
 OF_THE_EXPORT = ("export", "export_sha256", "labels_sha256", "labels_until")
@@ -40,6 +41,7 @@ def decide_round(
     of `decide` with the facts behind it. `judged` are the versions of all models that were judged on the held-out
     images of this `seed`: held-out sets wear out (Renggli et al. 2019, arXiv 1903.00278).
     """
+    _end_without_round(workspace, comparison)
     commit, replaced = comparison.baseline, find_baseline(workspace, "HEAD")
     old = to_replace = _name_model(workspace, commit, comparison.old)
     other_baseline = ""
@@ -96,6 +98,13 @@ def decide_round(
         return committed
     workspace.save(DECISION, decision)
     return decision
+
+
+def _end_without_round(workspace: Workspace, comparison: Comparison) -> None:
+    """End the run where nothing is there to decide on: a model that is compared with itself, or after a decline."""
+    state = find_state(workspace)
+    if state == "declined" or (comparison.new == comparison.old and state in ("not begun", "published")):
+        raise EndOfRun(f"There is nothing to decide. {tell_state(workspace)}")
 
 
 def _name_model(workspace: Workspace, commit: str, version: str) -> str:

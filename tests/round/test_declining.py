@@ -8,13 +8,13 @@ import sys
 
 import pytest
 from PIL import Image
-from rounds import LINEAGE, images_of, merge_something, plan_label, publish, tree_of
+from rounds import LINEAGE, go_back, images_of, merge_something, plan_label, publish, tree_of
 
 from helpers.merge.apply import apply_merge
 from helpers.problems import Problem
-from helpers.round.declining import DECLINED, decline_round, remember_workspace
+from helpers.round.declining import decline_round, remember_workspace
 from helpers.round.merging import merge_round
-from helpers.round.state import tell_state
+from helpers.round.state import DECLINED, tell_state
 from helpers.workspace import Workspace
 
 
@@ -99,6 +99,7 @@ def test_a_round_that_was_committed_by_hand_is_over(tiny):
     merge_something(tiny)
     tiny.git("add", "data", "evaluation")
     tiny.git("commit", "--quiet", "--message", "By hand")
+    tiny.git("push", "--quiet")
     with pytest.raises(Problem, match="no round to decline"):
         decline_round(tiny)
     committed = tree_of(tiny)
@@ -188,24 +189,43 @@ def test_a_backbone_that_comes_in_between_neither_ends_the_round_nor_is_lost(tin
 @pytest.mark.slow
 def test_a_declined_round_can_be_had_again(tiny):
     merge_something(tiny)
+    merged = tree_of(tiny)
+    decline_round(tiny)
+    go_back(tiny, DECLINED)
+    assert tree_of(tiny) == merged
+
+
+@pytest.mark.slow
+def test_settings_that_were_edited_during_the_round_stay_and_are_named(tiny):
+    before = tree_of(tiny)
+    merge_something(tiny)
     params = tiny.root / "params.yaml"
     params.write_text(params.read_text().replace("epochs: 1", "epochs: 2"))
     merged = tree_of(tiny)
-    decline_round(tiny)
-    assert "epochs: 1" in params.read_text()
-    tiny.git("restore", f"--source={DECLINED}", "--", "data", "dvc.lock", "evaluation", "params.yaml")
-    tiny.dvc("checkout", "data/raw.dvc", "data/labels.csv.dvc", quiet=True)
-    assert tree_of(tiny) == merged
+    told = decline_round(tiny)
+    assert tree_of(tiny) == before | {"params.yaml": merged["params.yaml"]}
+    assert "Settings stay as they are: params.yaml." in told
+    assert "epochs: 1" in tiny.git("show", f"{DECLINED}^2:params.yaml")
 
 
 @pytest.mark.slow
 def test_declining_is_not_offered_where_nothing_was_merged(tiny):
     params = tiny.root / "params.yaml"
     params.write_text(params.read_text().replace("epochs: 1", "epochs: 2"))
+    tiny.reproduce()
     assert "open" in tell_state(tiny)
     assert "decline" not in tell_state(tiny)
     merge_something(tiny)
     assert "decline" in tell_state(tiny)
+
+
+@pytest.mark.slow
+def test_data_that_only_the_remote_has_is_fetched(tiny):
+    before = tree_of(tiny)
+    merge_something(tiny)
+    tiny.dvc("gc", "--workspace", "--force", quiet=True)
+    decline_round(tiny)
+    assert tree_of(tiny) == before
 
 
 @pytest.mark.slow

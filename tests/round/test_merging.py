@@ -73,7 +73,7 @@ def test_a_run_without_labels_goes_on_to_what_an_earlier_one_has_left(tiny, left
         remember_workspace(tiny)
         tiny.lineage.write_text(LINEAGE_OF_A_ROUND)
     if left == "other settings":
-        (tiny.root / "params.yaml").write_text((tiny.root / "params.yaml").read_text() + "# other\n")
+        (tiny.root / "params.yaml").write_text((tiny.root / "params.yaml").read_text().replace("width: 2", "width: 3"))
     if left == "a round to push":
         tiny.save(DECISION, {})
         tiny.git("add", DECISION)
@@ -81,6 +81,7 @@ def test_a_run_without_labels_goes_on_to_what_an_earlier_one_has_left(tiny, left
     end_without_labels(tiny, WITHOUT_LABELS)
     if left == "a round to push":
         tiny.git("push", "--quiet")
+        (tiny.root / "params.yaml").write_text((tiny.root / "params.yaml").read_text() + "# A comment.\n")
         with pytest.raises(EndOfRun):
             end_without_labels(tiny, WITHOUT_LABELS)
 

@@ -11,14 +11,16 @@ from rounds import (
     LINEAGE,
     REFUSED,
     colleague_of,
+    go_back,
     images_of,
     merge_something,
     publish,
+    push_something_else,
+    tree_of,
 )
 
 from helpers.pipeline.paths import MODEL
 from helpers.problems import Problem
-from helpers.round.state import tell_state
 from helpers.workspace import Workspace
 
 
@@ -173,12 +175,6 @@ def test_on_no_branch_nothing_is_done(tiny):
     assert "Retrain" not in tiny.git("log", "-1", "--format=%s")
 
 
-def push_something_else(workspace: Workspace) -> None:
-    colleague = colleague_of(workspace)
-    colleague.git("-c", "user.name=C", "-c", "user.email=c@d", "commit", "--quiet", "--allow-empty", "-m", "Mine")
-    colleague.git("push", "--quiet")
-
-
 def tags_of_the_remote(workspace: Workspace) -> list[str]:
     return [line.split("/", 2)[2] for line in workspace.git("ls-remote", "--tags", "--refs", "origin").splitlines()]
 
@@ -235,27 +231,6 @@ def test_the_branch_is_pushed_to_its_upstream_whatever_its_name(tiny):
 
 
 @pytest.mark.slow
-def test_the_state_of_a_round_is_told_as_it_is(tiny):
-    assert "published" in tell_state(tiny)
-    merge_something(tiny)
-    assert "open" in tell_state(tiny)
-    assert "publish_anyway" in tell_state(tiny)
-    (tiny.root / "evaluation/decision.json").write_text('{"accepted": true}')
-    assert "open" in tell_state(tiny)
-    assert "publish_anyway" not in tell_state(tiny)
-    push_something_else(tiny)
-    with pytest.raises(Problem, match="rejected"):
-        publish(tiny)
-    assert "not pushed" in tell_state(tiny)
-    tiny.git("pull", "--quiet", "--rebase")
-    publish(tiny)
-    assert "published: `model/v1`" in tell_state(tiny)
-    (tiny.root / "README.md").write_text("Something else.")
-    tiny.git("commit", "--quiet", "--all", "--message", "Something else")
-    assert "published: `model/v1`" in tell_state(tiny)
-
-
-@pytest.mark.slow
 def test_without_a_name_for_git_the_round_is_there_to_be_published_later(tiny):
     merge_something(tiny)
     tiny.git("config", "--unset", "user.name")
@@ -299,15 +274,18 @@ def test_a_dvc_remote_that_cannot_be_written_stops_before_git_moves(tiny):
 
 
 @pytest.mark.slow
-def test_an_older_model_comes_back_with_one_command(tiny):
-    model = (tiny.root / MODEL).read_bytes()
+def test_the_documented_command_goes_back_to_every_model(tiny):
+    first, start = tree_of(tiny), tiny.commit_of("HEAD")
     merge_something(tiny)
     publish(tiny)
+    second = tree_of(tiny)
     (tiny.root / "params.yaml").write_text((tiny.root / "params.yaml").read_text().replace("epochs: 1", "epochs: 2"))
     tiny.reproduce()
     publish(tiny)
-    assert (tiny.root / MODEL).read_bytes() != model
+    assert tree_of(tiny)[MODEL] != second[MODEL]
     (tiny.root / "extra-data/project-1.json").write_text("[]")
-    tiny.git("restore", "--source=model/v1", "--", "data/*.dvc", "dvc.lock", "params.yaml", "evaluation")
-    tiny.dvc("checkout", "data/raw", "data/labels.csv", "dvc.yaml", quiet=True)
-    assert (tiny.root / MODEL).read_bytes() == model
+    go_back(tiny, "model/v1")
+    assert tree_of(tiny) == second
+    go_back(tiny, start)
+    assert tree_of(tiny) == first
+    assert (tiny.root / "extra-data/project-1.json").exists()

@@ -1,7 +1,7 @@
 """A round fails at its start or not at all."""
 
 import pytest
-from rounds import PARAMETERS
+from rounds import PARAMETERS, merge_something
 
 from helpers.problems import EndOfRun, Problem
 from helpers.round.start import start_round
