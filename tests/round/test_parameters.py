@@ -32,7 +32,7 @@ def test_right_parameters_pass(injected):
     ("injected", "named"),
     [
         ("exprt = 'b.json'", "no parameter `exprt`: did you mean `export`?"),
-        ("colour = 'grey'", "no parameter `colour`\n"),
+        ("colour = 'grey'", "no parameter `colour`$"),
         ("export = 5315.0", "`export` must be str, not float 5315.0"),
         ("publish = 1", "`publish` must be bool, not int 1"),
         ("margin = '1%'", "`margin` must be float, not str '1%'"),

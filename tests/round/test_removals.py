@@ -18,7 +18,7 @@ def test_images_of_an_earlier_commit_are_refused_until_they_are_pulled(tiny):
     publish(tiny)
     start_round(tiny, **PARAMETERS)  # a round that is run again has its own images
     colleague.git("pull", "--quiet")
-    with pytest.raises(Problem, match=r"(?s)data/raw lacks images of the last commit: 1.*dark/new.png.*dvc pull"):
+    with pytest.raises(Problem, match=r"(?s)data/raw lacks images of the last commit: 1.*dvc pull.*dark/new.png"):
         start_round(colleague, **PARAMETERS)
     colleague.dvc("pull", quiet=True)
     assert images_of(colleague) == images_of(tiny)
@@ -96,7 +96,7 @@ def test_images_that_a_person_took_out_are_missed_until_that_is_committed(tiny):
     image = next((tiny.raw / "dark").iterdir())
     image.unlink()
     tiny.dvc("add", "data/raw", quiet=True)
-    with pytest.raises(Problem, match=f"(?s)lacks images .*: 1.*dark/{image.name}.*dvc add data/raw"):
+    with pytest.raises(Problem, match=f"(?s)lacks images .*: 1.*dvc add data/raw.*dark/{image.name}"):
         start_round(tiny, **PARAMETERS)
     commit_images(tiny)
     start_round(tiny, **PARAMETERS)

@@ -8,7 +8,7 @@ from helpers.round.start import start_round
 
 
 def test_everything_that_will_fail_later_is_said_at_the_start(tiny):
-    (tiny.root / "params.yaml").write_text("prepare: {}\ntrain: {}\n")
+    (tiny.root / "params.yaml").write_text("prepare: {seed: x}\ntrain: {epochs: 0}\ndecide: {margin: 2}\n")
     tiny.git("checkout", "--quiet", "--detach")
     before = tiny.git("status", "--porcelain")
     wrong = {
@@ -21,7 +21,7 @@ def test_everything_that_will_fail_later_is_said_at_the_start(tiny):
     }
     with pytest.raises(Problem) as problem:
         start_round(tiny, **PARAMETERS | wrong)
-    settings = ("prepare.seed", "train.epochs", "decide")
+    settings = ("prepare.seed", "train.epochs", "decide.margin")
     for named in ("`nowhere`", "'stp'", "'ask'", "'burn'", "'blurred'", "no branch", *settings):
         assert named in str(problem.value)
     assert tiny.git("status", "--porcelain") == before

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 from headless import run_notebook
 from PIL import Image
-from rounds import merge_something, publish
+from rounds import LINEAGE, merge_something, publish
 
 from helpers.problems import Problem
 from helpers.round.unattended import STARTED_BY, require_own_work, require_recorded_data
@@ -62,7 +62,7 @@ def test_it_is_told_since_when_the_round_of_whom_is_open(tiny, monkeypatch):
     assert whose == "It was begun by hand."
     monkeypatch.setenv(STARTED_BY, OURS)
     publish(tiny)
-    merge_something(tiny)
+    merge_something(tiny, LINEAGE.replace("new.png", "other.png"))
     with pytest.raises(Problem, match="Started by project 7"):
         require_own_work(tiny, "project 8")
 
