@@ -99,6 +99,7 @@ def test_the_model_that_is_served_changes_when_the_new_one_is_accepted_and_only_
     if not accepted:  # one epoch is too short
         params = sample.root / "params.yaml"
         params.write_text(params.read_text().replace("epochs: 8", "epochs: 1"))
+        sample.git("commit", "--quiet", "--all", "--message", "Train for one epoch")
     backend = serve_trainings(sample.root, notebook_command("extra-data/annotations.json"), **ON)
     before, model = backend.post("/setup", auth=RIGHT).json(), (sample.root / MODEL).read_bytes()
     head = sample.commit_of("HEAD")
