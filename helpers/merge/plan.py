@@ -90,8 +90,8 @@ def plan_merge(
     record["updated_at"] = record["updated_at"].mask(is_future(record["updated_at"]))  # of an earlier version
     plan = plan.drop(columns=["problem", "reason"]).join(place_images(plan, held, record))
     if find_changed(_hashes_that_decide(plan, raw, record), "Checking images"):
-        hashes.unlink()  # what it remembers is wrong
-        options = {"new_classes": new_classes, "on_problem": on_problem}
+        hashes.unlink(missing_ok=True)  # what it remembers is wrong
+        options: dict[str, Any] = {"new_classes": new_classes, "on_problem": on_problem}
         return plan_merge(labels, images, raw, lineage=lineage, hashes=hashes, **options)
     return plan
 
@@ -118,7 +118,7 @@ def _hashes_that_decide(plan: pd.DataFrame, raw: Path, lineage: pd.DataFrame) ->
     of the same time, are believed: they are nearly all images of an export that grows from round to round.
     """
     told = set(zip(lineage["sha256"], lineage["task"], lineage["updated_at"], strict=True))
-    files = {}
+    files: dict[str, str] = {}
     rest = plan[plan["label"].notna() & (plan["sha256"] != "") & (plan["action"] != "add")]
     row: Any
     for row in rest.itertuples():

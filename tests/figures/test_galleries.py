@@ -164,6 +164,7 @@ def test_withdrawn_labels_are_shown_with_what_happened_and_the_way_to_take_their
     found = {"file": ["Mars/a.png"] * 20, "label": "Mars", "task": "3 4", "happened": "its task was skipped"}
     gallery = galleries.withdrawn(pd.DataFrame(found), tmp_path, "http://labels.example/projects/3")
     assert lines_in(html_of(gallery)) == [["Mars/a.png", "label: Mars", "its task was skipped", "task 3, 4"]] * 16
+    assert gallery
     assert "20 images (4 more are not shown)" in gallery.text
     assert "dvc add data/raw" in gallery.text
     assert galleries.withdrawn(pd.DataFrame(found).head(0), tmp_path) is None

@@ -17,7 +17,13 @@ CLASSES = ["ham & eggs", '"<b>"', "7"]
 
 
 def push(
-    server: Server, title: str, folder: Path, version: str = "one", label: str = CLASSES[0], blind: str = ""
+    server: Server,
+    title: str,
+    folder: Path,
+    version: str = "one",
+    label: str = CLASSES[0],
+    blind: str = "",
+    random_share: float = 0,
 ) -> str:
     """Send what is new, as the notebook does; model "one" is the more certain the larger a picture's number is."""
     project = tasks.find_project(server, 0, title, CLASSES)
@@ -27,7 +33,7 @@ def push(
     waiting = pictures[states.isin(tasks.WAITING)]
     certain = waiting["file"].str.extract(r"(\d+)", expand=False).astype(float) / 10
     confidence = certain if version == "one" else 1 - certain
-    queue = order_queue(confidence, [], random_share=0).join(waiting["file"])
+    queue = order_queue(confidence, [], random_share).join(waiting["file"])
     queue["label"], queue["confidence"] = label, confidence
     queue["blind"] = queue["file"].isin([f"picture {number}.png" for number in blind])
     return tasks.push(server, project, queue, present, folder, version)

@@ -41,6 +41,16 @@ def test_what_comes_later_finds_its_place_between_what_waits(server, title, fold
 
 
 @pytest.mark.label_studio
+def test_what_is_queued_again_tells_the_newer_reason(server, title, folder):
+    push(server, title, folder)
+    annotate(server, all_tasks(server, title)[0]["id"])
+    push(server, title, folder, version="two", random_share=1)
+
+    reasons = [task["data"]["queue_reason"] for task in all_tasks(server, title)]
+    assert reasons == ["least certain", *["chance"] * 6], "the first one has a label already"
+
+
+@pytest.mark.label_studio
 @pytest.mark.parametrize(("died", "at"), [("response", 1), ("request", 3), ("response", 3), ("response", 4)])
 def test_an_interrupted_push_is_taken_up_again(server, title, folder, monkeypatch, died, at):
     monkeypatch.setattr(tasks, "FILES", 3)

@@ -51,13 +51,13 @@ def test_a_lineage_of_an_earlier_version_is_read_and_gets_its_new_columns_with_t
 
 
 def test_an_export_is_known_by_its_labels_in_any_order(project):
-    people = {"annotators": ("1", "2"), "labels": ("Mars", "Moon"), "status": "conflict"}
+    people: dict[str, object] = {"annotators": ("1", "2"), "labels": ("Mars", "Moon"), "status": "conflict"}
     rows = [labelled("a.png", "Moon / Io"), labelled("b.png", None, **people), labelled("c.png", "Mars", pd.NaT)]
     table = pd.DataFrame(rows)
     same = hash_labels(table)
     assert same.startswith("b33eb0478de9"), "recorded: it must be the same with every version of pandas"
     assert hash_labels(table[::-1]) == same
-    assert hash_labels(table.assign(tasks=[(2, 1)] * 3, lead_time=7.0, reason="", queue="")) == same
+    assert hash_labels(table.assign(tasks=pd.Series([(2, 1)] * 3), lead_time=7.0, reason="", queue="")) == same
     waiting = labelled("d.png", None, annotators=())
     assert hash_labels(pd.DataFrame([*rows, waiting])) == same
     people |= {"annotators": ("2", "1"), "labels": ("Moon", "Mars"), "image": rows[1]["image"]}

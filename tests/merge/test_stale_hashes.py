@@ -67,14 +67,14 @@ def numbers_come_back(monkeypatch: pytest.MonkeyPatch, images: Path, *, changed:
 )
 def test_images_that_take_the_inodes_of_deleted_ones_are_merged_as_themselves(project, monkeypatch, prefixes, changed):
     numbers_come_back(monkeypatch, project.images, changed=changed)
-    expected = {}
+    expected: dict[str, object] = {}
     for part, prefix in enumerate(prefixes):
         rows = unpack(project, range(part * IMAGES, (part + 1) * IMAGES), prefix)
         for _ in range(2):
             project.plan(*rows)  # so that hashes are remembered, also those of images that are not merged yet
         plan = project.merge(*rows)
         assert plan["action"].tolist() == ["add"] * IMAGES
-        expected |= {sha256_of(project.images / Path(r["file"]).name[9:]): r["label"] for r in rows}
+        expected |= {sha256_of(project.images / str(r["file"])[9:]): r["label"] for r in rows}
     merged = {sha256: Path(name).parent.name for name, sha256 in tree(project.raw).items()}
     assert merged == expected
 
@@ -83,8 +83,13 @@ def test_an_export_that_grows_costs_no_reading_of_the_images_from_before(project
     rows = unpack(project, range(20), "a")
     project.merge(*rows)
     project.plan(*rows)  # reads the images once more that came within a tick of the clock
-    read = []
-    monkeypatch.setattr(hashing, "sha256_of", lambda file: read.append(Path(file).name) or sha256_of(file))
+    read: list[str] = []
+
+    def note(file: str) -> str:
+        read.append(Path(file).name)
+        return sha256_of(file)
+
+    monkeypatch.setattr(hashing, "sha256_of", note)
     project.put("images/a020.bmp", bitmap(20))
     plan = project.plan(*rows, labelled("a020.bmp", "even", TUESDAY, tasks=(20,)))
     assert plan["action"].tolist() == ["keep"] * 20 + ["add"]

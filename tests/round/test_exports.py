@@ -33,8 +33,8 @@ def write_export(workspace: Workspace, label: str, day: int, minutes: int) -> Pa
 
 def merge(workspace: Workspace, export: Path) -> tuple[pd.DataFrame, list[str]]:
     """Merge an export and train; the plan, and the places from before the round of the images that it corrects."""
-    images, places = workspace.root / "extra-data", {"lineage": workspace.lineage, "hashes": workspace.hashes}
-    plan = plan_merge(read_export(export), images, workspace.raw, **places)
+    images, raw = workspace.root / "extra-data", workspace.raw
+    plan = plan_merge(read_export(export), images, raw, lineage=workspace.lineage, hashes=workspace.hashes)
     corrections = list_corrections(workspace, plan)
     merge_round(workspace, plan, export)
     workspace.reproduce()
