@@ -182,30 +182,6 @@ def test_a_field_blind_that_tells_something_else_tells_nothing(tmp_path, form, v
     assert table["blind"].tolist() == [blind]
 
 
-@in_all_formats
-def test_it_is_known_why_an_image_was_asked_for(tmp_path, form):
-    sent = {"blind": False, "queue": 0.5, "queued_by": "35a9"}
-    table = read(
-        tmp_path,
-        task(UPLOAD.format("a"), annotation("Mars"), queue_reason="chance", **sent),
-        task(UPLOAD.format("b"), annotation("Mars"), queue_reason="least certain", **sent),
-        task(UPLOAD.format("c"), annotation("Mars"), queue_reason="near-duplicate", **sent),
-        task(UPLOAD.format("d"), annotation("Mars")),
-        task(UPLOAD.format("e"), annotation("Mars"), queue_reason="chance", **sent),
-        task(UPLOAD.format("e"), annotation("Mars"), queue_reason="least certain", **sent),
-        form=form,
-    )
-    assert table["queue"].tolist() == ["chance", "least certain", "", "", ""]
-    assert table["label"].tolist() == ["Mars"] * 5, "the reason is not taken for the control"
-
-
-def test_the_project_of_a_task_is_known_from_json_alone(tmp_path):
-    numbers = [("a", 3), ("b", 4), ("b", 5), ("c", ["no number"])]
-    tasks = [task(UPLOAD.format(name), annotation("Mars")) | {"project": number} for name, number in numbers]
-    assert read(tmp_path, *tasks)["project"].tolist() == ["3", "", ""]
-    assert read(tmp_path, *tasks, form="JSON-MIN")["project"].tolist() == ["", "", ""]
-
-
 def test_annotators_of_a_snapshot_are_people_with_addresses(tmp_path):
     ann, bob = {"id": 4, "email": "ann@example.org"}, {"id": 5, "first_name": "Bob"}
     table = read(tmp_path, task(UPLOAD.format("a"), annotation("Mars", by=ann), annotation("Mars", by=bob)))

@@ -121,3 +121,27 @@ def test_a_named_control_may_still_be_empty(tmp_path, form):
     assert read(tmp_path, task(UPLOAD.format("a")), form=form, label_control="choice")["reason"].tolist() == [
         "not annotated"
     ]
+
+
+@in_all_formats
+def test_it_is_known_why_an_image_was_asked_for(tmp_path, form):
+    sent = {"blind": False, "queue": 0.5, "queued_by": "35a9"}
+    table = read(
+        tmp_path,
+        task(UPLOAD.format("a"), annotation("Mars"), queue_reason="chance", **sent),
+        task(UPLOAD.format("b"), annotation("Mars"), queue_reason="least certain", **sent),
+        task(UPLOAD.format("c"), annotation("Mars"), queue_reason="near-duplicate", **sent),
+        task(UPLOAD.format("d"), annotation("Mars")),
+        task(UPLOAD.format("e"), annotation("Mars"), queue_reason="chance", **sent),
+        task(UPLOAD.format("e"), annotation("Mars"), queue_reason="least certain", **sent),
+        form=form,
+    )
+    assert table["queue"].tolist() == ["chance", "least certain", "", "", ""]
+    assert table["label"].tolist() == ["Mars"] * 5, "the reason is not taken for the control"
+
+
+def test_the_project_of_a_task_is_known_from_json_alone(tmp_path):
+    numbers = [("a", 3), ("b", 4), ("b", 5), ("c", ["no number"])]
+    tasks = [task(UPLOAD.format(name), annotation("Mars")) | {"project": number} for name, number in numbers]
+    assert read(tmp_path, *tasks)["project"].tolist() == ["3", "", ""]
+    assert read(tmp_path, *tasks, form="JSON-MIN")["project"].tolist() == ["", "", ""]
