@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -241,15 +242,25 @@ class Workspace:
 
     def status(self, *targets: str) -> list[str]:
         """Tell, in DVC's words, how stages and data differ from its records; nothing if they do not."""
-        said = self.dvc("status", *targets, quiet=True)
-        return [] if "Data and pipelines are up to date." in said else said
+        # A stage that always runs has not changed for that reason alone, and a frozen one is only warned of.
+        said = [line for line in self.dvc("status", *targets, quiet=True) if line != "\talways changed"]
+        return [line for line, after in pairwise([*said, ""]) if line.startswith("\t") or after.startswith("\t")]
 
     def stages(self) -> list[dict[str, Any]]:
-        """Read the stages of ``dvc.yaml``; none if it is damaged."""
-        return list(self.load("dvc.yaml").get("stages", {}).values())
+        """Read the stages of ``dvc.yaml`` that make the model and its evaluation; there may be others beside them."""
+        from dvc.exceptions import DvcException  # takes half a second, and only a round needs it
+        from dvc.repo import Repo
+
+        try:
+            with Repo(str(self.root)) as repo:
+                evaluate = str(self.root / "dvc.yaml:evaluate")
+                needed = {s.addressing.rpartition(":")[2] for s in repo.stage.collect(evaluate, with_deps=True)}
+        except DvcException as error:
+            raise Problem("The stages of dvc.yaml cannot be read.", str(error).splitlines()) from None
+        return [stage for name, stage in self.load("dvc.yaml")["stages"].items() if name in needed]
 
     def code_of_stages(self) -> list[str]:
-        """List ``dvc.yaml`` and the files that its stages depend on, apart from data and their outputs."""
+        """List ``dvc.yaml`` and the files that these stages depend on, apart from data and their outputs."""
         stages = self.stages()
         made = {out if isinstance(out, str) else next(iter(out)) for stage in stages for out in stage.get("outs", [])}
         read = {file for stage in stages for file in stage.get("deps", [])}

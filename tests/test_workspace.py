@@ -233,9 +233,16 @@ def test_a_clone_has_the_same_bytes_whatever_ends_of_lines_git_is_set_to_write(t
     assert [file for file in tracked if (clone / file).read_bytes() != (tiny.root / file).read_bytes()] == []
 
 
-def test_the_code_of_the_stages_is_found_also_beside_stages_of_ones_own(tiny):
+def test_the_code_behind_the_model_is_found_without_that_of_stages_of_ones_own(tiny):
     stages = (tiny.root / "dvc.yaml").read_text()
-    own = "  check:\n    cmd: make lint\n    deps: [Makefile]\n\nplots:"
-    (tiny.root / "dvc.yaml").write_text(stages.replace("\nplots:", own))
+    before = "  fetch:\n    cmd: make images\n    deps: [Makefile]\n    outs: [backbones/mine.onnx]\n"
+    beside = "  check:\n    cmd: make lint\n    deps: [pyproject.toml, model/classifier.bentomodel]\n\nplots:"
+    (tiny.root / "dvc.yaml").write_text(stages.replace("\nplots:", before + beside))
     assert {"dvc.yaml", "Makefile", "helpers/pipeline/network.py"} <= set(tiny.code_of_stages())
-    assert not {"data/raw", "data/prepared", "backbones"} & set(tiny.code_of_stages())
+    assert not {"pyproject.toml", "data/raw", "data/prepared", "backbones"} & set(tiny.code_of_stages())
+
+
+def test_stages_that_cannot_be_read_are_a_problem(tiny):
+    (tiny.root / "dvc.yaml").write_text("stages: {prepare: {cmd: [}}")
+    with pytest.raises(Problem, match=r"stages of dvc\.yaml"):
+        tiny.code_of_stages()

@@ -109,7 +109,7 @@ def require_committed_code(workspace: Workspace) -> None:
 
 def _require_judged(workspace: Workspace, decision: dict[str, Any]) -> None:
     """Raise a `Problem` if the workspace holds other data, settings or another model than the decision is about."""
-    changes = workspace.status("dvc.yaml", *present(workspace, *POINTERS))
+    changes = workspace.status("--with-deps", "evaluate", *present(workspace, *POINTERS))
     if not changes:
         model = load_classifier((workspace.root / MODEL).read_bytes(), MODEL).version
         if model != decision["model"]:

@@ -88,3 +88,30 @@ def test_the_code_that_made_the_model_is_committed_before_the_round(tiny):
     colleague = colleague_of(tiny)
     colleague.dvc("pull", quiet=True)
     assert colleague.status() == []
+
+
+@pytest.mark.slow
+def test_stages_of_ones_own_that_do_not_make_the_model_stop_no_publication(tiny):
+    merge_something(tiny)
+    stages = tiny.root / "dvc.yaml"
+    own = """  stamp:
+    cmd: echo now > stamp.txt
+    deps: [stamp.py]
+    outs: [stamp.txt]
+    always_changed: true
+  look:
+    cmd: echo seen
+    deps: [extra-data]
+    frozen: true
+  prepare:
+    always_changed: true
+"""
+    stages.write_text(stages.read_text().replace("  prepare:\n", own))
+    (tiny.root / "stamp.py").write_text("# not committed\n")
+    tiny.git("commit", "--quiet", "--message", "Stages of my own", "--only", "dvc.yaml")
+    tiny.reproduce()
+    (tiny.root / "stamp.py").write_text("# changed since it ran\n")
+    (tiny.root / "extra-data/new.txt").write_text("new")
+    start_round(tiny, **PARAMETERS | {"publish": True})
+    publish(tiny)
+    assert tiny.git("rev-parse", "HEAD") == tiny.git("rev-parse", "origin/main")
