@@ -81,7 +81,7 @@ def test_the_report_holds_verdict_table_and_picture(tmp_path):
 
 def test_the_reason_for_publishing_a_model_that_was_not_accepted_has_a_column_where_there_is_one(tmp_path):
     assert "Published because" not in report.rounds_table(ROUNDS)
-    told = ROUNDS.assign(published_because=["dark | light: a trial", None])
+    told = ROUNDS.assign(published_because=pd.Series(["dark | light: a trial", None]))
     assert report.rounds_table(told)["Published because"].tolist() == ["dark | light: a trial", ""]
     write_report(tmp_path, DECISION, comparison_of(outcome(both=9)), None, told)
     row = (tmp_path / "report.md").read_text(encoding="utf-8").splitlines()[-2]

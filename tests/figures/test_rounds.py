@@ -50,7 +50,7 @@ def test_each_model_is_named_and_the_present_one_stands_out():
 def test_a_model_that_was_published_although_it_was_not_accepted_is_a_ring():
     told = story_of([300, 600, 900], [0.9, 0.92, 0.94])
     assert "Rings" not in rounds.story(told).note
-    chart = rounds.story(told.assign(published_because=[None, "the camera was replaced", None]))
+    chart = rounds.story(told.assign(published_because=pd.Series([None, "the camera was replaced", None])))
     opaque = [colour[3] > 0 for colour in chart.axes[0].collections[-1].get_facecolor()]
     assert opaque == [True, False, True]
     assert "Rings: published, although not accepted." in chart.note
