@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from backends import PROJECT
-from rounds import merge_something, tree_of
+from rounds import merge_something, publish, tree_of
 from servers import wait_until
 from trainings import BUTTON, ON, RIGHT, command, training
 
@@ -63,6 +63,18 @@ def test_only_a_model_that_is_not_accepted_is_declined(tiny, monkeypatch):
         assert merged.exists(), ending
     assert finish(tiny.root, DECIDE.format('{"accepted": false, "sentence": "Worse."}'))["state"] == "idle"
     assert not merged.exists()
+
+
+@pytest.mark.slow
+def test_a_round_that_a_person_has_committed_is_not_declined_by_a_failed_run(tiny):
+    tiny.git("branch", "--unset-upstream")
+    merge_something(tiny)
+    publish(tiny)
+    tiny.save(DECISION, tiny.load(DECISION) | {"accepted": False})
+    tiny.git("commit", "--quiet", "--amend", "--no-edit", "--all")
+    head, decision = tiny.commit_of("HEAD"), (tiny.root / DECISION).read_text()
+    finish(tiny.root, DECIDE.format(decision))
+    assert tiny.commit_of("HEAD") == head
 
 
 @pytest.mark.slow
