@@ -17,6 +17,7 @@ DEFAULTS: dict[str, Any] = {
     "trained_on": 0,
     "seed_noise": None,
     "seed": None,
+    "labels_sha256": "",
     "judged": [],
 }
 

@@ -13,9 +13,11 @@ from pathlib import Path
 
 import pytest
 from headless import run_notebook
+from rounds import go_back
 
 from examples.workspace import PROJECT, clone_project, name_author
 from helpers.pipeline.paths import MODEL
+from helpers.round.state import DECLINED
 from helpers.workspace import DECISION, Workspace
 
 PROJECTS = sorted(bundle.parent for bundle in Path(__file__).parent.glob("*/project.bundle"))
@@ -40,7 +42,7 @@ def upgraded(request, tmp_path) -> Workspace:
 
 def restore(folder: Path, project: Workspace) -> None:
     """Unpack a project with the files of its open round, its remotes beside it."""
-    subprocess.run(["git", "clone", "--quiet", "--no-checkout", PROJECT, project.root], check=True)
+    Workspace(PROJECT).git("clone", "--quiet", "--no-checkout", str(PROJECT), str(project.root))
     project.git("remote", "remove", "origin")
     project.git("fetch", "--quiet", "--update-head-ok", "--force", str(folder / "project.bundle"), "+refs/*:refs/*")
     project.git("checkout", "--quiet", "--force", "main")
@@ -71,16 +73,17 @@ def test_the_open_round_is_published_and_each_earlier_model_comes_back(upgraded)
     assert "  epochs: 2 " in (upgraded.root / "params.yaml").read_text()
     decision = json.loads((upgraded.root / DECISION).read_text())
     assert decision["replaces"].startswith("model 0611d8ac7a35 of")
-    upgraded.git("restore", "--source=model/v1", "--", "data/*.dvc", "dvc.lock", "params.yaml", "evaluation")
-    upgraded.dvc("checkout", "data/raw", "data/labels.csv", "dvc.yaml", quiet=True)
+    go_back(upgraded, "model/v1")
     assert (upgraded.root / MODEL).read_bytes() == old
     assert images_in(upgraded) == set(range(56))
 
 
 @pytest.mark.slow
-def test_the_open_round_is_declined(upgraded):
+def test_the_open_round_is_declined_and_comes_back(upgraded):
     result = run_notebook(upgraded, "retrain.ipynb", "-p", "decline", "True")
     assert result.returncode == 0, result.stderr[-3000:]
     assert images_in(upgraded) == set(range(64))
     assert upgraded.git("status", "--porcelain") == ""
     assert upgraded.status("data/raw.dvc", "data/labels.csv.dvc") == []
+    go_back(upgraded, DECLINED)
+    assert images_in(upgraded) == set(range(80))
