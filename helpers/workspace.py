@@ -184,41 +184,29 @@ class Workspace:
         from dvc.repo import Repo  # takes half a second, and only a round needs it
         from dvc_data.hashfile.build import build
 
-        if not revision:
-            try:
-                with Repo(str(self.root)) as repo:
-                    cache, path = repo.cache.local, str(self.root / folder)
-                    _, _, tree = build(cache, path, repo.fs, "md5", ignore=repo.dvcignore, dry_run=True)
-            except OSError as error:
-                advice = "Make it readable, or remove it. `dvc checkout` mends links to nothing."
-                raise Problem(f"{folder} cannot be read: {error}.", advice=advice) from None
-            return _folder(tree)
-        commit = self.commit_of(revision)
-        if not self.load(f"{folder}.dvc", commit):
+        commit = self.commit_of(revision) if revision else ""
+        if commit and not self.load(f"{folder}.dvc", commit):
             return Folder("", {})
-        with Repo.open(str(self.root), rev=commit) as repo:
-            (out,) = repo.stage.load_one(repo.fs.join(repo.root_dir, f"{folder}.dvc")).outs
-            if tree := out.get_dir_cache():  # it fetches the list from the remote if need be
-                return _folder(tree)
-        raise _lost(folder, commit)
+        try:
+            with Repo.open(str(self.root), rev=commit or None) as repo:
+                if commit:
+                    (out,) = repo.stage.load_one(repo.fs.join(repo.root_dir, f"{folder}.dvc")).outs
+                    tree: Any = out.get_dir_cache()  # it fetches the list from the remote if need be
+                else:
+                    path = str(self.root / folder)
+                    _, _, tree = build(repo.cache.local, path, repo.fs, "md5", ignore=repo.dvcignore, dry_run=True)
+        except OSError as error:
+            advice = "Make it readable, or remove it. `dvc checkout` mends links to nothing."
+            raise Problem(f"{folder} cannot be read: {error}.", advice=advice) from None
+        if tree is None:
+            raise _lost(folder, commit)
+        return Folder(tree.hash_info.value, {"/".join(key): md5.value for key, _, md5 in tree})
 
     def dvc_remote(self) -> str:
         """The name of DVC's default remote, empty if there is none."""
         from dvc.config import Config
 
         return str(Config(str(self.root / ".dvc"))["core"].get("remote") or "")
-
-    def push_data(self) -> None:
-        """Push all data of this revision to DVC's remote.
-
-        A push that was killed while DVC collected its files leaves an incomplete list of them. Later pushes trust that
-        list and report "everything is up to date" (treeverse/dvc#10977), so it is dropped first.
-        """
-        from dvc.repo import Repo  # takes half a second, and only pushing needs it
-
-        with Repo(str(self.root)) as repo:
-            repo.drop_data_index()
-        self.dvc("push", quiet=True)
 
     def reproduce(self, tell: Callable[[str], object] = print) -> str:
         """Run the stages of ``dvc.yaml`` whose inputs changed, `tell` what they say, and return the state of the model.
@@ -248,16 +236,22 @@ class Workspace:
 
     def stages(self) -> list[dict[str, Any]]:
         """Read the stages of ``dvc.yaml`` that make the model and its evaluation; there may be others beside them."""
-        from dvc.exceptions import DvcException  # takes half a second, and only a round needs it
-        from dvc.repo import Repo
+        from dvc.repo import Repo  # takes half a second, and only a round needs it
 
+        with Repo(str(self.root)) as repo:
+            needed = {stage.addressing.rpartition(":")[2] for stage in self.collect_stages(repo)}
+        return [stage for name, stage in self.load("dvc.yaml")["stages"].items() if name in needed]
+
+    def collect_stages(self, repo: Any) -> list[Any]:
+        """Collect what makes the model, its evaluation and the lineage in DVC's graph, from a `dvc.repo.Repo`."""
+        from dvc.exceptions import DvcException
+
+        lineage = [f"{LINEAGE}.dvc"] if (self.root / f"{LINEAGE}.dvc").exists() else []
+        targets = [str(self.root / target) for target in ("dvc.yaml:evaluate", *lineage)]
         try:
-            with Repo(str(self.root)) as repo:
-                evaluate = str(self.root / "dvc.yaml:evaluate")
-                needed = {s.addressing.rpartition(":")[2] for s in repo.stage.collect(evaluate, with_deps=True)}
+            return [stage for target in targets for stage in repo.stage.collect(target, with_deps=True)]
         except DvcException as error:
             raise Problem("The stages of dvc.yaml cannot be read.", str(error).splitlines()) from None
-        return [stage for name, stage in self.load("dvc.yaml")["stages"].items() if name in needed]
 
     def code_of_stages(self) -> list[str]:
         """List ``dvc.yaml`` and the files that these stages depend on, apart from data and their outputs."""
@@ -324,11 +318,6 @@ def _lost(path: str, commit: str, *reason: str) -> Problem:
         reason,
         "`dvc pull` or `dvc fetch --all-commits` on a machine that has access brings it back.",
     )
-
-
-def _folder(tree: Any) -> Folder:
-    """Read a tree of DVC."""
-    return Folder(tree.hash_info.value, {"/".join(key): md5.value for key, _, md5 in tree})
 
 
 def open_workspace(start: Path) -> Workspace:

@@ -30,6 +30,7 @@ from helpers.round.state import (
     present,
     tell_state,
 )
+from helpers.round.storage import push_data, require_pushable
 from helpers.round.unattended import signature, started_by
 from helpers.workspace import DECISION, LINEAGE, Workspace
 
@@ -66,13 +67,14 @@ def publish_round(
         raise Problem("Not published: the round is declined.", advice=advice)
     branch, storage = require_branch(workspace), workspace.dvc_remote()
     require_committed_code(workspace)
+    require_pushable(workspace)
     _require_judged(workspace, decision)
     reasons = [f"{PUBLISHED_BECAUSE} {anyway}"] if not decision["accepted"] else []
     if is_changed(workspace):  # else the reason is in the commit
         reasons += explain_removals(workspace, decision, removed)
     done = []
     if storage:
-        workspace.push_data()
+        push_data(workspace)
         done.append(f"The data is in DVC's remote `{storage}`.")
     done.append(_commit(workspace, plan, decision, reasons))
     message = decision["sentence"] if tag and decision["accepted"] else ""

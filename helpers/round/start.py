@@ -1,6 +1,7 @@
 """Check, before any change, that a round can run to its end."""
 
 from collections.abc import Callable
+from functools import partial
 
 from helpers.comparison.decision import DecideParams
 from helpers.comparison.second_look import ON_SUSPECT
@@ -16,6 +17,7 @@ from helpers.round.publishing import require_branch, require_committed_code
 from helpers.round.record import read_decision
 from helpers.round.removals import read_removed, require_images_of_head
 from helpers.round.state import find_state
+from helpers.round.storage import require_pushable
 from helpers.round.unattended import require_own_work, require_recorded_data, started_by
 from helpers.workspace import Workspace
 
@@ -59,5 +61,5 @@ def start_round(
     if starter := started_by():
         checks += [lambda: require_own_work(workspace, starter), lambda: require_recorded_data(workspace)]
     if publish:
-        checks += [lambda: require_branch(workspace), lambda: require_committed_code(workspace)]
+        checks += [partial(check, workspace) for check in (require_branch, require_committed_code, require_pushable)]
     check_all(checks)

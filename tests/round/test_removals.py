@@ -113,6 +113,16 @@ def test_images_that_a_person_renamed_moved_or_added_are_welcome_and_so_are_othe
     start_round(tiny, **PARAMETERS)
 
 
+def test_a_folder_that_was_committed_without_images_misses_none(tiny):
+    images = tiny.raw.rename(tiny.root / "images")
+    tiny.raw.mkdir()
+    commit_images(tiny)
+    tiny.raw.rmdir()
+    images.rename(tiny.raw)
+    next((tiny.raw / "dark").iterdir()).unlink()
+    start_round(tiny, **PARAMETERS)
+
+
 def test_without_a_pointer_at_head_there_is_nothing_to_miss(tiny):
     tiny.git("rm", "--quiet", "--cached", "data/raw.dvc")
     tiny.git("commit", "--quiet", "--message", "Forget the images")
