@@ -11,6 +11,7 @@ from statsmodels.stats.proportion import proportion_confint
 from helpers.comparison.decision import decide
 from helpers.comparison.scores import score_images
 from helpers.comparison.second_look import Noise
+from helpers.comparison.statistics import bonett_price
 from helpers.comparison.tables import flips, per_class, slices, tally
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -66,6 +67,10 @@ class TestDecide:
         scores = outcome(both=90, fixed=4, broken=2, neither=4)
         assert failed(decided(scores)) == ["margin"]
         assert failed(decided(scores, margin=0.10)) == []
+
+    def test_an_interval_that_begins_at_the_margin_does_not_lie_above_it(self):
+        low, _ = bonett_price(4, 2, 100)
+        assert failed(decided(outcome(both=94, fixed=4, broken=2), margin=-low)) == ["margin"]
 
     def test_a_margin_of_nothing_is_not_written_as_minus_nothing(self):
         rules = decided(outcome(both=50), margin=0.0)["rules"]

@@ -93,6 +93,11 @@ class TestSummary:
         assert found["difference"].between(found["low"], found["high"]).all()
         pd.testing.assert_frame_equal(found, summary(scores))
 
+    @pytest.mark.parametrize(("n", "known"), [(1, False), (2, True)])
+    def test_two_images_are_enough_to_draw_from(self, n, known):
+        intervals = summary(outcome(fixed=n)).loc["together", ["low", "high"]].drop("accuracy")
+        assert (intervals.notna() == known).all(axis=None)
+
     def test_leaked_images_change_nothing(self):
         clean = outcome(both=20, fixed=3, broken=1)
         leaked = outcome(broken=30, population="leaked")

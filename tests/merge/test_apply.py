@@ -99,6 +99,24 @@ def test_links_into_a_cache_are_never_written_through(project, link, tmp_path):
     assert sha256_of(project.raw / "Moon/a.png") == before["a"]
 
 
+def test_an_image_of_which_the_training_set_has_two_is_not_corrected_by_halves(project):
+    project.merge(labelled("a.png", "Mars"))
+    shutil.copy(project.raw / "Mars/a.png", project.raw / "Mars/copy.png")
+    plan = project.plan(labelled("a.png", "Moon", TUESDAY))
+    assert list(plan["action"]) == ["leave out"]
+    assert "Mars/a.png and Mars/copy.png" in plan["reason"][0]
+
+
+def test_another_image_that_took_the_name_since_the_plan_is_not_moved(project):
+    project.merge(labelled("a.png", "Mars"))
+    plan = project.plan(labelled("a.png", "Moon", TUESDAY))
+    project.put("data/raw/Mars/a.png", 99)
+    before = tree(project.root)
+    with pytest.raises(Problem, match=r"Mars/a\.png is gone or has changed"):
+        project.apply(plan)
+    assert tree(project.root) == before
+
+
 def test_what_changed_since_the_plan_stops_it(project):
     project.merge(labelled("a.png", "Mars"))
     plan = project.plan(labelled("a.png", "Moon", TUESDAY), labelled("b.png", "Mars"), labelled("c.png", "Moon"))

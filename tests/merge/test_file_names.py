@@ -88,7 +88,8 @@ class TestUploads:
         stored = f"upload/{project}fdeeaf5c-{LONG[:letters]}_VkFkpRP.jpg"
         image = f"/data/{stored}"
         assert len(stored) == 100
-        images = folder(f"{LONG}001.jpg", f"{LONG}.png", f"{LONG[:70]}.jpg", f"{LONG[:60]}.jpg", "other.jpg")
+        too_short = [f"{LONG[:60]}.jpg", f"{LONG[:70]}.jpg", f"{LONG[:letters]}-as-long.jpg"]
+        images = folder(f"{LONG}001.jpg", f"{LONG}.png", *too_short, "other.jpg")
         assert find(images, image) == [f"{LONG}001.jpg"]
         assert find(folder(f"{LONG}002.jpg"), image) == [f"{LONG}001.jpg", f"{LONG}002.jpg"]
 

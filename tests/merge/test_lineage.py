@@ -102,6 +102,33 @@ def test_an_older_export_corrects_nothing(project, updated_at):
     assert (project.raw / "Mars/a.png").exists()
 
 
+def test_an_older_export_brings_no_image_back_that_is_gone(project):
+    project.merge(labelled("a.png", "Mars", TUESDAY))
+    (project.raw / "Mars/a.png").unlink()
+    assert list(project.plan(labelled("a.png", "Moon", MONDAY))["action"]) == ["leave out"]
+
+
+def test_the_name_of_an_image_that_only_the_lineage_has_is_given_to_no_other(project):
+    """After a merge that was killed between its moves, the image is still on its way."""
+    project.merge(labelled("a.png", "Mars"))
+    (project.raw / "Mars/a.png").unlink()
+    project.put("images/a.png", 20)
+    (name,) = project.plan(labelled("a.png", "Mars"))["destination"]
+    assert name.startswith("Mars/a-")
+
+
+def test_each_file_and_each_content_has_one_row(project):
+    project.merge(labelled("a.png", "Mars"), labelled("b.png", "Mars"))
+    (project.raw / "Mars/b.png").replace(project.raw / "Mars/a.png")
+    project.merge(labelled("b.png", "Mars", TUESDAY))
+    assert list(read_lineage(project.lineage)["file"]) == ["Mars/a.png"]
+
+    header, row = project.lineage.read_text().splitlines()
+    project.lineage.write_text("\n".join([header, row, row.replace("Mars/a.png", "Moon/a.png"), ""]))  # by a git merge
+    assert list(read_lineage(project.lineage)["file"]) == ["Mars/a.png"]
+    assert list(project.plan(labelled("b.png", "Mars", TUESDAY))["action"]) == ["keep"]
+
+
 def test_another_label_of_the_same_time_corrects(project):
     """As after a class is renamed in Label Studio, which leaves the times of annotations alone."""
     project.merge(labelled("a.png", "Mars"))
