@@ -26,7 +26,8 @@ State = Literal["not begun", "open", "committed", "published", "half declined", 
 
 def made_files(workspace: Workspace) -> list[str]:
     """List the files of git that a round writes; DVC tracks the data itself."""
-    kinds = [stage.get(kind, []) for stage in workspace.stages() for kind in ("outs", "metrics", "plots")]
+    stages = workspace.load("dvc.yaml").get("stages", {}).values()
+    kinds = [stage.get(kind, []) for stage in stages for kind in ("outs", "metrics", "plots")]
     options = [out.items() for outs in kinds for out in outs if isinstance(out, dict)]
     of_stages = [file for items in options for file, option in items if option and option.get("cache") is False]
     return list(dict.fromkeys([*POINTERS, "dvc.lock", DECISION, METRICS, *REPORT, *of_stages]))

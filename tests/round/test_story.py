@@ -87,9 +87,9 @@ def test_a_model_that_was_published_although_it_was_not_accepted_is_told_with_th
     commit(tiny, "Retrain", "model/v1")
     record(tiny, {"model": "cc", "replaces_commit": "model/v1"}, 9, 10)
     told = read_rounds(tiny, {"model": "cc"})
-    assert told["name"].tolist() == [untagged[:7], "model/v1", "this round"]
-    assert told["accuracy"].tolist()[1:] == [0.8, 0.9]
-    assert told["published_because"].tolist() == ["the camera was replaced", pd.NA, pd.NA]
+    assert told["name"].tolist() == ["start", untagged[:7], "model/v1", "this round"]
+    assert told["accuracy"].tolist()[2:] == [0.8, 0.9]
+    assert told["published_because"].tolist() == [pd.NA, "the camera was replaced", pd.NA, pd.NA]
 
 
 @pytest.mark.parametrize("way", [["merge", "--quiet", "--no-ff"], ["merge", "--squash"], ["rebase", "--quiet"]])
