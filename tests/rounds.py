@@ -119,7 +119,7 @@ def tree_of(workspace: Workspace) -> dict[str, bytes]:
     return {str(path.relative_to(workspace.root)): path.read_bytes() for path in files}
 
 
-def plan_sample(sample: Workspace, wrong: Collection[str] = ()) -> pd.DataFrame:
+def plan_sample(sample: Workspace, wrong: Collection[str] = (), **options: Any) -> pd.DataFrame:
     """The plan for the labels of the sample, of which those of the named tasks are made wrong."""
     export = sample.root / "extra-data/annotations.json"
     rows = json.loads(export.read_text())
@@ -134,6 +134,7 @@ def plan_sample(sample: Workspace, wrong: Collection[str] = ()) -> pd.DataFrame:
         lineage=sample.lineage,
         hashes=sample.hashes,
         on_problem="skip",
+        **options,
     )
 
 

@@ -32,12 +32,14 @@ def plan_merge(
     hashes: Path,
     new_classes: Collection[str] = (),
     on_problem: str = "stop",
+    taken_out: Mapping[str, pd.Timestamp] | None = None,
 ) -> pd.DataFrame:
     """Plan the merge of each image of an export into the training set. Only the file `hashes` is written.
 
     `labels` is from `helpers.labels.read_export`, `images` the folder of the labelled images, searched at any depth,
     `raw` the training set, a folder per class, `lineage` the record of earlier merges (see `helpers.merge.lineage`),
-    and `hashes` the file of a `helpers.hashing.HashCache`.
+    and `hashes` the file of a `helpers.hashing.HashCache`. `taken_out` has the times when people took images out of the
+    training set, by SHA-256: only a newer label brings such an image back.
 
     A `Problem` tells that a folder does not exist. Unless `on_problem` is ``skip``, which leaves the images concerned
     out, it also tells that a labelled image has no file, several different files or one that is no picture, or that a
@@ -88,10 +90,10 @@ def plan_merge(
     plan["reason"] = plan["reason"].fillna(pd.Series(problems, dtype=object))
     record = read_lineage(lineage)
     record["updated_at"] = record["updated_at"].mask(is_future(record["updated_at"]))  # of an earlier version
-    plan = plan.drop(columns=["problem", "reason"]).join(place_images(plan, held, record))
+    plan = plan.drop(columns=["problem", "reason"]).join(place_images(plan, held, record, taken_out))
     if find_changed(_hashes_that_decide(plan, raw, record), "Checking images"):
         hashes.unlink(missing_ok=True)  # what it remembers is wrong
-        options: dict[str, Any] = {"new_classes": new_classes, "on_problem": on_problem}
+        options: dict[str, Any] = {"new_classes": new_classes, "on_problem": on_problem, "taken_out": taken_out}
         return plan_merge(labels, images, raw, lineage=lineage, hashes=hashes, **options)
     return plan
 

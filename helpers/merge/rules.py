@@ -20,12 +20,18 @@ class Placement(NamedTuple):
     reason: str = ""
 
 
-def place_images(plan: pd.DataFrame, held: Mapping[str, list[str]], lineage: pd.DataFrame) -> pd.DataFrame:
+def place_images(
+    plan: pd.DataFrame,
+    held: Mapping[str, list[str]],
+    lineage: pd.DataFrame,
+    taken_out: Mapping[str, pd.Timestamp] | None = None,
+) -> pd.DataFrame:
     """Decide the `Placement` of each row of a plan. Of several rows with the same content, the latest decides for all.
 
     `plan` has the rows of `helpers.labels.read_export` and, both str, ``source`` and ``sha256``; a ``reason`` keeps an
     image out. `held` has the names of all images of the training set, relative to it, by SHA-256. `lineage` is from
-    `helpers.merge.lineage.read_lineage`.
+    `helpers.merge.lineage.read_lineage`. `taken_out` has the times when people took images out of the training set, by
+    SHA-256.
     """
     # Content with several answers is left out. Of all other content, find the row that decides.
     disputes = _find_disputes(plan)
@@ -44,7 +50,7 @@ def place_images(plan: pd.DataFrame, held: Mapping[str, list[str]], lineage: pd.
     decided: dict[str, tuple[Any, Placement]] = {}
     row: Any
     for row in deciding.itertuples():
-        placement = _place(row, held.get(row.sha256, []), taken)
+        placement = _place(row, held.get(row.sha256, []), taken, (taken_out or {}).get(row.sha256))
         if placement.action in CHANGES:
             taken.setdefault(fold(placement.destination), row.sha256)
         decided[row.sha256] = row, placement
@@ -78,7 +84,7 @@ def _find_disputes(plan: pd.DataFrame) -> dict[str, str]:
     return {str(sha256): f"one picture, several labels: {', '.join(answers)}" for sha256, answers in by_content}
 
 
-def _place(row: Any, copies: Sequence[str], taken: Mapping[str, str]) -> Placement:
+def _place(row: Any, copies: Sequence[str], taken: Mapping[str, str], out: pd.Timestamp | None) -> Placement:
     """Decide on an image with a label, from its copies in the training set and its label in the lineage."""
     corrected = isinstance(row.known_label, str) and row.known_label != row.label
     # A missing time is no later than any other.
@@ -87,8 +93,12 @@ def _place(row: Any, copies: Sequence[str], taken: Mapping[str, str]) -> Placeme
     if not copies:
         if outdated:
             return Placement("leave out", reason=newer)
+        if out is not None and not row.updated_at > out:
+            reason = f"taken out of the training set on {out:%Y-%m-%d}; label it again to bring it back"
+            return Placement("leave out", reason=reason)
         file = row.known_file if row.known_label == row.label else row.source
-        return Placement("add", free_name(row.label, file, row.sha256, taken))
+        reason = "" if out is None else f"labelled again after it was taken out on {out:%Y-%m-%d}"
+        return Placement("add", free_name(row.label, file, row.sha256, taken), reason=reason)
     if {class_of(copy) for copy in copies} == {row.label}:
         if corrected and not outdated:  # it has moved already, only the lineage is behind
             return Placement("move", copies[0], row.known_file, f"corrected from {row.known_label}")

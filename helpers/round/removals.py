@@ -1,14 +1,19 @@
-"""Images that are gone from the training set: only a commit takes them out, and publishing wants the reason."""
+"""Images that are gone from the training set: taken out by a commit and for a reason, or by accident."""
 
 from collections.abc import Sequence
+from contextlib import suppress
+from itertools import takewhile
 from typing import Any
 
-from helpers.files import is_image
+import pandas as pd
+
+from helpers.files import is_image, read_training_set
+from helpers.merge.lineage import parse_lineage
 from helpers.pipeline.paths import INDEX, RAW, read_table
 from helpers.problems import Problem
 from helpers.round.past import load_past
 from helpers.round.state import is_open
-from helpers.workspace import Workspace
+from helpers.workspace import LINEAGE, Workspace
 
 POINTER = f"{RAW}.dvc"
 
@@ -38,6 +43,39 @@ def require_images_of_head(workspace: Workspace) -> None:
 def _hash_in(pointer: dict[str, Any]) -> str | None:
     """The hash of the folder that a file of DVC names; None if there is none."""
     return pointer.get("outs", [{}])[0].get("md5")
+
+
+def find_removals(workspace: Workspace) -> dict[str, pd.Timestamp]:
+    """Return when people took labelled images out of the training set, by SHA-256: those of the last commit's lineage.
+
+    An image was taken out by the first of the latest commits without it. One that no commit has had was not: its merge
+    was killed. Nor was one that is in data/raw under another name.
+    """
+    lineage = parse_lineage(workspace.read_at("HEAD", LINEAGE))
+    gone = lineage[~lineage["sha256"].isin(read_training_set(workspace.raw, workspace.hashes).values())]
+    sought = dict(zip(gone["sha256"], gone["file"], strict=True))
+    if not sought:
+        return {}
+    today = set(workspace.list_folder(RAW, "HEAD").files.values())
+    removals: dict[str, pd.Timestamp] = {}
+    newer: list[tuple[str, set[str]]] = []  # the commits from the newest on: their times, and images that are gone now
+    for line in workspace.git("log", "--first-parent", "--format=%H %cI", "--", POINTER).splitlines():
+        commit, time = line.split()
+        with suppress(Problem):  # nobody has the list of this commit any more
+            files = workspace.list_folder(RAW, commit).files
+            former = {file: md5 for file, md5 in files.items() if md5 not in today}  # a name may have another image now
+            for sha256 in [sha256 for sha256, file in sought.items() if file in former]:
+                removals[sha256] = _first_without(former[sought.pop(sha256)], newer)
+            newer.append((time, set(former.values())))
+        if not sought:
+            break
+    return removals
+
+
+def _first_without(md5: str, commits: list[tuple[str, set[str]]]) -> pd.Timestamp:
+    """The time of the first of the latest commits, which come first, that lack an image."""
+    *_, (time, _) = takewhile(lambda commit: md5 not in commit[1], commits)
+    return pd.Timestamp(time).tz_convert("UTC")
 
 
 def read_removed(removed: str) -> tuple[int, str]:

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 from projects import (
     TUESDAY,
+    WEDNESDAY,
     Project,
     in_storage,
     labelled,
@@ -110,6 +111,17 @@ def test_what_lost_its_label_stays_and_the_plan_says_so(project):
     plan = project.merge(labelled("a.png", None, status="conflict", reason="annotations disagree"))
     assert plan["reason"][0] == "annotations disagree; Mars/a.png stays in the training set"
     assert (project.raw / "Mars/a.png").exists()
+
+
+def test_an_image_that_was_taken_out_comes_back_only_with_a_newer_label(project):
+    sha256 = project.merge(labelled("a.png", "Mars"), labelled("b.png", "Mars"))["sha256"][0]
+    (project.raw / "Mars/a.png").unlink()
+    plan = project.plan(labelled("a.png", "Mars"), labelled("b.png", "Mars"), taken_out={sha256: TUESDAY})
+    assert list(plan["action"]) == ["leave out", "keep"]
+    assert plan["reason"][0] == "taken out of the training set on 2026-11-03; label it again to bring it back"
+    (again,) = project.plan(labelled("a.png", "Moon", WEDNESDAY), taken_out={sha256: TUESDAY}).to_dict("records")
+    assert (again["action"], again["destination"]) == ("add", "Moon/a.png")
+    assert again["reason"] == "labelled again after it was taken out on 2026-11-03"
 
 
 def test_different_images_of_one_name_get_distinct_names(project):

@@ -2,13 +2,17 @@
 
 from contextlib import suppress
 
+import pandas as pd
 import pytest
 from PIL import Image
-from rounds import PARAMETERS, colleague_of, images_of, merge_something, publish, publish_images
+from rounds import PARAMETERS, colleague_of, images_of, merge_something, plan_sample, publish, publish_images
 
+from helpers.hashing import sha256_of
 from helpers.problems import Problem
-from helpers.round.removals import read_removed
+from helpers.round.merging import merge_round
+from helpers.round.removals import find_removals, read_removed
 from helpers.round.start import start_round
+from helpers.round.state import present
 
 
 def test_images_of_an_earlier_commit_are_refused_until_they_are_pulled(tiny):
@@ -87,9 +91,13 @@ def test_images_that_a_commit_has_taken_out_do_not_come_back_by_a_pull_of_git_al
         start_round(tiny, **PARAMETERS)
 
 
-def commit_images(workspace):
+def commit_images(workspace, time="2026-01-05T12:00:00Z"):
     workspace.dvc("add", "data/raw", quiet=True)
-    workspace.git("commit", "--quiet", "--message", "Images", "--only", "data/raw.dvc")
+    files = present(workspace, "data/raw.dvc", "data/labels.csv.dvc")
+    workspace.git("add", *files)
+    workspace.git(
+        "commit", "--quiet", "--allow-empty", "--message", "Images", "--only", *files, GIT_COMMITTER_DATE=time
+    )
 
 
 def test_images_that_a_person_took_out_are_missed_until_that_is_committed(tiny):
@@ -128,6 +136,64 @@ def test_without_a_pointer_at_head_there_is_nothing_to_miss(tiny):
     tiny.git("commit", "--quiet", "--message", "Forget the images")
     next((tiny.raw / "dark").iterdir()).unlink()
     start_round(tiny, **PARAMETERS)
+
+
+@pytest.fixture
+def merged(tiny):
+    """A workspace whose last commit has the labelled images of its export."""
+    merge_round(tiny, plan_sample(tiny), tiny.root / "extra-data/annotations.json")
+    commit_images(tiny, "2026-01-06T12:00:00+0100")
+    return tiny
+
+
+def image_of(workspace, name):
+    (file,) = workspace.raw.glob(f"*/{name}")
+    return file
+
+
+def sha256_and_bytes(file):
+    return sha256_of(file), file.read_bytes()
+
+
+@pytest.mark.slow
+def test_images_that_were_taken_out_stay_out_when_their_labels_are_exported_again(merged):
+    for name in ("24.png", "25.png"):
+        image_of(merged, name).unlink()
+    commit_images(merged, "2026-01-07T12:00:00+0100")
+    plan = plan_sample(merged, taken_out=find_removals(merged))
+    assert (
+        sorted(plan.loc[plan["action"] == "leave out", "reason"])
+        == ["taken out of the training set on 2026-01-07; label it again to bring it back"] * 2
+    )
+    assert (plan["action"] == "keep").sum() == 6
+
+
+@pytest.mark.slow
+def test_the_time_of_a_removal_is_that_of_the_latest_commit_that_made_it(merged):
+    sha256, content = sha256_and_bytes(image_of(merged, "24.png"))
+    image_of(merged, "24.png").rename(merged.raw / "dark/renamed.png")
+    commit_images(merged, "2026-01-07T12:00:00+0100")
+    assert find_removals(merged) == {}
+    (merged.raw / "dark/renamed.png").unlink()
+    commit_images(merged, "2026-01-08T12:00:00+0100")
+    assert find_removals(merged) == {sha256: pd.Timestamp("2026-01-08T11:00Z")}
+    (merged.raw / "dark/24.png").write_bytes(content)
+    commit_images(merged, "2026-01-09T12:00:00+0100")
+    assert find_removals(merged) == {}
+    Image.new("L", (8, 8), 1).save(merged.raw / "dark/24.png")  # another image of the name
+    commit_images(merged, "2026-01-10T12:00:00+0100")
+    commit_images(merged, "2026-01-11T12:00:00+0100")
+    assert find_removals(merged) == {sha256: pd.Timestamp("2026-01-10T11:00Z")}
+
+
+@pytest.mark.slow
+def test_images_of_a_merge_that_was_killed_were_not_taken_out(tiny):
+    merge_round(tiny, plan_sample(tiny), tiny.root / "extra-data/annotations.json")
+    image_of(tiny, "24.png").unlink()
+    assert find_removals(tiny) == {}
+    commit_images(tiny)
+    assert find_removals(tiny) == {}
+    assert (plan_sample(tiny, taken_out=find_removals(tiny))["action"] == "add").sum() == 1
 
 
 @pytest.mark.slow
