@@ -18,7 +18,6 @@ from helpers.pipeline.params import read_params
 from helpers.pipeline.paths import MODEL, PARAMS
 from helpers.round.comparing import compare_models
 from helpers.round.declining import remember_workspace
-from helpers.round.past import find_baseline
 from helpers.round.publishing import publish_round
 from helpers.round.record import read_decision
 from helpers.round.verdict import decide_round
@@ -79,8 +78,8 @@ def publish(
 ) -> list[str]:
     """Publish a round as if the model in the workspace had been judged."""
     policy = read_params(DecideParams, workspace.root / PARAMS).model_dump()
-    facts = {"model": version(workspace), "policy": policy, "replaces_commit": find_baseline(workspace, "HEAD")}
-    decision = decision | facts
+    *_, baseline = workspace.git("log", "--format=%H", "--", "dvc.lock").split()
+    decision = decision | {"model": version(workspace), "policy": policy, "replaces_commit": baseline}
     workspace.save("evaluation/decision.json", decision)
     return publish_round(workspace, plan, read_decision(workspace), **options)
 
