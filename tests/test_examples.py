@@ -104,7 +104,7 @@ def test_it_can_be_made_from_a_project_that_has_a_backbone(archive, monkeypatch,
     assert (sandbox.root / MODEL).exists()
     assert (sandbox.root / setting).exists() == is_there
     assert sandbox.git("status", "--porcelain") == ""
-    assert sandbox.status("--cloud") == ["Cache and remote 'storage' are in sync."]
+    assert sandbox.status("--cloud") == []
 
 
 @pytest.mark.slow
