@@ -223,7 +223,7 @@ class Workspace:
             if not isinstance(stopped, KeyboardInterrupt):
                 raise
             there = "the old model is back" if (self.root / MODEL).exists() else "there is no model yet"
-            raise Problem(f"The training was interrupted: {there}.", advice="The same again starts it anew.") from None
+            raise Problem(f"The training was interrupted: {there}.", advice="Run again to start it.") from None
         if "Running stage 'train':" in said:
             return "trained"
         return "restored" if any(line.startswith("Stage 'train' is cached") for line in said) else "unchanged"

@@ -79,7 +79,7 @@ def test_the_round_is_merged_trained_and_decided(retrained):
 @pytest.mark.slow
 def test_what_dvc_says_is_seen_in_the_notebook_with_a_line_per_epoch(retrained):
     assert shown(retrained, "retrain").count("epoch ") == 8
-    assert "The model was trained anew." in shown(retrained, "retrain")
+    assert "A new model was trained." in shown(retrained, "retrain")
 
 
 @pytest.mark.slow

@@ -52,7 +52,7 @@ def apply_merge(plan: pd.DataFrame, raw: Path, lineage: Path, export_sha256: str
         _remember_hashes(steps, named, hashes)
     except OSError as error:
         raise Problem(
-            f"The merge did not finish: {error}.", advice="Put that right and run the same again: it reaches the end."
+            f"The merge did not finish: {error}.", advice="Put that right and run again: it then reaches its end."
         ) from error
     finally:
         shutil.rmtree(staging, ignore_errors=True)

@@ -43,7 +43,7 @@ class Records:
         return len(self.places)
 
     def __getitem__(self, rows: slice | np.ndarray) -> np.ndarray:
-        # Map the file anew each time: pages that were read once do not add up in memory.
+        # Map the file again each time: pages that were read once do not add up in memory.
         return np.memmap(self.file, self.record, "r", shape=(self.stored,))[self.places[rows]]
 
 

@@ -105,7 +105,7 @@ def require_committed_code(workspace: Workspace) -> None:
         raise Problem(
             "Nothing can be published: the stages use code that is not committed.",
             changes,
-            "Commit it (`git add`, `git commit`). Then the same again.",
+            "Commit it (`git add`, `git commit`). Then publish again.",
         )
 
 

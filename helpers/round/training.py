@@ -31,7 +31,7 @@ def retrain(workspace: Workspace, baseline: str) -> str:
 def describe_training(became: str) -> str:
     """Put the result of `retrain` into a sentence."""
     return {
-        "trained": "The model was trained anew.",
+        "trained": "A new model was trained.",
         "restored": "The model comes from DVC's cache: it was trained on these images with these settings before.",
         "unchanged": "Nothing changed since the last training: nothing to train.",
     }[became]
