@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -144,9 +144,9 @@ class Workspace:
         part.replace(path)
 
     def stop_on_locks(self) -> None:
-        """Raise a `Problem` that names each lock here, its age and the command that removes it.
+        """Raise a `Problem` that names each lock and each half written file, its age and the command that removes it.
 
-        No lock is deleted: only a person can know that no program holds it.
+        None is deleted: only a person can know that no program is at work on it.
         """
         if self._locks():
             time.sleep(1)  # a running git releases most of its locks by then
@@ -158,22 +158,46 @@ class Workspace:
             )
 
     def _locks(self) -> dict[Path, float]:
-        """The locks of git, and DVC's own list of locks if a kill has left it half written, with their times."""
+        """The locks of git, and files of DVC that a kill has left half written, with their times."""
         folders = self.git("rev-parse", "--path-format=absolute", "--git-dir", "--git-common-dir").splitlines()
         locks: set[Path] = set()
         for folder in map(Path, folders):
             locks.update(folder.glob("*.lock"), folder.glob("refs/**/*.lock"))
-        list_of_dvc = self.root / ".dvc/tmp/rwlock"
-        with suppress(FileNotFoundError):
-            try:
-                json.loads(list_of_dvc.read_bytes())
-            except ValueError:
-                locks.add(list_of_dvc)
+        locks.update(self._half_written())
         held = {}
         for lock in sorted(locks):
             with suppress(FileNotFoundError):  # its program has just released it
                 held[lock] = lock.stat().st_mtime
         return held
+
+    def _half_written(self) -> Iterator[Path]:
+        """Find the files that DVC was writing when it was killed, and that it makes again where they are missing.
+
+        They are its list of locks, its record of the stages, and its pointers to the data of a round. Files with the
+        marks of a merge are left for git and a person.
+        """
+        from dvc.exceptions import DvcException  # takes half a second, and only a round needs it
+        from dvc.schema import COMPILED_LOCKFILE_SCHEMA, COMPILED_SINGLE_STAGE_SCHEMA
+        from dvc.utils.strictyaml import load
+
+        def check_pointer(file: Path) -> None:
+            pointer, _ = load(str(file), COMPILED_SINGLE_STAGE_SCHEMA)
+            pointer["outs"][0]["path"]  # which DVC writes last
+
+        checks: dict[str, Callable[[Path], object]] = {
+            ".dvc/tmp/rwlock": lambda file: json.loads(file.read_bytes()),
+            "dvc.lock": lambda file: load(str(file), COMPILED_LOCKFILE_SCHEMA),
+            f"{RAW}.dvc": check_pointer,
+            f"{LINEAGE}.dvc": check_pointer,
+        }
+        for name, check in checks.items():
+            file = self.root / name
+            with suppress(FileNotFoundError):
+                try:
+                    check(file)
+                except (ValueError, LookupError, TypeError, DvcException):
+                    if b"<<<<<<<" not in file.read_bytes():
+                        yield file
 
     def list_folder(self, folder: str, revision: str = "") -> Folder:
         """List the files of a folder that DVC tracks: those that are there or, with a git revision, those that it had.

@@ -10,6 +10,7 @@ import time
 from threading import Timer
 
 import pytest
+from rounds import images_of
 
 from helpers.pipeline.paths import INDEX, MODEL
 from helpers.problems import Problem
@@ -190,13 +191,43 @@ def test_locks_are_named_with_their_age_and_the_command_that_removes_them_and_ne
     tiny.git("add", "params.yaml")
 
 
-def test_the_list_of_locks_that_a_killed_dvc_left_half_written_is_named_too(tiny, no_wait):
-    damaged = tiny.root / ".dvc/tmp/rwlock"
-    damaged.write_text("")
+@pytest.mark.parametrize(
+    ("name", "end"),
+    [
+        (".dvc/tmp/rwlock", ""),
+        ("dvc.lock", ""),
+        ("dvc.lock", "params:"),
+        ("data/raw.dvc", ""),
+        ("data/raw.dvc", ".dir"),
+        ("data/raw.dvc", "nfiles"),
+    ],
+)
+def test_a_file_that_a_killed_dvc_left_half_written_is_named_too(tiny, no_wait, name, end):
+    damaged = tiny.root / name
+    text = damaged.read_text() if damaged.exists() else "{}"
+    damaged.write_text(text[: text.rindex(end) + len(end)] if end else "")
     with pytest.raises(Problem) as problem:
         tiny.stop_on_locks()
     assert f"rm {damaged}" in str(problem.value)
-    damaged.write_text("{}")
+    damaged.write_text(text)
+    tiny.stop_on_locks()
+
+
+@pytest.mark.slow
+def test_dvc_makes_its_files_again_where_half_written_ones_were_removed(tiny):
+    images = images_of(tiny)
+    for name in ("dvc.lock", "data/raw.dvc"):
+        (tiny.root / name).unlink()
+    tiny.stop_on_locks()
+    tiny.dvc("add", "data/raw", quiet=True)
+    tiny.reproduce()
+    assert tiny.git("status", "--porcelain") == ""
+    assert images_of(tiny) == images
+
+
+def test_a_file_in_which_git_could_not_merge_is_left_for_a_person(tiny, no_wait):
+    with (tiny.root / "data/raw.dvc").open("a") as file:
+        file.write("<<<<<<< HEAD\n")
     tiny.stop_on_locks()
 
 
