@@ -15,6 +15,7 @@ from helpers.round.state import (
     find_own_commit,
     find_round,
     find_state,
+    is_changed,
     is_open,
     list_files,
     list_tags,
@@ -72,7 +73,7 @@ def decline_round(workspace: Workspace) -> str:
     edited = workspace.git("diff-tree", "-r", "--name-only", "-z", f"{DECLINING}^2", DECLINING, "--", *SETTINGS)
     if edited:
         files = ", ".join(edited.split("\0")[:-1])
-        told.append(f"Settings stay as they are: {files}. Before the round they were as `{DECLINED}^2` has them.")
+        told.append(f"Settings are left as they are: {files}. `{DECLINED}^2` has them as they were before the round.")
     workspace.git("update-ref", DECLINED, DECLINING)
     for ref in (BEFORE, DECLINING):
         with suppress(Problem):  # it is gone already
@@ -93,7 +94,9 @@ def _find_beginning(workspace: Workspace) -> list[str]:
         before = BEFORE if is_merge and begins_at(workspace, "HEAD^") else _commit(workspace, "HEAD^^{tree}", "HEAD^")
         return ["HEAD^", before, commit]
     advice = ""
-    if workspace.load(DECISION, "HEAD"):
+    if is_changed(workspace):
+        advice = "The old model comes back with `git checkout HEAD dvc.lock evaluation` and `dvc checkout dvc.yaml`."
+    elif workspace.load(DECISION, "HEAD"):
         advice = (
             f"The last one, `{name_round(workspace)}`, is pushed or below other commits. Another commit takes it back: "
             f"git revert {find_round(workspace)[0][:10]} && rm -f {LINEAGE} && dvc checkout data/*.dvc dvc.yaml"

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from helpers.files import is_image, read_training_set
-from helpers.merge.lineage import parse_lineage
+from helpers.merge.lineage import parse_lineage, read_lineage
 from helpers.pipeline.paths import INDEX, RAW, read_table
 from helpers.problems import Problem
 from helpers.round.past import load_past
@@ -16,6 +16,9 @@ from helpers.round.state import is_open
 from helpers.workspace import LINEAGE, Workspace
 
 POINTER = f"{RAW}.dvc"
+PULL = (  # by name: `dvc pull` alone stops at a new export in extra-data
+    "`git checkout HEAD dvc.lock 'data/*.dvc'` and `dvc pull dvc.yaml data/*.dvc` bring the data of the last commit."
+)
 
 
 def require_images_of_head(workspace: Workspace) -> None:
@@ -27,10 +30,7 @@ def require_images_of_head(workspace: Workspace) -> None:
     """
     there, committed = workspace.list_folder(RAW), workspace.list_folder(RAW, "HEAD")
     contents = set(there.files.values())
-    advice = (
-        f"`git checkout HEAD {POINTER}` and `dvc pull` bring those of the last commit. "
-        f"If you took images out yourself, run `dvc add {RAW}` and commit {POINTER}."
-    )
+    advice = f"{PULL} If you took images out yourself, run `dvc add {RAW}` and commit {POINTER}."
     if lacking := [name for name, md5 in committed.files.items() if is_image(name) and md5 not in contents]:
         raise Problem(f"{RAW} lacks images of the last commit: {len(lacking):,}.", lacking, advice)
     if there.hash in (committed.hash, _hash_in(workspace.load(POINTER)) if is_open(workspace) else ""):
@@ -38,6 +38,15 @@ def require_images_of_head(workspace: Workspace) -> None:
     for commit in workspace.git("log", "--format=%H", "-n", "50", "HEAD", "--branches", "--", POINTER).split():
         if there.hash == _hash_in(workspace.load(POINTER, commit)):
             raise Problem(f"{RAW} has the images of {commit[:7]}, not those of the last commit.", advice=advice)
+
+
+def require_lineage_of_head(workspace: Workspace) -> None:
+    """Raise a `Problem` if data/labels.csv lacks what the last commit records: the round would publish it so."""
+    committed, there = parse_lineage(workspace.read_at("HEAD", LINEAGE)), read_lineage(workspace.lineage)
+    known_since = there.set_index("sha256")["updated_at"].reindex(committed["sha256"]).array
+    is_lost = ~committed["sha256"].isin(there["sha256"]) & ~committed["file"].isin(there["file"])
+    if lacking := committed.loc[is_lost | committed["updated_at"].gt(known_since), "file"].tolist():
+        raise Problem(f"{LINEAGE} lacks labels of the last commit: {len(lacking):,}.", lacking, PULL)
 
 
 def _hash_in(pointer: dict[str, Any]) -> str | None:

@@ -15,7 +15,7 @@ from helpers.problems import EndOfRun, Problem, check_all, require_choice
 from helpers.round.declining import decline_round
 from helpers.round.publishing import require_branch, require_committed_code
 from helpers.round.record import read_decision
-from helpers.round.removals import read_removed, require_images_of_head
+from helpers.round.removals import read_removed, require_images_of_head, require_lineage_of_head
 from helpers.round.state import find_state
 from helpers.round.storage import require_pushable
 from helpers.round.unattended import require_own_work, require_recorded_data, started_by
@@ -42,12 +42,16 @@ def start_round(
     if decline:
         raise EndOfRun(decline_round(workspace))
     if find_state(workspace) == "half declined":
-        print(decline_round(workspace))
+        declined = decline_round(workspace)
+        if publish:  # it would merge and publish the round that somebody has declined
+            raise EndOfRun(f"{declined}\nThe run ends here, and publishes nothing.")
+        print(declined)
     require_text_names(workspace.raw)  # else DVC cannot even look at it
     params = workspace.root / PARAMS
     checks: list[Callable[[], object]] = [
         workspace.stop_on_locks,
         lambda: require_images_of_head(workspace),
+        lambda: require_lineage_of_head(workspace),
         lambda: require_choice("on_problem", on_problem, ON_PROBLEM),
         lambda: require_choice("on_disagreement", on_disagreement, ON_DISAGREEMENT),
         lambda: require_choice("on_suspect", on_suspect, ON_SUSPECT),

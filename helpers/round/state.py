@@ -134,8 +134,15 @@ def tell_state(workspace: Workspace) -> str:
 
 
 def find_round(workspace: Workspace) -> tuple[str, str]:
-    """Return the commit of the last round and the name of its tag, empty if it has none."""
-    commit = workspace.git("rev-list", "--max-count=1", "HEAD", "--", DECISION).strip() or "HEAD"
+    """Return the commit that brought the decision of `HEAD`, and the name of its tag, empty if it has none.
+
+    A revert brings an earlier decision back, which is still that of its own commit.
+    """
+    commit = "HEAD"
+    with suppress(Problem):  # no round was committed
+        decision = workspace.git("rev-parse", "--verify", "--quiet", f"HEAD:{DECISION}").strip()
+        commits = workspace.git("log", "--format=%H", f"--find-object={decision}", "--", DECISION)
+        commit = commits.split()[-1]
     return commit, next(map(name_tag, list_tags(workspace, f"--points-at={commit}")), "")
 
 

@@ -204,7 +204,7 @@ def test_settings_that_were_edited_during_the_round_stay_and_are_named(tiny):
     merged = tree_of(tiny)
     told = decline_round(tiny)
     assert tree_of(tiny) == before | {"params.yaml": merged["params.yaml"]}
-    assert "Settings stay as they are: params.yaml." in told
+    assert "Settings are left as they are: params.yaml." in told
     assert "epochs: 1" in tiny.git("show", f"{DECLINED}^2:params.yaml")
 
 

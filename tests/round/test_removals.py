@@ -1,11 +1,22 @@
 """Images leave the training set by a commit and with a reason, never by accident."""
 
+import re
 from contextlib import suppress
 
 import pandas as pd
 import pytest
 from PIL import Image
-from rounds import PARAMETERS, colleague_of, images_of, merge_something, plan_sample, publish, publish_images
+from rounds import (
+    LINEAGE,
+    PARAMETERS,
+    colleague_of,
+    images_of,
+    merge_something,
+    plan_sample,
+    publish,
+    publish_images,
+    run_as_documented,
+)
 
 from helpers.hashing import sha256_of
 from helpers.problems import Problem
@@ -39,12 +50,32 @@ def behind(tiny):
     return tiny
 
 
-def assert_refused_until_pulled(workspace):
-    with pytest.raises(Problem, match="data/raw lacks images of the last commit: 20"):
+def assert_refused_until_pulled(workspace, what="data/raw lacks images of the last commit: 20"):
+    """A round begins when the commands of the message have run, which leave a new export alone."""
+    (workspace.root / "extra-data/new.json").write_text("[]")
+    with pytest.raises(Problem, match=what) as problem:
         start_round(workspace, **PARAMETERS | {"publish": True})
-    workspace.git("restore", "data/raw.dvc")
-    workspace.dvc("pull", "--force", quiet=True)
+    for command in re.findall("`(.+?)`", problem.value.advice)[:2]:
+        run_as_documented(workspace, command)
     start_round(workspace, **PARAMETERS | {"publish": True})
+    assert (workspace.root / "extra-data/new.json").exists()
+
+
+@pytest.mark.slow
+def test_labels_of_an_earlier_commit_are_refused_where_its_images_were_pulled_alone(tiny):
+    colleague = colleague_of(tiny)
+    colleague.dvc("pull", quiet=True)
+    merge_something(tiny)
+    publish(tiny)
+    colleague.git("pull", "--quiet")
+    colleague.dvc("pull", "data/raw.dvc", quiet=True)
+    assert_refused_until_pulled(colleague, "data/labels.csv lacks labels of the last commit: 2")
+    corrected = LINEAGE.replace("dark/new.png,dark,aa,1,1,2026-01-05", "light/new.png,light,aa,1,1,2026-01-06")
+    merge_something(tiny, corrected)
+    publish(tiny)
+    colleague.git("pull", "--quiet")
+    colleague.dvc("pull", "data/raw.dvc", quiet=True)
+    assert_refused_until_pulled(colleague, "data/labels.csv lacks labels of the last commit: 1")
 
 
 @pytest.mark.slow

@@ -7,9 +7,18 @@ import shutil
 from pathlib import Path
 
 import pytest
-from rounds import PARAMETERS, merge_something, publish, push_something_else, run_as_documented, tree_of
+from rounds import (
+    DECISION,
+    LINEAGE,
+    PARAMETERS,
+    merge_something,
+    publish,
+    push_something_else,
+    run_as_documented,
+    tree_of,
+)
 
-from helpers.problems import Problem
+from helpers.problems import EndOfRun, Problem
 from helpers.round.declining import can_decline, decline_round
 from helpers.round.start import start_round
 from helpers.round.state import BEFORE, DECLINED, DECLINING, find_state, tell_state
@@ -68,6 +77,37 @@ def test_a_decline_that_is_killed_at_any_step_is_finished_by_the_next_run(tiny, 
             break
     assert runs
     assert step > 6
+
+
+@pytest.mark.slow
+def test_a_run_that_should_publish_finishes_a_decline_and_publishes_nothing(tiny):
+    head = tiny.commit_of("HEAD")
+    merge_something(tiny)
+    child = FORKS.Process(target=decline_and_die, args=(tiny, 6))
+    child.start()
+    child.join()
+    assert find_state(tiny) == "half declined"
+    with pytest.raises(EndOfRun) as end:
+        start_round(tiny, **PARAMETERS | {"publish": True})
+    assert "Declined" in end.value.sentence
+    assert "publishes nothing" in end.value.sentence
+    assert tiny.commit_of("HEAD") == head
+
+
+@pytest.mark.slow
+def test_a_revert_is_no_round_that_a_decline_takes_back(tiny):
+    merge_something(tiny)
+    publish(tiny)
+    merge_something(tiny, LINEAGE.replace("new.png", "other.png"))
+    publish(tiny, decision=DECISION | {"sentence": "Better once more."})
+    tiny.git("revert", "--no-edit", "model/v2")
+    run_as_documented(tiny, "rm -f data/labels.csv && dvc checkout data/*.dvc dvc.yaml")
+    head = tiny.commit_of("HEAD")
+    assert "model/v1" in tell_state(tiny)
+    with pytest.raises(Problem, match=r"(?s)no round to decline.*git revert") as problem:
+        decline_round(tiny)
+    assert tiny.commit_of("model/v1")[:10] in problem.value.advice
+    assert tiny.commit_of("HEAD") == head
 
 
 @pytest.mark.slow
