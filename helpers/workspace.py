@@ -30,6 +30,7 @@ ADVICE = re.compile(
     r"|(Updating|Generating) lock file"
 )
 
+OF_LISTED_FILES = {"checkout", "fetch", "pull", "push"}  # commands of DVC that believe its list of files
 # A person's configuration of git decides on names, signatures, hooks and credentials, but not on these.
 GIT_CONFIG = f"""
 color.ui=false commit.cleanup=whitespace core.abbrev=auto core.quotePath=false diff.autoRefreshIndex=true
@@ -72,6 +73,8 @@ class Workspace:
 
         A `Problem` has the last lines of a command that failed, or tells that another DVC command is at work here.
         """
+        if arguments[0] in OF_LISTED_FILES:
+            drop_data_index(self.root)
         said = []
         # DVC's stages look for `python` on PATH, and Python buffers its output to a pipe.
         environment = _environment() | {
@@ -315,15 +318,29 @@ def _read_commit(root: Path, commit: str, path: str) -> bytes | None:
     from dvc.exceptions import OutputNotFoundError
     from dvc.repo import Repo
 
-    try:
+    def read() -> bytes:
         return dvc.api.read(path, repo=str(root), rev=commit, mode="rb")
-    except Exception as error:  # DVC's own, and those of every kind of storage
-        reason = repr(error)
+
+    with suppress(Exception):  # DVC's own, and those of every kind of storage
+        return read()
     # If DVC has recorded a hash of the file or of a folder above it, it is lost; else it was not there.
     with suppress(OutputNotFoundError), Repo.open(str(root), rev=commit, uninitialized=True) as repo:
         if any(out.hash_info for out in repo.find_outs_by_path(path, repo.index.outs, strict=False)):
-            raise _lost(path, commit, reason)
+            drop_data_index(root)
+            try:
+                return read()
+            except Exception as error:
+                raise _lost(path, commit, repr(error)) from None
     return None
+
+
+def drop_data_index(root: Path) -> None:
+    """Let DVC list its files once more: a kill leaves an incomplete list, which it trusts (treeverse/dvc#10977)."""
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+
+    with suppress(DvcException), Repo(str(root)) as repo:  # the command that follows says what is wrong
+        repo.drop_data_index()
 
 
 def _without_git(root: Path, said: str) -> str:

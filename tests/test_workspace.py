@@ -93,6 +93,28 @@ def test_files_of_the_past_come_from_the_remote_when_the_cache_is_gone(tiny):
     assert tiny.read_at("HEAD", MODEL) == now
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("command", ["dvc.api.read('model/classifier.bentomodel', rev='HEAD')", "Repo().checkout()"])
+def test_files_are_found_also_when_a_kill_left_dvc_an_incomplete_list(tiny, command):
+    code = f"""
+import os
+import dvc.api
+from dvc.repo import Repo, index
+load = index._load_data_from_outs
+def die_after_the_first(listing, prefix, outs):
+    load(listing, prefix, list(outs)[:1])
+    listing.commit()
+    os._exit(9)
+index._load_data_from_outs = die_after_the_first
+{command}
+"""
+    images = images_of(tiny)
+    assert subprocess.run([sys.executable, "-c", code], cwd=tiny.root).returncode == 9
+    tiny.dvc("checkout", "--force", quiet=True)
+    assert images_of(tiny) == images
+    assert tiny.read_at("HEAD", MODEL) == (tiny.root / MODEL).read_bytes()
+
+
 def test_a_model_that_nobody_has_any_more_is_a_problem_and_not_the_absence_of_a_model(tiny):
     shutil.rmtree(tiny.root / ".dvc/cache")
     shutil.rmtree(tiny.root.with_name("demo-storage"))

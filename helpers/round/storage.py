@@ -26,15 +26,9 @@ def require_pushable(workspace: Workspace) -> None:
 
 
 def push_data(workspace: Workspace) -> None:
-    """Push all data of this revision to DVC's remote, and see that all files of the round are there.
-
-    A push that was killed while DVC collected its files leaves an incomplete list of them. Later pushes trust that list
-    and report "everything is up to date" (treeverse/dvc#10977), so it is dropped first.
-    """
+    """Push all data of this revision to DVC's remote, and see that all files of the round are there."""
     from dvc.repo import Repo  # takes half a second, and only publishing needs it
 
-    with Repo(str(workspace.root)) as repo:
-        repo.drop_data_index()
     workspace.dvc("push", quiet=True)
     with Repo(str(workspace.root)) as repo:
         targets = [stage.addressing for stage in workspace.collect_stages(repo)]
