@@ -130,6 +130,7 @@ def start_branch(workspace: Workspace, attempt: int) -> str:
     return branch
 
 
+@pytest.mark.slow
 def test_a_run_that_is_repeated_pushes_a_branch_of_its_own_and_none_without_a_round(tiny):
     def branches() -> str:
         return tiny.git("ls-remote", "--heads", "origin", "round/*")

@@ -15,6 +15,7 @@ from helpers.round.training import advise_backbone
 from helpers.workspace import Workspace
 
 
+@pytest.mark.slow
 def test_a_round_may_begin_to_use_a_backbone(tiny):
     params = tiny.root / "params.yaml"
     setting = write_backbone(tiny.root)

@@ -14,6 +14,7 @@ from helpers.workspace import DECISION
 RETRAIN = [sys.executable, "-m", "helpers.round.headless"]
 
 
+@pytest.mark.slow
 def test_a_round_tells_its_epochs_and_ends_with_the_verdict(tiny, run):
     result = run(*RETRAIN, cwd=tiny.root)
     assert result.returncode == 0, result.stderr
@@ -46,6 +47,7 @@ def test_a_problem_is_the_end_of_what_it_says_and_stands_on_the_page(tiny, run):
     assert "lost.json" in page
 
 
+@pytest.mark.slow
 def test_an_address_is_one_in_capitals_and_with_any_scheme(tiny, run):
     result = run(*RETRAIN, "FTP://localhost/projects/3", cwd=tiny.root)
     assert "\n'FTP://localhost/projects/3' is not the address of a project" in result.stderr

@@ -26,6 +26,7 @@ from helpers.round.start import start_round
 from helpers.round.state import present
 
 
+@pytest.mark.slow
 def test_images_of_an_earlier_commit_are_refused_until_they_are_pulled(tiny):
     colleague = colleague_of(tiny)
     colleague.dvc("pull", quiet=True)

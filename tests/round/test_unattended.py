@@ -42,6 +42,7 @@ def test_the_work_of_a_person_is_in_the_way(tiny, begin):
         require_own_work(tiny, OURS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("begin", [merge_something, commit_a_round])
 def test_a_run_goes_on_with_its_own_round_and_with_that_of_no_other_project(tiny, begin, monkeypatch):
     monkeypatch.setenv(STARTED_BY, OURS)
@@ -52,6 +53,7 @@ def test_a_run_goes_on_with_its_own_round_and_with_that_of_no_other_project(tiny
             require_own_work(tiny, other)
 
 
+@pytest.mark.slow
 def test_it_is_told_since_when_the_round_of_whom_is_open(tiny, monkeypatch):
     before = datetime.now(UTC).replace(microsecond=0)
     merge_something(tiny)
