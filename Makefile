@@ -21,7 +21,7 @@ lab: $(VENV)/installed ## Open the notebook in JupyterLab, in a sample of its ow
 	cd demo-lab && "$(abspath $(BIN))/jupyter" lab --config=notebooks/jupyter_server_config.py --notebook-dir=. notebooks/retrain.ipynb
 
 serve: $(VENV)/installed ## Serve the model of the last commit to Label Studio, at http://127.0.0.1:9090
-	cd $(WORKSPACE) && "$(abspath $(BIN))/uvicorn" --factory helpers.label_studio.backend:make_backend --port 9090
+	cd $(WORKSPACE) && "$(abspath $(BIN))/uvicorn" --factory extras.backend.app:make_backend --port 9090
 
 backbone: $(VENV)/installed ## Write the pretrained backbones/efficientnet-lite0.onnx, for photographs
 	$(BIN)/python -m examples.efficientnet_lite0

@@ -87,7 +87,7 @@ def serve(workspace: Workspace) -> Iterator[tuple[httpx.Client, int]]:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     options = ["--app-dir", str(PROJECT), "--port", str(port), "--log-level", "warning"]
-    command = [sys.executable, "-m", "uvicorn", "--factory", "helpers.label_studio.backend:make_backend", *options]
+    command = [sys.executable, "-m", "uvicorn", "--factory", "extras.backend.app:make_backend", *options]
     client = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=100, limits=httpx.Limits(max_connections=None))
     with client, subprocess.Popen(command, cwd=workspace.root) as process:
         try:

@@ -1,4 +1,4 @@
-"""Hash files, check that they are pictures, and remember the hashes from run to run."""
+"""Hash files, check that they are pictures, remember the hashes from run to run, and draw at random by them."""
 
 import hashlib
 import os
@@ -8,13 +8,17 @@ from contextlib import suppress
 from itertools import compress
 from pathlib import Path
 
+import numpy as np
 import orjson
 
 from helpers.decode import SUFFIXES, UNREADABLE, read_upright
+from helpers.problems import Problem
 from helpers.progress import map_in_threads
 
 LARGEST_FILE = 1 << 30  # bytes; who copies or decodes a picture reads its file as a whole
 LARGEST_CACHE = 1 << 28  # bytes, some 1.5 million files; a larger cache starts again, empty
+# Each share is drawn by digits of its own, so that the draws have nothing to do with each other.
+DIGITS = {"random_share": slice(0, 12), "blind_share": slice(12, 24)}
 
 
 def sha256_of(file: str | os.PathLike[str]) -> str:
@@ -136,3 +140,13 @@ def _status_of(file: str) -> os.stat_result | None:
         if stat.S_ISREG(status.st_mode):
             return status
     return None
+
+
+def draw(contents: Iterable[str], name: str, share: float) -> np.ndarray:
+    """Draw a share of images, a mask, by digits of their SHA-256: they are as good as random, and stay the same.
+
+    `name` is one of `DIGITS`. A `Problem` tells that the share is not within 0 to 1.
+    """
+    if not 0 <= share <= 1:
+        raise Problem(f"{name} is {share}.", advice="Give a share between 0 and 1.")
+    return np.array([int(sha256[DIGITS[name]], 16) < share * 16**12 for sha256 in contents], dtype=bool)

@@ -5,22 +5,18 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import chdir
 from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
-from browsers import open_browser
 from filelock import FileLock
 from hypothesis import settings
-from label_studio_server import LabelStudio, Pretended, pretend_label_studio, run_label_studio
 from PIL import Image
-from playwright.sync_api import Browser
 
 from examples.workspace import PROJECT, make_workspace
-from helpers.label_studio.client import NEWEST
 from helpers.pipeline.paths import RAW
 from helpers.workspace import Workspace
 
@@ -150,24 +146,3 @@ def run() -> Callable[..., subprocess.CompletedProcess[str]]:
         return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=300)
 
     return run
-
-
-@pytest.fixture(scope="session", params=[NEWEST])
-def label_studio(request, tmp_path_factory, plain_home) -> Iterator[LabelStudio]:
-    """A real Label Studio of a version, the newest that was tried, started once."""
-    with run_label_studio(tmp_path_factory.mktemp("label-studio") / "data", request.param) as server:
-        yield server
-
-
-@pytest.fixture
-def pretended() -> Iterator[Pretended]:
-    """A server that answers as a test wants."""
-    with pretend_label_studio() as server:
-        yield server
-
-
-@pytest.fixture(scope="session")
-def browser(plain_home) -> Iterator[Browser]:
-    """A real browser, started once."""
-    with open_browser() as browser:
-        yield browser

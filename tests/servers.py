@@ -90,3 +90,10 @@ def wait_until(condition: Callable[[], object], seconds: float = 60) -> None:
     while not condition():
         assert time.monotonic() < until, "it never came"
         time.sleep(0.05)
+
+
+def trickle(content: bytes) -> Iterator[bytes]:
+    """Give ten bytes a second."""
+    for byte in content:
+        time.sleep(0.1)
+        yield bytes([byte])

@@ -44,16 +44,22 @@ def read_defaults(file: Path) -> dict[str, object]:
 
 
 def test_the_messages_that_are_explained_are_those_of_the_code():
-    rows = re.findall(r"^\| `([^`]+)` \|", (ROOT / "docs/troubleshooting.md").read_text(), re.MULTILINE)
+    tables = [page.read_text().split("| the message |") for page in (ROOT / "docs").glob("*.md")]
+    rows = [row for _, *table in tables for row in re.findall(r"^\| `([^`]+)` \|", "".join(table), re.MULTILINE)]
     fixed = {words.strip("' ") for row in rows for words in row.split("…")}
-    nodes = [node for path in (ROOT / "helpers").rglob("*.py") for node in ast.walk(ast.parse(path.read_text()))]
+    files = [path for folder in ("helpers", "extras") for path in (ROOT / folder).rglob("*.py")]
+    nodes = [node for path in files for node in ast.walk(ast.parse(path.read_text()))]
     texts = [node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)]
     assert rows
     assert [words for words in fixed if not any(words in text for text in texts)] == []
 
 
 def test_the_map_of_the_house_has_every_part():
-    parts = {part.name for part in (ROOT / "helpers").iterdir() if not part.name.startswith("_")}
+    parts = {
+        part.name
+        for part in (*(ROOT / "helpers").iterdir(), *(ROOT / "extras").iterdir())
+        if not part.name.startswith("_")
+    }
     named = re.findall(r"`([a-z_]+)(?:/|(\.py))`", (ROOT / "CONTRIBUTING.md").read_text())
     assert parts - {name + suffix for name, suffix in named} == set()
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import nbformat
 import numpy as np
 import pytest
-from headless import run_notebook
+from notebook_runs import run_notebook
 from PIL import Image
 
 from examples.workspace import make_workspace

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from headless import PAPERMILL
+from notebook_runs import PAPERMILL
 
 from helpers.problems import Problem
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from headless import PAPERMILL, run_notebook
+from notebook_runs import PAPERMILL, run_notebook
 
 from helpers.pipeline.paths import MODEL
 from helpers.workspace import Workspace

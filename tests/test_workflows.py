@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from rounds import merge_something, publish
+from round_steps import merge_something, publish
 
 from helpers.round.state import find_round
 from helpers.workspace import DECISION, Workspace

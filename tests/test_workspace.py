@@ -10,7 +10,7 @@ import time
 from threading import Timer
 
 import pytest
-from rounds import images_of
+from round_steps import images_of
 
 from helpers.pipeline.paths import INDEX, MODEL
 from helpers.problems import Problem

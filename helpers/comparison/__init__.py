@@ -1,1 +1,1 @@
-"""Old and new on the same images: scores, tables, intervals, decision; the second look, the forecast."""
+"""Old and new on the same images: scores, tables, intervals, the decision and its record."""

@@ -1,16 +1,17 @@
 """Decide whether a new classifier may replace the old one, with reasons: tables in, a record out."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import pandas as pd
 from pydantic import Field
 
+from helpers.comparison.record import Decision, Rule
 from helpers.comparison.scores import Comparison
-from helpers.comparison.second_look import Noise
 from helpers.comparison.statistics import wilson
-from helpers.comparison.words import listed, percent, points
+from helpers.comparison.words import count_of, listed, percent, points
 from helpers.pipeline.params import Params
 
 FEWEST_IMAGES = 6  # if five of five images flip the same way, the exact p is still above 0.05
@@ -23,25 +24,42 @@ class DecideParams(Params):
     max_negative_flips: float = Field(0.05, ge=0, le=1)
     max_class_drop: float = Field(0.1, ge=0, le=1)
     min_class_support: int = Field(10, ge=1)
-    max_label_noise: float = Field(0.05, ge=0, le=1)
 
 
-class Rule(NamedTuple):
-    """A condition that a new model has to meet, and whether it does."""
+class Row(NamedTuple):
+    """A further row of the chart of the difference: changes of accuracy, each a mark."""
 
-    rule: str
-    passed: bool
-    explanation: str
+    name: str
+    changes: Sequence[float]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Whatever an extra contributes to a decision; card, report and chart show it without knowing the extra.
+
+    `rules` have to be met like the decision's own; one without an outcome only informs. `notes` are sentences,
+    `headline` is a second half for the headline, and `row` a row of the chart of the difference. `record`, of JSON, is
+    kept in the decision, and so is a copy of the extra's `section` of ``params.yaml``: when that has changed, the
+    decision does not hold any more.
+
+    >>> Finding(rules=[Rule("labels", False, "9 of 100 labels are wrong.")], record={"wrong": 9, "of": 100})
+    """
+
+    rules: Sequence[Rule] = ()
+    notes: Sequence[str] = ()
+    headline: str = ""
+    row: Row | None = None
+    record: Any = None
+    section: str = ""
 
 
 def decide(
     comparison: Comparison,
     policy: DecideParams,
+    findings: Mapping[str, Finding] | None = None,
     changed: Sequence[str] = (),
     other_baseline: str = "",
-    noise: Noise | None = None,
-    seed_noise: Sequence[float] | None = None,
-) -> dict[str, Any]:
+) -> Decision:
     """Decide whether the new model may replace the old one, with reasons.
 
     Accuracy on frozen and new images together decides: only together do they include every image on which both models
@@ -49,73 +67,99 @@ def decide(
     therefore no single population may get worse either. An accepted model need not come out as better: with 300 images,
     3 % fixed and 1 % broken, it does so in a third of cases.
 
-    `changed` names further changes since the baseline: parameters, code. If the old model is not the one that the new
-    model would replace, `other_baseline` is a sentence that names both. `noise` is that of the round's new labels, and
-    `seed_noise` has the changes of accuracy by other seeds alone; None if they are not known.
-
-    The result can be written as JSON. `verdict`: ``first`` (there is no old model), ``better`` or ``worse`` (the 95 %
-    interval lies above or below 0), ``equivalent`` (within ± margin) or ``undecided``. `accepted`: bool. `sentence`:
-    the verdict in words. `rules`: the fields of a `Rule` each. `notes`: sentences on the limits of the comparison.
-    `images` and `figures`: the rows of its `tally` and `summary`.
+    `findings` are those of extras, by their names; rules and notes keep their order. `changed` names further changes
+    since the baseline: parameters, code. If the old model is not the one that the new model would replace,
+    `other_baseline` is a sentence that names both.
     """
-    counts, summary = comparison.tally, comparison.summary
-    n, total = int(counts["scored"]["together"]), len(comparison.scores)
-    rules = [Rule("enough images", n >= FEWEST_IMAGES, f"{n} of {total} images scored; {FEWEST_IMAGES} are needed.")]
-    if n < FEWEST_IMAGES:
-        verdict = "undecided"
-        sentence = f"Undecided: {n} of {total} held-out images can be scored, too few to say anything."
-    elif "old" not in summary:
-        verdict = "first"
-        accuracy = summary["new"]["together", "accuracy"]
-        low, high = wilson(n * accuracy, n)
-        sentence = (
-            f"First model: {percent(accuracy)} of {n} held-out images right, 95 % interval {percent(low)} to "
-            f"{percent(high)}; there is no older model to compare it with."
-        )
-    else:
-        overall: Any = summary.loc[("together", "accuracy")]
-        low, high = overall["low"], overall["high"]
-        verdict = _verdict(low, high, policy.margin)
-        sentence = (
-            f"{verdict.capitalize()}: {percent(overall['new'])} of {n} held-out images right, "
-            f"{percent(overall['old'])} before (difference {points(overall['difference'])} points, "
-            f"95 % interval {points(low)} to {points(high)})"
-            f"{', too few images to tell' if verdict == 'undecided' else ''}."
-        )
-        rules += [
-            _margin_rule(low, policy.margin),
-            _populations_rule(summary),
-            _flips_rule(int(counts["broken"]["together"]), n, policy.max_negative_flips),
-            _classes_rule(comparison.per_class, policy.min_class_support, policy.max_class_drop),
-        ]
+    findings = findings or {}
+    verdict, sentence = _tell_verdict(comparison, policy.margin)
+    rules = _list_rules(comparison, policy)
     if comparison.new == comparison.old:
         rules.append(Rule("new model", False, f"The new model, {comparison.new}, is the old one: nothing replaces it."))
     if other_baseline:
         rules.append(Rule("baseline", False, other_baseline))
-    if noise:
-        rules.append(_labels_rule(noise, policy.max_label_noise))
-    return {
-        "verdict": verdict,
-        "accepted": all(rule.passed for rule in rules),
-        "sentence": sentence,
-        "rules": [rule._asdict() for rule in rules],
-        "notes": _notes(comparison, changed, seed_noise),
-        "images": _records(counts),
-        "figures": _records(summary),
-    }
+    rules += [rule for finding in findings.values() for rule in finding.rules]
+    notes = _notes(comparison, changed)
+    return Decision(
+        verdict=verdict,
+        accepted=all(rule.passed is not False for rule in rules),
+        sentence=sentence,
+        headline="; ".join(filter(None, (finding.headline for finding in findings.values()))),
+        rules=rules,
+        notes=[*notes, *(note for finding in findings.values() for note in finding.notes)],
+        images=_records(comparison.tally),
+        figures=_records(comparison.summary),
+        policy=policy.model_dump(),
+        findings={name: finding.record for name, finding in findings.items()},
+    )
 
 
-def failed_rules(decision: dict[str, Any]) -> list[str]:
-    """Return the reasons why the model is not accepted: the explanations of the rules that it failed."""
-    return [rule["explanation"] for rule in decision["rules"] if not rule["passed"]]
+def explain_acceptance(decision: Decision) -> str:
+    """Say whether the new model is accepted, and why it may be so without being better."""
+    if not decision.accepted:
+        return "The new model is not accepted."
+    if decision.verdict in ("equivalent", "undecided"):
+        return "The new model is accepted: it is not worse by more than the margin."
+    return "The new model is accepted."
 
 
-def _verdict(low: float, high: float, margin: float) -> str:
+def list_facts(decision: Decision) -> list[tuple[str, str]]:
+    """Return the facts behind a decision, each after its name."""
+    models = f"{decision.baseline} → model {decision.model}"
+    if decision.baseline != decision.replaces:
+        models += f", which would replace {decision.replaces}"
+    facts = [("Models", models)]
+    if row := decision.accuracy:
+        before = f"{percent(row['old'])} → " if "old" in row else ""
+        facts.append(("Accuracy", f"{before}{percent(row['new'])} of {count_of(row['images'], 'held-out image')}"))
+    added, corrected = decision.changes["added"], decision.changes["corrected"]
+    trained = f"{count_of(added, 'image')} added, {count_of(corrected, 'label')} corrected"
+    facts.append(("Data", f"{trained}; the new model has learnt from {decision.trained_on:,}"))
+    until = f", with labels until {decision.labels_until}" if decision.labels_until else ""
+    return [*facts, ("Export", f"{decision.export}{until}")]
+
+
+def _tell_verdict(comparison: Comparison, margin: float) -> tuple[str, str]:
+    """Return the verdict and a sentence with its figures."""
+    summary, n = comparison.summary, len(comparison.scored)
+    if n < FEWEST_IMAGES:
+        total = len(comparison.scores)
+        return "undecided", f"Undecided: {n} of {total} held-out images can be scored, too few to say anything."
+    if "old" not in summary:
+        accuracy = summary["new"]["together", "accuracy"]
+        low, high = wilson(n * accuracy, n)
+        return "first", (
+            f"First model: {percent(accuracy)} of {n} held-out images right, 95 % interval {percent(low)} to "
+            f"{percent(high)}; there is no older model to compare it with."
+        )
+    overall: Any = summary.loc[("together", "accuracy")]
+    low, high = overall["low"], overall["high"]
     if low > 0:
-        return "better"
-    if high < 0:
-        return "worse"
-    return "equivalent" if -margin < low and high < margin else "undecided"
+        verdict = "better"
+    elif high < 0:
+        verdict = "worse"
+    else:
+        verdict = "equivalent" if -margin < low and high < margin else "undecided"
+    return verdict, (
+        f"{verdict.capitalize()}: {percent(overall['new'])} of {n} held-out images right, "
+        f"{percent(overall['old'])} before (difference {points(overall['difference'])} points, "
+        f"95 % interval {points(low)} to {points(high)})"
+        f"{', too few images to tell' if verdict == 'undecided' else ''}."
+    )
+
+
+def _list_rules(comparison: Comparison, policy: DecideParams) -> list[Rule]:
+    """Apply the rules that compare the models on the scored images."""
+    summary, n, total = comparison.summary, len(comparison.scored), len(comparison.scores)
+    rules = [Rule("enough images", n >= FEWEST_IMAGES, f"{n} of {total} images scored; {FEWEST_IMAGES} are needed.")]
+    if n >= FEWEST_IMAGES and "old" in summary:
+        rules += [
+            _margin_rule(summary["low"]["together", "accuracy"], policy.margin),
+            _populations_rule(summary),
+            _flips_rule(int(comparison.tally["broken"]["together"]), n, policy.max_negative_flips),
+            _classes_rule(comparison.per_class, policy.min_class_support, policy.max_class_drop),
+        ]
+    return rules
 
 
 def _margin_rule(low: float, margin: float) -> Rule:
@@ -148,16 +192,7 @@ def _classes_rule(classes: pd.DataFrame, least: int, drop: float) -> Rule:
     return Rule("classes", not names, text)
 
 
-def _labels_rule(noise: Noise, most: float) -> Rule:
-    """Wrong labels spoil training and held-out images alike, so no comparison on these labels can reveal them."""
-    text = (
-        f"About {percent(noise.share)} of the new labels are wrong (95 % interval {percent(noise.low)} to "
-        f"{percent(noise.high)}); at most {100 * most:g} % may be, unless the interval begins at 0."
-    )
-    return Rule("labels", noise.share <= most or noise.low == 0, text)
-
-
-def _notes(comparison: Comparison, changed: Sequence[str], seed_noise: Sequence[float] | None) -> list[str]:
+def _notes(comparison: Comparison, changed: Sequence[str]) -> list[str]:
     """Sentences on the limits of the comparison."""
     scores, total, notes = comparison.scores, len(comparison.scores), []
     if changed:
@@ -170,13 +205,6 @@ def _notes(comparison: Comparison, changed: Sequence[str], seed_noise: Sequence[
         knowing = "no model knows" if who == "neither" else f"only the {who} model knows"
         labels = listed(sorted(images["actual"].unique()))
         notes.append(f"Not scored, because {knowing} their class ({labels}): {len(images)} of {total} images.")
-    # Each model was trained once, and another seed makes another one (Bouthillier et al. 2021, arXiv 2103.03098).
-    if seed_noise:
-        changes = listed([points(change) for change in seed_noise])
-        notes.append(f"Other seeds alone change the accuracy of the old model by {changes} points.")
-    elif comparison.old:
-        how = "`control_seeds=3` trains on the old data with three more seeds"
-        notes.append(f"The effect of chance is not measured: {how}.")
     return notes
 
 

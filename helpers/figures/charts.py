@@ -1,6 +1,7 @@
 """Charts, one per function. A function returns None if there is nothing to show."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from helpers.comparison.decision import FEWEST_IMAGES
+from helpers.comparison.decision import FEWEST_IMAGES, Row
 from helpers.comparison.statistics import wilson
 from helpers.comparison.tables import models_in
 from helpers.comparison.words import count_of, percent, signed
@@ -169,12 +170,11 @@ def per_class_change(per_class: pd.DataFrame) -> Chart | None:
 
 @styled
 def difference(
-    summary: pd.DataFrame, margin: float, control: Sequence[float] | None = None, width: float = WIDTH
+    summary: pd.DataFrame, margin: float, more: Iterable[Row | None] = (), width: float = WIDTH
 ) -> Chart | None:
     """Show the change of accuracy in each population, with its 95 % interval and the margin (a share of images).
 
-    `control` is the same change for models trained on the old data with other seeds: the effect of chance alone. The
-    `width` is in inches.
+    Rings are the changes of `more` rows. The `width` is in inches.
     """
     if "difference" not in summary:
         return None
@@ -186,8 +186,8 @@ def difference(
     moved = f"{'rose' if last > 0 else 'fell'} by {abs(last):.1f} points" if last else "did not change"
     title = f"Accuracy {moved} (95 % interval {signed(low.iloc[-1], 1)} to {signed(high.iloc[-1], 1)})"
     names = [f"{name}\n{count_of(images, 'image')}" for name, images in accuracy["images"].items()]
-    if control:
-        names.append("old data,\nother seeds")
+    rows_of_rings = list(filter(None, more))
+    names += [row.name for row in rows_of_rings]
 
     figure, (axes,) = make_panels(1, 0.8 + 0.4 * len(names), title, width=width)
     rows = _name_rows(axes, names)[: len(change)]
@@ -195,8 +195,9 @@ def difference(
     axes.axvline(0, color=QUIET, lw=1)
     axes.hlines(rows, low, high, color=NEW, lw=2)
     axes.scatter(change, rows, 45, color=NEW, zorder=3)
-    rings = 100 * np.asarray(control or [])
-    axes.scatter(rings, [len(change)] * len(rings), 30, facecolor="none", edgecolor=QUIET)
+    rings = [100 * change for row in rows_of_rings for change in row.changes]
+    places = [place for place, row in enumerate(rows_of_rings, len(change)) for _ in row.changes]
+    axes.scatter(rings, places, 30, facecolor="none", edgecolor=QUIET)
     for row, value in enumerate(change):
         axes.text(value, row - 0.22, signed(value, 1), ha="center", size=8, clip_on=True)
     axes.text(0, -0.67, f"margin ±{100 * margin:g}", ha="center", size=8, color=QUIET)
@@ -251,6 +252,20 @@ def make_panels(
     figure = Chart((width, height), layout=ConstrainedLayoutEngine(h_pad=0.08, w_pad=0.06))
     figure.finding, figure.note = finding, note
     return figure, list(figure.subplots(1, count, squeeze=False, **options)[0])
+
+
+def mark_models(
+    axes: Axes, images: Any, accuracy: pd.Series, low: pd.Series, high: pd.Series, refused: Iterable[bool] = ()
+) -> None:
+    """Mark the accuracy of models with its interval: the last in the new model's colour, `refused` ones as rings."""
+    past = len(accuracy) - 1
+    colours = [QUIET] * past + [NEW]
+    axes.vlines(images, low, high, color=colours, lw=1.5)
+    faces = ["none" if ring else colour for colour, ring in zip_longest(colours, refused)]
+    axes.scatter(images, accuracy, [30] * past + [70], facecolor=faces, edgecolor=colours, zorder=3)
+    axes.yaxis.set_major_formatter(PERCENT)
+    axes.set_xlabel("training images")
+    axes.grid(axis="y")
 
 
 def _name_rows(axes: Axes, names: Sequence[str]) -> np.ndarray:

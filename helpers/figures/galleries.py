@@ -7,22 +7,20 @@ from pathlib import Path
 
 import pandas as pd
 
-from helpers.comparison.second_look import SecondLook, describe_look
-from helpers.comparison.words import count_of, left_out, percent
+from helpers.comparison.words import count_of, left_out
 from helpers.decode import UNREADABLE, read_upright
 from helpers.figures.markup import QUIET, WRAP, Shown, escape, image_tag
 from helpers.figures.style import COLOURS
 from helpers.files import class_of
 
 WIDTH, SHARP = 96, 2  # pixels of a picture's longer side on the page, and of its file for each of these at most
-FEWEST, MOST = 6, 24  # labels that a second look shows; between these, as many as look wrong
 PROJECT = re.compile(r"((?i:https?)://\S+?/projects/(\d+))(?:[/?#]|$)")  # the address of a project, and its number
 
 
 def gallery(files: Collection[str | Path], captions: Collection[str], title: str, most: int = 16) -> Shown | None:
     """Show the first pictures, each above its caption; the title counts those that are left out."""
     pairs = list(zip(files, captions, strict=True))[:most]
-    return _wall(title + left_out(files, most), [_frame(file, Path(file).name, caption) for file, caption in pairs])
+    return wall(title + left_out(files, most), [frame(file, Path(file).name, caption) for file, caption in pairs])
 
 
 def review(plan: pd.DataFrame, project: str = "", most: int = 50) -> Shown | None:
@@ -33,61 +31,41 @@ def review(plan: pd.DataFrame, project: str = "", most: int = 50) -> Shown | Non
     pictures = []
     for image in images.head(most).to_dict("records"):
         answers = [f"{who}: {label}" for who, label in zip(image["annotators"], image["labels"], strict=False)]
-        tasks = [_list_tasks(image["tasks"], project)]
-        pictures.append(_frame(image["source"], image["file"], *answers, image["reason"], more=tasks))
-    return _wall(f"For a person: {count_of(len(images), 'image')}{left_out(images, most)}", pictures)
+        tasks = [list_tasks(image["tasks"], project)]
+        pictures.append(frame(image["source"], image["file"], *answers, image["reason"], more=tasks))
+    return wall(f"For a person: {count_of(len(images), 'image')}{left_out(images, most)}", pictures)
 
 
 def withdrawn(images: pd.DataFrame, raw: Path, project: str = "", most: int = 16) -> Shown | None:
     """Show the images from `helpers.merge.withdrawn.find_withdrawn`, and how a person takes them out of `raw`."""
     pictures = []
     for image in images.head(most).to_dict("records"):
-        lines, tasks = [f"label: {image['label']}", image["happened"]], _list_tasks(image["task"].split(), project)
-        pictures.append(_frame(raw / image["file"], image["file"], *lines, more=[tasks]))
+        lines, tasks = [f"label: {image['label']}", image["happened"]], list_tasks(image["task"].split(), project)
+        pictures.append(frame(raw / image["file"], image["file"], *lines, more=[tasks]))
     title = (
         f"Withdrawn labels: {count_of(len(images), 'image')}{left_out(images, most)}. They stay in the training set. "
     )
-    return _wall(f"{title}To take one out, delete its file in data/raw, run `dvc add data/raw`, and commit.", pictures)
-
-
-def second_look(look: SecondLook, project: str = "") -> Shown:
-    """Show the new labels that the old model believes least.
-
-    `project` is the address of the project in Label Studio, or anything else if it is not known.
-    """
-    images = look.judged.head(max(FEWEST, min(MOST, int(look.judged["suspect"].sum()))))
-    pictures = []
-    for image in images.to_dict("records"):
-        lines = [
-            f"label: {image['label']}",
-            f"old model: {image['opinion']}",
-            f"believes the label: {percent(image['believed'])}",
-            f"wrong: {percent(image['doubt'])}",
-        ]
-        tasks = [_list_tasks(image["tasks"], project)]
-        pictures.append(_frame(image["source"], image["file"], *lines, more=tasks))
-    sentence = describe_look(look)
-    return _wall(sentence, pictures) or Shown(f"<p>{escape(sentence)}</p>", sentence)
+    return wall(f"{title}To take one out, delete its file in data/raw, run `dvc add data/raw`, and commit.", pictures)
 
 
 def corrected(moves: pd.DataFrame, project: str = "", most: int = 16) -> Shown | None:
     """Show images whose earlier label the round corrects, from `helpers.round.merging.list_corrections`."""
     pictures = []
     for move in moves.head(most).to_dict("records"):
-        line, tasks = f"{move['previous']} → {move['label']}", [_list_tasks(move["tasks"], project)]
-        pictures.append(_frame(move["source"], move["file"], line, more=tasks))
-    return _wall(f"Corrected labels: {len(moves):,}{left_out(moves, most)}", pictures)
+        line, tasks = f"{move['previous']} → {move['label']}", [list_tasks(move["tasks"], project)]
+        pictures.append(frame(move["source"], move["file"], line, more=tasks))
+    return wall(f"Corrected labels: {len(moves):,}{left_out(moves, most)}", pictures)
 
 
 def near_duplicates(pairs: pd.DataFrame, folder: Path, most: int = 8) -> Shown | None:
     """Show each held-out image beside the training image that it nearly equals; `folder` holds the files."""
     pictures = []
     for pair in pairs.head(most).to_dict("records"):
-        pictures.append(_frame(folder / pair["file"], pair["file"], "held out", f"label: {pair['label']}"))
-        pictures.append(_frame(folder / pair["like"], pair["like"], "trained on", f"label: {pair['like_label']}"))
+        pictures.append(frame(folder / pair["file"], pair["file"], "held out", f"label: {pair['label']}"))
+        pictures.append(frame(folder / pair["like"], pair["like"], "trained on", f"label: {pair['like_label']}"))
     verb = "equals" if len(pairs) == 1 else "equal"
     title = f"{count_of(len(pairs), 'held-out image')} nearly {verb} a training image{left_out(pairs, most)}"
-    return _wall(title, pictures)
+    return wall(title, pictures)
 
 
 def flips(flips: pd.DataFrame, folder: Path, links: Mapping[str, str], most: int = 24) -> Shown:
@@ -111,8 +89,8 @@ def flips(flips: pd.DataFrame, folder: Path, links: Mapping[str, str], most: int
                 said = f"{name}: {flip[f'{name}_predicted']} ({100 * flip[f'{name}_confidence']:.0f} %)"
                 more.append(f'<span style="color:{colour}">■</span> {escape(said)}')
             more.append(links.get(flip["sha256"], ""))
-            pictures.append(_frame(folder / flip["file"], flip["file"], f"label: {flip['actual']}", more=more))
-        walls.append(_wall(heading + left_out(kind, count), pictures))
+            pictures.append(frame(folder / flip["file"], flip["file"], f"label: {flip['actual']}", more=more))
+        walls.append(wall(heading + left_out(kind, count), pictures))
     return Shown(f"<p>{title}</p>" + "".join(wall.html for wall in walls if wall), title)
 
 
@@ -120,10 +98,10 @@ def link_tasks(lineage: pd.DataFrame, project: str) -> dict[str, str]:
     """Link the tasks of the project in Label Studio at this address, by the SHA-256 of their images."""
     found = PROJECT.match(project)
     ours = lineage[lineage["project"] == found[2]] if found else lineage[:0]
-    return dict(zip(ours["sha256"], (_list_tasks(tasks.split(), project) for tasks in ours["task"]), strict=True))
+    return dict(zip(ours["sha256"], (list_tasks(tasks.split(), project) for tasks in ours["task"]), strict=True))
 
 
-def _list_tasks(tasks: Iterable[object], project: str) -> str:
+def list_tasks(tasks: Iterable[object], project: str) -> str:
     links, found = [], PROJECT.match(project)
     for task in map(str, tasks):
         page = f"{escape(found[1])}/data?task={task}" if found and task.isdecimal() else ""
@@ -131,14 +109,14 @@ def _list_tasks(tasks: Iterable[object], project: str) -> str:
     return f"task {', '.join(links)}" if links else ""
 
 
-def _wall(title: str, pictures: Collection[str]) -> Shown | None:
+def wall(title: str, pictures: Collection[str]) -> Shown | None:
     if not pictures:
         return None
-    wall = f'<div style="{WRAP}; gap:1em; margin-bottom:1em">{"".join(pictures)}</div>'
-    return Shown(f"<p>{escape(title)}</p>{wall}", title)
+    framed = f'<div style="{WRAP}; gap:1em; margin-bottom:1em">{"".join(pictures)}</div>'
+    return Shown(f"<p>{escape(title)}</p>{framed}", title)
 
 
-def _frame(file: str | Path, name: str, *lines: str, more: Iterable[str] = ()) -> str:
+def frame(file: str | Path, name: str, *lines: str, more: Iterable[str] = ()) -> str:
     """Put a picture above its name, lines of text, and lines of HTML."""
     below = [f'<span style="{QUIET}">{escape(name)}</span>', *map(escape, lines), *filter(None, more)]
     caption = f'<figcaption style="font-size:0.9em; line-height:1.3">{"<br>".join(below)}</figcaption>'

@@ -1,15 +1,19 @@
 """Tables for a person, and the page for a pull request."""
 
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
+from helpers.comparison.decision import explain_acceptance, list_facts
+from helpers.comparison.record import Decision
 from helpers.comparison.scores import Comparison
 from helpers.comparison.tables import models_in, name_exports, slices
 from helpers.comparison.words import p_value, percent, signed
-from helpers.figures.card import explain_acceptance, list_facts
 from helpers.figures.style import Chart
+
+OUTCOMES = {True: "✓ met", False: "✗ not met", None: "· for information"}  # of rules
 
 
 def figures_table(comparison: Comparison) -> pd.DataFrame:
@@ -35,48 +39,32 @@ def figures_table(comparison: Comparison) -> pd.DataFrame:
     return table.set_index(["Held-out images", "Count", "Figure"])
 
 
-def annotators_table(annotators: pd.DataFrame) -> pd.DataFrame:
-    """Write the table of `helpers.labels.annotators.describe_annotators` as text."""
-    table = annotators.assign(seconds=annotators["seconds"].map("{:.1f}".format, na_action="ignore"))
-    shares = table.columns.intersection(["agreed", "right"])
-    table[shares] = table[shares].map(percent, na_action="ignore").astype(object)
-    headings = {"seconds": "seconds an image", "shared": "shared with others", "agreed": "others agreed"}
-    headings |= {"checked": "with ground truth", "right": "agreed with it"}
-    return table.rename(columns=headings).rename(columns=str.capitalize).rename_axis("Annotator")
-
-
-def rules_table(decision: dict[str, Any]) -> pd.DataFrame:
+def rules_table(decision: Decision) -> pd.DataFrame:
     """Write the rules of a decision, whether each is met, and why."""
-    rules = pd.DataFrame(decision["rules"], columns=["rule", "passed", "explanation"])
-    rules["passed"] = rules["passed"].map({True: "✓ met", False: "✗ not met"})
+    rules = pd.DataFrame(map(asdict, decision.rules), columns=["rule", "passed", "explanation"])
+    rules["passed"] = [OUTCOMES[rule.passed] for rule in decision.rules]
     return rules.set_axis(["Rule", "Outcome", "Finding"], axis=1).set_index("Rule")
 
 
-def describe_decision(decision: dict[str, Any]) -> str:
+def describe_decision(decision: Decision) -> str:
     """Write the verdict, the rules with their findings, and the limits of the comparison, as Markdown."""
-    lines = [f"**{decision['sentence']}** {explain_acceptance(decision)}", ""]
-    for rule in decision["rules"]:
-        lines.append(f"- {'✓' if rule['passed'] else '✗'} *{rule['rule']}*: {rule['explanation']}")
-    return "\n".join([*lines, *(f"- {note}" for note in decision["notes"])])
-
-
-def rounds_table(rounds: pd.DataFrame) -> pd.DataFrame:
-    """Write the story of the rounds, from `helpers.round.story.read_rounds`, as text."""
-    accuracy, low, high = (rounds[name].map(percent, na_action="ignore") for name in ("accuracy", "low", "high"))
-    table = rounds.assign(accuracy=accuracy, low=low + " to " + high).drop(columns="high")
-    if table["published_because"].isna().all():
-        table = table.drop(columns="published_because")
-    counts = ["training_images", "held_out_images", "added", "corrected"]
-    table[counts] = table[counts].map("{:,}".format, na_action="ignore").astype("string")
-    table = table.rename(columns={"name": "model", "low": "95 % interval", "held_out_images": "held-out images"})
-    table = table.rename(columns=lambda name: name.replace("_", " ").capitalize())
-    return table.astype("string").fillna("").set_index("Model")
+    lines = [f"**{decision.sentence}** {explain_acceptance(decision)}", ""]
+    for rule in decision.rules:
+        lines.append(f"- {OUTCOMES[rule.passed][0]} *{rule.rule}*: {rule.explanation}")
+    return "\n".join([*lines, *(f"- {note}" for note in decision.notes)])
 
 
 def write_report(
-    folder: Path, decision: dict[str, Any], comparison: Comparison, difference: Chart | None, rounds: pd.DataFrame
+    folder: Path,
+    decision: Decision,
+    comparison: Comparison,
+    difference: Chart | None,
+    sections: Mapping[str, pd.DataFrame],
 ) -> None:
-    """Write the page for a pull request: ``report.md``, and ``difference.png`` if there is a chart."""
+    """Write the page for a pull request: ``report.md``, and ``difference.png`` if there is a chart.
+
+    The tables of text `sections`, by their headings, come last.
+    """
     picture = folder / "difference.png"
     facts = "\n".join(f"- {name}: {fact}" for name, fact in list_facts(decision))
     parts = ["# Old beside new", describe_decision(decision), facts]
@@ -86,8 +74,9 @@ def write_report(
         parts.append(f"![{difference.finding}](difference.png)")
     table = figures_table(comparison).reset_index()
     parts.append(table.to_markdown(index=False, disable_numparse=True))
-    story = rounds_table(rounds).replace(r"\|", r"\|", regex=True)  # a reason may have the mark between cells
-    parts += ["## The story of the rounds", story.to_markdown(disable_numparse=True)]
+    for heading, section in sections.items():
+        cells = section.replace(r"\|", r"\|", regex=True)  # text may have the mark between cells
+        parts += [f"## {heading}", cells.to_markdown(disable_numparse=True)]
     (folder / "report.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
 
 

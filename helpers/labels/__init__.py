@@ -1,6 +1,5 @@
 """An export of Label Studio → one row per annotation → one label per image."""
 
-from helpers.labels.annotators import describe_annotators
 from helpers.labels.consensus import ON_DISAGREEMENT, read_export
 
-__all__ = ["ON_DISAGREEMENT", "describe_annotators", "read_export"]
+__all__ = ["ON_DISAGREEMENT", "read_export"]

@@ -1,6 +1,7 @@
 """Reduce one row per annotation to one row per image, with its label or the reason why it has none."""
 
 from collections import Counter
+from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from helpers.progress import progress_bar
 ON_DISAGREEMENT = ("leave out", "majority", "latest", "ground truth")
 NESTED_CHOICES = ("path", "leaf")
 TYPES = {"updated_at": "datetime64[us, UTC]", "lead_time": "float64", "by_model": "bool"}
-COLUMNS = ["image", "file", "label", "status", "reason", "tasks", "annotators", "labels", "truths", *TYPES, "blind"]
+COLUMNS = ["image", "file", "label", "status", "reason", "tasks", "annotators", "labels", "truths", *TYPES]
 COLUMNS += ["project", "queue"]
 
 
@@ -27,6 +28,7 @@ def read_export(
     label_control: str = "",
     nested_choices: str = "path",
     on_disagreement: str = "leave out",
+    keep: Sequence[str] = (),
 ) -> pd.DataFrame:
     """Read a Label Studio export in JSON, JSON-MIN, CSV or TSV, told apart by its content.
 
@@ -56,31 +58,32 @@ def read_export(
         - ``lead_time`` (float): seconds that these annotations took together.
         - ``by_model`` (bool): the label was accepted in bulk from predictions. Only JSON records this; in the other
           formats, an answer without a lead time counts as accepted in bulk.
-        - ``blind`` (bool or None): the image was sent without the model's opinion (True) or with it (False), as the
-          field ``blind`` of the tasks' data says; None if that says nothing, or not the same of all annotations.
         - ``project`` (str): the number of the server's project. Only JSON records this: the number in an upload's path
           is that of the project which the file was uploaded to, and its tasks may have been copied since. Empty if it
           is unknown.
         - ``queue`` (str): why the image was asked for, ``chance`` or ``least certain``, as the field ``queue_reason``
           of the tasks' data says; empty if that says nothing else, or not the same of all annotations.
+        - a column for each field of the tasks' data that `keep` names: its value; None if it has none, or not the same
+          for all annotations. Where tasks come from a queue, such a field is taken neither for the image nor for a
+          control.
     """
     require_choice("on_disagreement", on_disagreement, ON_DISAGREEMENT)
     require_choice("nested_choices", nested_choices, NESTED_CHOICES)
     by_image: dict[str, list[Annotation]] = {}
-    for annotation in read_annotations(Path(path), image_key, label_control):
+    for annotation in read_annotations(Path(path), image_key, label_control, keep):
         if nested_choices == "leaf":
             annotation = annotation._replace(picks=leaves_of(annotation.picks))
         by_image.setdefault(annotation.image, []).append(annotation)
     images = progress_bar(len(by_image), "Reading labels", items=by_image.items())
-    rows = [_settle(image, annotations, on_disagreement) for image, annotations in images]
-    return pd.DataFrame(rows, columns=COLUMNS, dtype=object).astype(TYPES)
+    rows = [_settle(image, annotations, on_disagreement, keep) for image, annotations in images]
+    return pd.DataFrame(rows, columns=[*COLUMNS, *keep], dtype=object).astype(TYPES)
 
 
-def _settle(image: str, annotations: list[Annotation], on_disagreement: str) -> dict[str, Any]:
+def _settle(image: str, annotations: list[Annotation], on_disagreement: str, keep: Sequence[str]) -> dict[str, Any]:
     """Reduce all annotations of an image to its row in the table."""
     outcome = max((annotation.outcome for annotation in annotations), key=list(Outcome).index)
     counting = [annotation for annotation in annotations if annotation.outcome == outcome]
-    _, tasks, _, picks, annotators, times, seconds, *_, truths = zip(*counting, strict=True)
+    _, tasks, _, picks, annotators, times, seconds, *_, truths, _ = zip(*counting, strict=True)
     labels = tuple(map(", ".join, picks)) if outcome == Outcome.ANSWERED else ()
 
     # An image has a label if all deciding annotations give the same answer, of one class.
@@ -96,6 +99,7 @@ def _settle(image: str, annotations: list[Annotation], on_disagreement: str) -> 
         status, reason = "several labels", f"several classes on one image: {', '.join(deciding[0].picks)}"
     else:
         label, status, reason = deciding[0].picks[0], "labelled", None
+    kept = [annotation.kept for annotation in deciding]
     known_seconds = [number for number in seconds if number is not None]
     return {
         "image": image,
@@ -110,15 +114,15 @@ def _settle(image: str, annotations: list[Annotation], on_disagreement: str) -> 
         "updated_at": max(filter(None, times), default=None),
         "lead_time": sum(known_seconds) if known_seconds else None,
         "by_model": label is not None and all(annotation.by_model for annotation in deciding),
-        "blind": _common([annotation.blind for annotation in deciding]),
         "project": _common([annotation.project for annotation in deciding]) or "",
         "queue": _common([annotation.queue for annotation in deciding]) or "",
+        **{name: _common(values) for name, values in zip(keep, zip(*kept, strict=True), strict=True)},
     }
 
 
-def _common(values: list[Any]) -> Any:
-    """Return the value that all annotations have; None if they differ."""
-    return values[0] if len(set(values)) == 1 else None
+def _common(values: Sequence[Any]) -> Any:
+    """Return the value that all annotations have; None if they differ. A value may have any type."""
+    return values[0] if all(value == values[0] for value in values) else None
 
 
 def _find_deciding(counting: list[Annotation], on_disagreement: str) -> list[Annotation]:

@@ -20,8 +20,8 @@ IMAGE_REFERENCES = (
 UNDEFINED = "$undefined$"
 # A JSON-MIN row is the task's data, its id, the controls, and these. A CSV has the same columns, sorted.
 TAIL = ("annotator", "annotation_id", "created_at", "updated_at", "lead_time")
-# `helpers.label_studio.tasks` adds these to the data of the tasks that it makes. A CSV has their values as text.
-QUEUE, QUEUE_REASON, BLIND, QUEUED_BY = "queue", "queue_reason", "blind", "queued_by"
+# Who sends images to be labelled adds these to the data of the tasks. A CSV has their values as text.
+QUEUE, QUEUE_REASON, QUEUED_BY = "queue", "queue_reason", "queued_by"
 # Why an image was asked for, as far as it says something about the image: a near-duplicate is simply a late one.
 CHANCE, LEAST_CERTAIN = "chance", "least certain"
 # The nameless column is the index that pandas writes into a CSV.
@@ -85,12 +85,6 @@ def choose(parameter: str, named: str, candidates: list[str], known: Iterable[st
             f"Set {parameter} to the one that is meant.",
         )
     return candidates[0] if candidates else ""
-
-
-def blind_of(data: Mapping[str, object]) -> bool | None:
-    """Tell whether a task was sent without the model's opinion; None if its data do not say that."""
-    told = data.get(BLIND)
-    return {"true": True, "false": False}.get(str(told).lower()) if isinstance(told, bool | str) else None
 
 
 def queue_reason_of(data: Mapping[str, object]) -> str:

@@ -6,7 +6,7 @@ The formats are those of label-studio-sdk 2.1.2 (``converter/converter.py``, ``e
 import codecs
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from helpers.problems import Problem
 AGAIN = "Export again from Label Studio, as JSON, JSON-MIN, CSV or TSV."
 
 
-def read_annotations(path: Path, image_key: str, label_control: str) -> Iterator[Annotation]:
+def read_annotations(path: Path, image_key: str, label_control: str, keep: Sequence[str]) -> Iterator[Annotation]:
     """Read every annotation of an export, and every task without one, in the order of the file."""
     try:
         entries = _parse(path.read_bytes().removeprefix(codecs.BOM_UTF8))
@@ -35,7 +35,7 @@ def read_annotations(path: Path, image_key: str, label_control: str) -> Iterator
     misfits = [f"entry {number}: {str(entry)[:80]}" for number, entry in enumerate(entries, 1) if not fits(entry)]
     if misfits:
         raise Problem(f"{path} has {len(misfits)} entries that are no task of Label Studio.", misfits, AGAIN)
-    return read(entries, image_key, label_control)
+    return read(entries, image_key, label_control, keep)
 
 
 def _parse(content: bytes) -> list[Any]:

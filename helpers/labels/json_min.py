@@ -5,13 +5,12 @@ data, and in JSON-MIN so is a field before the ``id``. There, a control overwrit
 place: such a value may be the annotator's or the task's own.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import Any
 
 from helpers.labels.annotations import Annotation, make_annotation, picks_of
 from helpers.labels.fields import (
-    BLIND,
     NOT_DATA,
     QUEUE,
     QUEUE_REASON,
@@ -28,15 +27,15 @@ from helpers.problems import Problem
 Row = dict[str, Any]
 
 
-def read_rows(rows: list[Row], image_key: str, label_control: str) -> Iterator[Annotation]:
-    """Read the annotation of each row of JSON-MIN, or of a table in the same form."""
+def read_rows(rows: list[Row], image_key: str, label_control: str, keep: Sequence[str]) -> Iterator[Annotation]:
+    """Read the annotation of each row of JSON-MIN, or of a table in the same form; see `make_annotation`."""
     names: set[str] = set().union(*rows)
+    # With its place in a queue, a task has these in its data: a CSV has them as text, like the answers of a control.
+    if {QUEUE, QUEUED_BY} <= names:
+        names -= {QUEUE, QUEUE_REASON, QUEUED_BY, *keep} - {image_key, label_control}
     key = find_image_key(rows, names, image_key)
     # In a CSV, data of a control's name has the prefix _data_.
     fields = names - NOT_DATA - {key, UNDEFINED} - {f"_data_{name}" for name in names}
-    # With both, these are data of tasks that this project made: a CSV has them as text, like the answers of a control.
-    if {QUEUE, BLIND} <= names:
-        fields -= {QUEUE, QUEUE_REASON, BLIND, QUEUED_BY} - {label_control}
     control = _find_control(rows, fields, label_control)
     nested = _is_nested([row.get(control) for row in rows if row["annotation_id"] is not None])
     repeated = []
@@ -50,7 +49,7 @@ def read_rows(rows: list[Row], image_key: str, label_control: str) -> Iterator[A
             # Only regions, listed flat here, can give the same choice twice.
             if len(set(listed)) < len(listed):
                 repeated.append(f"task {row.get('id')}: {answer}")
-        yield make_annotation(row, key, row.get("id"), entry, picks, by_model=row["lead_time"] is None)
+        yield make_annotation(row, key, row.get("id"), entry, picks, by_model=row["lead_time"] is None, keep=keep)
     if repeated:
         raise Problem(
             f"In {len(repeated)} annotations {control} holds a choice several times, as only regions can.",

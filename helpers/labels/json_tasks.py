@@ -1,7 +1,7 @@
 """Read the annotations of a JSON export, whose tasks keep their data and their annotations apart."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from helpers.labels.annotations import Annotation, make_annotation, picks_of
@@ -9,10 +9,12 @@ from helpers.labels.fields import choose, find_image_key, refuse_controls
 from helpers.problems import Problem
 
 
-def read_tasks(tasks: list[dict[str, Any]], image_key: str, label_control: str) -> Iterator[Annotation]:
-    """Read the annotations of each task."""
+def read_tasks(
+    tasks: list[dict[str, Any]], image_key: str, label_control: str, keep: Sequence[str]
+) -> Iterator[Annotation]:
+    """Read the annotations of each task, with the fields `keep` of its data."""
     data = [task["data"] for task in tasks]
-    key = find_image_key(data, set().union(*data), image_key)
+    key = find_image_key(data, set().union(*data) - set(keep), image_key)
     control = _find_control(tasks, label_control)
     for task in tasks:
         number = task.get("project")
@@ -21,7 +23,7 @@ def read_tasks(tasks: list[dict[str, Any]], image_key: str, label_control: str) 
             results = [result for result in _results(entry) if result["from_name"] == control]
             picks = picks_of([result["value"] for result in results if _labels_image(result)])
             by_model = entry.get("lead_time") is None and entry.get("parent_prediction") is not None
-            yield make_annotation(task["data"], key, task.get("id"), entry, picks, by_model, project)
+            yield make_annotation(task["data"], key, task.get("id"), entry, picks, by_model, project, keep)
 
 
 def _find_control(tasks: list[dict[str, Any]], label_control: str) -> str:

@@ -1,5 +1,6 @@
 """The settings of the pipeline: ``params.yaml``, checked."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
@@ -65,7 +66,7 @@ Section = TypeVar("Section", bound=Params)
 
 def read_params(section: type[Section], path: Path = Path(PARAMS)) -> Section:
     """Read one section of the settings; a `Problem` names each setting that is unknown or has a wrong value."""
-    name = section.__name__.removesuffix("Params").lower()
+    name = re.sub("(?<=[a-z])(?=[A-Z])", "_", section.__name__.removesuffix("Params")).lower()
     try:
         sections = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
         if name in sections or not issubclass(section, StageParams):

@@ -35,7 +35,7 @@ def run_round(parameters: dict[str, str]) -> str:
     # A run in which nothing is left to do ends in a cell before the verdict: see `helpers.problems.EndOfRun`.
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     ends = ["\n".join(output.traceback) for output in outputs if output.output_type == "error"]
-    return ends[0] if ends else str(read_decision(Workspace(Path.cwd()))["sentence"])
+    return ends[0] if ends else str(read_decision(Workspace(Path.cwd())).sentence)
 
 
 if __name__ == "__main__":

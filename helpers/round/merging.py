@@ -1,50 +1,22 @@
-"""Take labels into the training set: the old model judges them, they are merged, and DVC records the result."""
+"""Take labels into the training set: they are merged, and DVC records the result."""
 
 from pathlib import Path
 
 import pandas as pd
 
-from helpers.comparison.second_look import SecondLook, doubt_labels, leave_out_suspects
 from helpers.files import class_of
 from helpers.hashing import sha256_of
 from helpers.merge.apply import apply_merge
 from helpers.merge.lineage import extend_lineage, format_lineage, read_lineage
 from helpers.merge.plan import count_classes
 from helpers.merge.rules import CHANGES
-from helpers.pipeline.params import PrepareParams, read_params
-from helpers.pipeline.paths import PARAMS, RAW
+from helpers.pipeline.paths import RAW
 from helpers.problems import EndOfRun
 from helpers.round.declining import remember_workspace
 from helpers.round.past import load_past, past_models
 from helpers.round.state import POINTERS, is_open, is_pending, present
 from helpers.round.unattended import started_by
 from helpers.workspace import LINEAGE, Workspace
-
-
-def look_again(workspace: Workspace, plan: pd.DataFrame, on_suspect: str) -> tuple[pd.DataFrame, SecondLook]:
-    """Let the old model judge the labels of a plan that it does not know, on images that it was not trained on.
-
-    The plan comes back, without suspects if `on_suspect` is ``leave out``; see `leave_out_suspects`.
-    """
-    labelled = plan[plan["label"].notna() & (plan["action"] != "leave out")].drop_duplicates("sha256")
-    unseen, opinions = labelled[:0], pd.DataFrame()
-    for commit in past_models(workspace):
-        model, index = load_past(workspace, commit)
-        if model is None or index is None:
-            break
-        known_label = dict(zip(index["sha256"], index["label"], strict=True))
-        new = labelled[labelled["sha256"].map(known_label) != labelled["label"]]
-        if len(new):  # else this model is the round's own: ask the one before
-            unseen = new[~new["sha256"].isin(index.loc[index["split"] == "train", "sha256"])]
-            images = unseen[["source", "sha256"]].set_axis(["file", "sha256"], axis=1)
-            opinions = model.predict(workspace.root, workspace.root, images)
-            break
-    judged, noise = doubt_labels(unseen, opinions)
-    if on_suspect == "leave out":
-        plan = leave_out_suspects(plan, judged, read_params(PrepareParams, workspace.root / PARAMS))
-        staying = unseen["sha256"].isin(plan.loc[plan["action"] != "leave out", "sha256"]).to_numpy()
-        _, noise = doubt_labels(unseen[staying], opinions[staying])
-    return plan, SecondLook(judged, noise if len(judged) else None)
 
 
 def end_without_labels(workspace: Workspace, plan: pd.DataFrame) -> None:

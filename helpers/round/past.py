@@ -30,7 +30,7 @@ def find_baseline(workspace: Workspace, baseline: str) -> str:
 def past_models(workspace: Workspace) -> list[str]:
     """Return ``HEAD`` and, if another model came before the one there, the commit of that."""
     head = workspace.commit_of("HEAD")
-    replaced = read_decision(workspace, head)["replaces_commit"]
+    replaced = read_decision(workspace, head).replaces_commit
     with suppress(Problem):  # nobody has the models before any more
         last = workspace.read_at(head, MODEL)
         commits = workspace.git("rev-list", "HEAD", "--", "dvc.lock").split()
@@ -61,3 +61,12 @@ def load_past(workspace: Workspace, commit: str) -> tuple[Classifier | None, pd.
     model, index = workspace.read_at(commit, MODEL), workspace.read_at(commit, INDEX)
     classifier = load_classifier(model, f"{MODEL} of {commit[:7]}") if model else None
     return classifier, read_table(index) if index else None
+
+
+def load_committed(workspace: Workspace, commit: str = "HEAD") -> Classifier:
+    """Load the model that a commit holds; a `Problem` if it holds none."""
+    commit = workspace.commit_of(commit)
+    content = workspace.read_at(commit, MODEL)
+    if content is None:
+        raise Problem(f"The last commit, {commit[:7]}, has no model.")
+    return load_classifier(content, f"{MODEL} of {commit[:7]}")

@@ -2,11 +2,11 @@
 
 import re
 from contextlib import suppress
-from typing import Any
 
 import pandas as pd
 
-from helpers.comparison.decision import DecideParams, failed_rules
+from helpers.comparison.decision import DecideParams
+from helpers.comparison.record import Decision
 from helpers.merge.lineage import count_changes, parse_lineage, read_lineage
 from helpers.pipeline.model import load_classifier
 from helpers.pipeline.params import read_params
@@ -40,7 +40,7 @@ PUBLISHED_BECAUSE = "Not accepted, published because:"  # in the message of a co
 def publish_round(
     workspace: Workspace,
     plan: pd.DataFrame,
-    decision: dict[str, Any],
+    decision: Decision,
     *,
     anyway: str = "",
     tag: bool = True,
@@ -56,10 +56,10 @@ def publish_round(
     taken out, and why; both go into the commit message. Without `tag` an accepted model gets no tag yet: a pull request
     still decides.
     """
-    if not decision["accepted"] and not anyway.strip():
+    if not decision.accepted and not anyway.strip():
         raise Problem(
             "Not published: the model is not accepted.",
-            failed_rules(decision),
+            decision.failures,
             "To publish it all the same, say why with the parameter `publish_anyway`.",
         )
     if find_state(workspace) == "declined":
@@ -69,7 +69,7 @@ def publish_round(
     require_committed_code(workspace)
     require_pushable(workspace)
     _require_judged(workspace, decision)
-    reasons = [f"{PUBLISHED_BECAUSE} {anyway}"] if not decision["accepted"] else []
+    reasons = [f"{PUBLISHED_BECAUSE} {anyway}"] if not decision.accepted else []
     if is_changed(workspace):  # else the reason is in the commit
         reasons += explain_removals(workspace, decision, removed)
     done = []
@@ -77,7 +77,7 @@ def publish_round(
         push_data(workspace)
         done.append(f"The data is in DVC's remote `{storage}`.")
     done.append(_commit(workspace, plan, decision, reasons))
-    message = decision["sentence"] if tag and decision["accepted"] else ""
+    message = decision.sentence if tag and decision.accepted else ""
     form = "--format=%(upstream:remotename) %(upstream:remoteref)"
     remote, _, ref = workspace.git("for-each-ref", form, f"refs/heads/{branch}").strip().partition(" ")
     if storage and remote:
@@ -109,15 +109,18 @@ def require_committed_code(workspace: Workspace) -> None:
         )
 
 
-def _require_judged(workspace: Workspace, decision: dict[str, Any]) -> None:
+def _require_judged(workspace: Workspace, decision: Decision) -> None:
     """Raise a `Problem` if the workspace holds other data, settings or another model than the decision is about."""
     changes = workspace.status("--with-deps", "evaluate", *present(workspace, *POINTERS))
     if not changes:
         model = load_classifier((workspace.root / MODEL).read_bytes(), MODEL).version
-        if model != decision["model"]:
-            changes.append(f"model {decision['model']} was judged, and model {model} is there")
-        if read_params(DecideParams, workspace.root / PARAMS).model_dump() != decision["policy"]:
+        if model != decision.model:
+            changes.append(f"model {decision.model} was judged, and model {model} is there")
+        if read_params(DecideParams, workspace.root / PARAMS).model_dump() != decision.policy:
             changes.append(f"{PARAMS} has another policy of the decision")
+        for section, settings in decision.settings.items():
+            if workspace.load(PARAMS).get(section) != settings:
+                changes.append(f"{PARAMS} has another section `{section}`")
         if read_decision(workspace) != decision:
             changes.append(f"{DECISION} holds another decision")
     if changes:
@@ -183,7 +186,7 @@ def _give_tag(workspace: Workspace, message: str) -> str:
     return f"refs/tags/{tag}"
 
 
-def _commit(workspace: Workspace, plan: pd.DataFrame, decision: dict[str, Any], reasons: list[str]) -> str:
+def _commit(workspace: Workspace, plan: pd.DataFrame, decision: Decision, reasons: list[str]) -> str:
     if is_changed(workspace):
         files = list_files(workspace, *made_files(workspace), *SETTINGS)
         workspace.git("add", "--all", "--", *files)
@@ -191,7 +194,7 @@ def _commit(workspace: Workspace, plan: pd.DataFrame, decision: dict[str, Any], 
         added, moved = count_changes_since(workspace, "HEAD")
         left_out = plan["action"].eq("leave out").sum()
         headline = f"Retrain: images {added} added, {moved} moved, {left_out} left out"
-        message = "\n\n".join([headline, decision["sentence"], *reasons, signature(started_by())])
+        message = "\n\n".join([headline, decision.sentence, *reasons, signature(started_by())])
         try:
             workspace.git("commit", "--quiet", "--message", message, "--only", "--", *files)
         except Problem as problem:
@@ -208,7 +211,7 @@ def count_changes_since(workspace: Workspace, revision: str) -> tuple[int, int]:
 def end_round(
     workspace: Workspace,
     plan: pd.DataFrame,
-    decision: dict[str, Any],
+    decision: Decision,
     *,
     publish: bool,
     publish_anyway: str = "",
@@ -217,8 +220,8 @@ def end_round(
     require_acceptance: bool = False,
 ) -> str:
     """Publish the round if `publish` is set, and report the steps and the state of the round in sentences."""
-    if require_acceptance and not (decision["accepted"] or publish_anyway):
-        raise Problem(f"The new model is not accepted. {decision['sentence']}", failed_rules(decision))
+    if require_acceptance and not (decision.accepted or publish_anyway):
+        raise Problem(f"The new model is not accepted. {decision.sentence}", decision.failures)
     done = []
     if publish:
         done = publish_round(workspace, plan, decision, anyway=publish_anyway, tag=tag, removed=removed)

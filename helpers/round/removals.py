@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from helpers.comparison.record import Decision
 from helpers.files import is_image, read_training_set
 from helpers.merge.lineage import parse_lineage, read_lineage
 from helpers.pipeline.paths import INDEX, RAW, read_table
@@ -98,13 +99,13 @@ def read_removed(removed: str) -> tuple[int, str]:
     return int(count or 0), why
 
 
-def explain_removals(workspace: Workspace, decision: dict[str, Any], removed: str) -> Sequence[str]:
+def explain_removals(workspace: Workspace, decision: Decision, removed: str) -> Sequence[str]:
     """Return a sentence for the commit message about images of the replaced model that are gone, if some are.
 
     A `Problem` tells that `removed` does not count them: they went by accident, or somebody has to give the reason.
     """
     count, why = read_removed(removed)
-    _, old_index = load_past(workspace, decision["replaces_commit"])
+    _, old_index = load_past(workspace, decision.replaces_commit)
     today = read_table((workspace.root / INDEX).read_bytes())
     gone = [] if old_index is None else old_index.loc[~old_index["sha256"].isin(today["sha256"]), "file"].tolist()
     if len(gone) != count:

@@ -1,10 +1,9 @@
 """Check, before any change, that a round can run to its end."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 
 from helpers.comparison.decision import DecideParams
-from helpers.comparison.second_look import ON_SUSPECT
 from helpers.files import require_text_names
 from helpers.labels.consensus import ON_DISAGREEMENT
 from helpers.merge.plan import ON_PROBLEM
@@ -28,14 +27,14 @@ def start_round(
     baseline: str,
     on_problem: str,
     on_disagreement: str,
-    on_suspect: str,
     publish: bool,
     decline: bool,
     removed: str,
+    checks: Iterable[Callable[[], object]] = (),
 ) -> None:
     """Check, before any change, that the round can run to its end; if `decline` is set, decline it and end the run.
 
-    A decline that was killed is finished first.
+    A decline that was killed is finished first. Each of `checks`, of extras, raises a `Problem` if it fails.
     """
     if decline and publish:
         raise Problem("A round is published or declined, not both.", advice="Set `publish` or `decline`.")
@@ -48,13 +47,13 @@ def start_round(
         print(declined)
     require_text_names(workspace.raw)  # else DVC cannot even look at it
     params = workspace.root / PARAMS
-    checks: list[Callable[[], object]] = [
+    checks = [
+        *checks,
         workspace.stop_on_locks,
         lambda: require_images_of_head(workspace),
         lambda: require_lineage_of_head(workspace),
         lambda: require_choice("on_problem", on_problem, ON_PROBLEM),
         lambda: require_choice("on_disagreement", on_disagreement, ON_DISAGREEMENT),
-        lambda: require_choice("on_suspect", on_suspect, ON_SUSPECT),
         lambda: read_removed(removed),
         lambda: read_params(PrepareParams, params),
         lambda: read_backbone(workspace.root, read_params(TrainParams, params).backbone),

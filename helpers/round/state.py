@@ -122,7 +122,7 @@ def tell_state(workspace: Workspace) -> str:
         return "No round has begun: nothing was merged or trained since the last commit."
     if state == "open":
         decline = ", `-p decline True` gives back the workspace from before it" if is_open(workspace) else ""
-        if read_decision(workspace)["accepted"]:
+        if read_decision(workspace).accepted:
             return f"The round is open. papermill's `-p publish True` publishes it{decline}."
         anyway = "`-p publish True -r publish_anyway '<why>'` publishes it all the same"
         return f"The round is open, its model not accepted: see the failed rules. papermill's {anyway}{decline}."

@@ -1,17 +1,17 @@
 """Decide on a round in view of its past, and record the decision in evaluation/decision.json."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from helpers.comparison.blind import compare_blind, describe_blind
-from helpers.comparison.decision import DecideParams, decide
+from helpers.comparison.decision import DecideParams, Finding, decide
+from helpers.comparison.record import Decision
 from helpers.comparison.scores import Comparison
-from helpers.comparison.second_look import SecondLook
 from helpers.hashing import sha256_of
 from helpers.merge.lineage import hash_labels
 from helpers.merge.rules import is_future
@@ -20,7 +20,7 @@ from helpers.pipeline.paths import BACKBONES, INDEX, PARAMS, RAW, read_table
 from helpers.problems import EndOfRun, Problem
 from helpers.round.past import find_baseline, load_past
 from helpers.round.publishing import count_changes_since
-from helpers.round.record import SCHEMA, read_decision
+from helpers.round.record import read_decision
 from helpers.round.state import find_state, tell_state
 from helpers.workspace import DECISION, Workspace
 
@@ -32,72 +32,96 @@ def decide_round(
     comparison: Comparison,
     export: Path,
     labels: pd.DataFrame,
-    look: SecondLook | None = None,
-    seed_noise: Sequence[float] | None = None,
-) -> dict[str, Any]:
-    """Decide by the policy of params.yaml whether the new model may replace the old one.
+    findings: Mapping[str, Finding] | None = None,
+) -> Decision:
+    """Decide by the policy of params.yaml whether the new model may replace the old one, and record the decision.
 
-    `labels` are those of this round, from `export`, and `look` is the old model's opinion on them. The record is that
-    of `decide` with the facts behind it. `judged` are the versions of all models that were judged on the held-out
-    images of this `seed`: held-out sets wear out (Renggli et al. 2019, arXiv 1903.00278).
+    `labels` are those of this round, from `export`; `findings` are those of extras, by their names.
     """
     _end_without_round(workspace, comparison)
-    commit, replaced = comparison.baseline, find_baseline(workspace, "HEAD")
-    old = to_replace = _name_model(workspace, commit, comparison.old)
-    other_baseline = ""
-    if replaced != commit:
-        model, _ = load_past(workspace, replaced)
-        version = model.version if model else ""
-        to_replace = _name_model(workspace, replaced, version)
-        if version != comparison.old:
-            other_baseline = f"The comparison is with {old}, but the new model would replace {to_replace}."
-    added, corrected = count_changes_since(workspace, commit)
-    last_label = labels.loc[labels["label"].notna() & ~is_future(labels["updated_at"]), "updated_at"].max()
-    # Decide, and note how often these held-out images have judged models.
+    findings = findings or {}
     policy = read_params(DecideParams, workspace.root / PARAMS)
-    noise = look.noise if look else None
-    decision: dict[str, Any] = {"schema": SCHEMA}
-    decision |= decide(comparison, policy, _changes_since(workspace, commit), other_baseline, noise, seed_noise)
+    models = _name_models(workspace, comparison)
+    changed = _changes_since(workspace, comparison.baseline)
+    decision = decide(comparison, policy, findings, changed, _refuse_baseline(workspace, comparison, models))
     seed = read_params(PrepareParams, workspace.root / PARAMS).seed
     judged = _remember_judgement(workspace, comparison.new, seed)
-    decision["sentence"] += f" New: model {comparison.new}. Old: {old}."
+    added, corrected = count_changes_since(workspace, comparison.baseline)
+    decision = replace(
+        decision,
+        sentence=f"{decision.sentence} New: model {comparison.new}. Old: {models['baseline']}.",
+        notes=[*decision.notes, *_note_past(workspace, comparison.baseline, judged)],
+        settings=_copy_settings(workspace, findings.values()),
+        changes={"added": added, "corrected": corrected},
+        trained_on=comparison.trained_on,
+        model=comparison.new,
+        seed=seed,
+        judged=judged,
+        **models,
+        **_identify_export(export, labels),
+    )
+    # In the form that it is read in.
+    decision = Decision.from_json(json.loads(json.dumps(decision.to_json())))
+    # The same labels from another export are no new decision.
+    committed = read_decision(workspace, "HEAD")
+    if replace(committed, **{name: getattr(decision, name) for name in OF_THE_EXPORT}) == decision:
+        workspace.save(DECISION, workspace.load(DECISION, "HEAD"))
+        return committed
+    workspace.save(DECISION, decision.to_json())
+    return decision
+
+
+def _name_models(workspace: Workspace, comparison: Comparison) -> dict[str, Any]:
+    """Name the old model of the comparison, and the model that the new one would replace, with their commits."""
+    replaced = find_baseline(workspace, "HEAD")
+    old = to_replace = _name_model(workspace, comparison.baseline, comparison.old)
+    if replaced != comparison.baseline:
+        to_replace = _name_model(workspace, replaced, _version_at(workspace, replaced))
+    commits = {"baseline_commit": comparison.baseline, "replaces_commit": replaced}
+    return {"baseline": old, "replaces": to_replace, **commits}
+
+
+def _refuse_baseline(workspace: Workspace, comparison: Comparison, models: Mapping[str, str]) -> str:
+    """Say in a sentence that the comparison is with another model than the one to replace; empty if it is not."""
+    replaced = models["replaces_commit"]
+    if replaced == comparison.baseline or _version_at(workspace, replaced) == comparison.old:
+        return ""
+    return f"The comparison is with {models['baseline']}, but the new model would replace {models['replaces']}."
+
+
+def _version_at(workspace: Workspace, commit: str) -> str:
+    """Return the version of the model at a commit, empty if there is none."""
+    model, _ = load_past(workspace, commit)
+    return model.version if model else ""
+
+
+def _note_past(workspace: Workspace, baseline: str, judged: Sequence[str]) -> list[str]:
+    """Sentences on earlier judgements by these held-out images, and on images that are gone since the baseline."""
+    notes = []
     if len(judged) > 1:
-        decision["notes"].append(
+        notes.append(
             f"These held-out images have judged {len(judged)} models, those that were declined included. The more they "
             "judge, the likelier one of them looks good by luck; another prepare.seed holds out fresh ones."
         )
-    _, old_index = load_past(workspace, commit)
+    _, old_index = load_past(workspace, baseline)
     if old_index is not None:
         index = read_table((workspace.root / INDEX).read_bytes())
         if gone := set(old_index["sha256"]) - set(index["sha256"]):
-            decision["notes"].append(f"Images of the old model that are gone from {RAW}: {len(gone):,}.")
-    if look and (sentence := describe_blind(compare_blind(look.judged[~look.judged["by_model"].astype(bool)]))):
-        decision["notes"].append(sentence)
-    decision |= {
-        "policy": policy.model_dump(),
-        "label_noise": noise._asdict() if noise else None,
-        "seed_noise": seed_noise,
-        "changes": {"added": added, "corrected": corrected},
-        "trained_on": comparison.trained_on,
-        "model": comparison.new,
-        "baseline": old,
-        "baseline_commit": commit,
-        "replaces": to_replace,
-        "replaces_commit": replaced,
-        "export": export.name,
-        "export_sha256": sha256_of(export),
-        "labels_sha256": hash_labels(labels),
-        "labels_until": "" if pd.isna(last_label) else f"{last_label:%Y-%m-%d}",
-        "seed": seed,
-        "judged": judged,
-    }
-    # The same labels from another export are no new decision.
-    committed, decision = read_decision(workspace, "HEAD"), json.loads(json.dumps(decision))
-    if committed | {name: decision[name] for name in ("schema", *OF_THE_EXPORT)} == decision:
-        workspace.save(DECISION, workspace.load(DECISION, "HEAD"))
-        return committed
-    workspace.save(DECISION, decision)
-    return decision
+            notes.append(f"Images of the old model that are gone from {RAW}: {len(gone):,}.")
+    return notes
+
+
+def _copy_settings(workspace: Workspace, findings: Iterable[Finding]) -> dict[str, Any]:
+    """Copy the sections of params.yaml that findings depend on, as they stand there."""
+    params = workspace.load(PARAMS)
+    return {finding.section: params.get(finding.section) for finding in findings if finding.section}
+
+
+def _identify_export(export: Path, labels: pd.DataFrame) -> dict[str, Any]:
+    """Name an export, hash its bytes and its labels, and tell the day of its last label."""
+    last = labels.loc[labels["label"].notna() & ~is_future(labels["updated_at"]), "updated_at"].max()
+    until = "" if pd.isna(last) else f"{last:%Y-%m-%d}"
+    return dict(zip(OF_THE_EXPORT, (export.name, sha256_of(export), hash_labels(labels), until), strict=True))
 
 
 def _end_without_round(workspace: Workspace, comparison: Comparison) -> None:
@@ -145,7 +169,7 @@ def _remember_judgement(workspace: Workspace, model: str, seed: int) -> list[str
     A declined round leaves no trace in the workspace, so the repository's git configuration remembers them.
     """
     key, last = f"retrain.seed{seed}.judged", read_decision(workspace)
-    judged = list(last["judged"]) if last["seed"] == seed else []
+    judged = list(last.judged) if last.seed == seed else []
     with suppress(Problem):  # none is remembered
         judged += workspace.git("config", "--get-all", key).split()
     if model not in judged:

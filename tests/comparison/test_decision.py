@@ -5,12 +5,12 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from scores import POLICY, compared, comparison_of, decided, images, noisy, outcome, says
+from score_tables import POLICY, compared, comparison_of, decided, images, noisy, outcome, says
 from statsmodels.stats.proportion import proportion_confint
 
-from helpers.comparison.decision import decide
+from helpers.comparison.decision import Finding, Row, decide
+from helpers.comparison.record import Decision, Rule
 from helpers.comparison.scores import score_images
-from helpers.comparison.second_look import Noise
 from helpers.comparison.statistics import bonett_price
 from helpers.comparison.tables import flips, per_class, slices, tally
 
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.filterwarnings("error")
 
 
 def failed(decision):
-    return [rule["rule"] for rule in decision["rules"] if not rule["passed"]]
+    return [rule.rule for rule in decision.rules if not rule.passed]
 
 
 class TestDecide:
@@ -36,32 +36,30 @@ class TestDecide:
     )
     def test_the_interval_gives_the_verdict_and_the_margin_the_acceptance(self, counts, verdict, accepted, sentence):
         decision = decided(outcome(*counts))
-        assert (decision["verdict"], decision["accepted"]) == (verdict, accepted)
-        assert decision["sentence"].startswith(f"{verdict.capitalize()}: ")
-        assert sentence in decision["sentence"]
+        assert (decision.verdict, decision.accepted) == (verdict, accepted)
+        assert decision.sentence.startswith(f"{verdict.capitalize()}: ")
+        assert sentence in decision.sentence
 
     def test_first(self):
         held_out = images(["cat", "dog"] * 20)
         decision = decided(score_images(held_out, says(held_out, ["cat"] * 2 + ["cat", "dog"] * 19)))
-        assert decision["verdict"] == "first"
-        assert decision["accepted"]
+        assert decision.verdict == "first"
+        assert decision.accepted
         low, high = proportion_confint(39, 40, method="wilson")
-        assert decision["sentence"].startswith(
+        assert decision.sentence.startswith(
             f"First model: 97.5 % of 40 held-out images right, 95 % interval {100 * low:.1f} % to {100 * high:.1f} %"
         )
 
     @pytest.mark.parametrize("n", [0, 1, 5])
     def test_too_few_images_give_no_number(self, n):
         decision = decided(pd.concat([outcome(fixed=n), outcome(both=7, population="leaked")]))
-        assert decision["verdict"] == "undecided"
+        assert decision.verdict == "undecided"
         assert failed(decision) == ["enough images"]
-        assert (
-            decision["sentence"] == f"Undecided: {n} of {n + 7} held-out images can be scored, too few to say anything."
-        )
+        assert decision.sentence == f"Undecided: {n} of {n + 7} held-out images can be scored, too few to say anything."
 
     def test_six_images_are_enough_for_a_verdict(self):
         decision = decided(outcome(fixed=6))
-        assert (decision["verdict"], failed(decision)) == ("better", [])
+        assert (decision.verdict, failed(decision)) == ("better", [])
 
     def test_margin_fails_where_a_loss_cannot_be_excluded(self):
         scores = outcome(both=90, fixed=4, broken=2, neither=4)
@@ -73,21 +71,21 @@ class TestDecide:
         assert failed(decided(outcome(both=94, fixed=4, broken=2), margin=-low)) == ["margin"]
 
     def test_a_margin_of_nothing_is_not_written_as_minus_nothing(self):
-        rules = decided(outcome(both=50), margin=0.0)["rules"]
-        assert "must lie above 0." in next(rule["explanation"] for rule in rules if rule["rule"] == "margin")
+        rules = decided(outcome(both=50), margin=0.0).rules
+        assert "must lie above 0." in next(rule.explanation for rule in rules if rule.rule == "margin")
 
     def test_negative_flips_fail_above_their_cap_even_if_the_model_is_better(self):
         scores = outcome(both=200, fixed=60, broken=20, neither=20)
         decision = decided(scores)
-        assert decision["verdict"] == "better"
-        assert not decision["accepted"]
+        assert decision.verdict == "better"
+        assert not decision.accepted
         assert failed(decision) == ["negative flips"]
         assert failed(decided(scores, max_negative_flips=20 / 300)) == []
 
     def test_a_class_that_falls_fails(self):
         scores = pd.concat([outcome(both=150, fixed=40), outcome(both=8, broken=2, label="dog")])
         assert failed(decided(scores, max_class_drop=0.19)) == ["classes"]
-        explanation = next(r["explanation"] for r in decided(scores)["rules"] if r["rule"] == "classes")
+        explanation = next(r.explanation for r in decided(scores).rules if r.rule == "classes")
         assert "dog (100.0 % of 10 before, 80.0 % now)" in explanation
         assert failed(decided(scores, min_class_support=11)) == []
 
@@ -99,15 +97,13 @@ class TestDecide:
     def test_a_gain_on_new_images_does_not_hide_a_loss_on_the_frozen_ones(self):
         scores = pd.concat([outcome(both=88, broken=12), outcome(both=300, fixed=90, population="new")])
         decision = decided(scores, max_class_drop=1.0)
-        assert decision["verdict"] == "better"
+        assert decision.verdict == "better"
         assert failed(decision) == ["populations"]
-        assert "frozen (−18.6 to −4.9 points)" in next(
-            r["explanation"] for r in decision["rules"] if r["rule"] == "populations"
-        )
+        assert "frozen (−18.6 to −4.9 points)" in next(r.explanation for r in decision.rules if r.rule == "populations")
 
     def test_worse_is_never_accepted_however_small_the_loss(self):
         decision = decided(outcome(both=950, broken=30), margin=0.05)
-        assert decision["verdict"] == "worse"
+        assert decision.verdict == "worse"
         assert failed(decision) == ["populations"]
 
     def test_notes_say_what_limits_the_comparison(self):
@@ -115,14 +111,14 @@ class TestDecide:
         old, new = says(held_out, ["cat"] * 15, ["cat", "dog"]), says(held_out, ["cat"] * 15)
         index = held_out.assign(split=["held-out"] * 13 + ["train"] * 2)
         decision = decided(score_images(held_out, new.assign(dog=0.0), old, index), changed=["train.epochs 8 → 12"])
-        assert decision["notes"][:-1] == [
+        assert decision.notes == [
             "Not only the data changed (train.epochs 8 → 12): the difference is not the data's alone.",
             "Not scored, because the old model trained on them, or nobody can tell: 2 of 15 images.",
             "Not scored, because only the new model knows their class (fox): 3 of 15 images.",
         ]
 
-    def test_a_plain_comparison_has_no_note_but_that_on_chance(self):
-        assert len(decided(outcome(both=50))["notes"]) == 1
+    def test_a_plain_comparison_has_no_note(self):
+        assert decided(outcome(both=50)).notes == []
 
 
 def one_class_of_one_image():
@@ -172,21 +168,25 @@ def test_any_set_of_images_gives_a_report(scores):
     assert len(flips(scores)) == tally(scores).loc["together", ["fixed", "broken"]].sum()
     assert per_class(scores)["support"].sum() == (scores["population"] != "leaked").sum()
     decision = decided(scores, changed=["train.epochs 8 → 12"])
-    assert json.loads(json.dumps(decision, allow_nan=False)) == decision
+    assert Decision.from_json(json.loads(json.dumps(decision.to_json(), allow_nan=False))) == decision
 
 
-@pytest.mark.parametrize(
-    ("noise", "passed"), [(Noise(0.04, 0.02, 0.07), True), (Noise(0.08, 0, 0.2), True), (Noise(0.08, 0.03, 0.1), False)]
-)
-def test_a_round_with_too_many_wrong_labels_is_not_accepted(noise, passed):
-    comparison = comparison_of(outcome(both=400, fixed=0, broken=0, neither=0))
-    record = decide(comparison, POLICY, noise=noise)
-    assert record["accepted"] is passed
-    assert [rule["passed"] for rule in record["rules"] if rule["rule"] == "labels"] == [passed]
-    assert "labels" not in [rule["rule"] for rule in decide(comparison, POLICY)["rules"]]
+def test_findings_of_extras_decide_and_are_kept_in_their_order():
+    comparison = comparison_of(outcome(both=400))
+    findings = {
+        "one": Finding([Rule("labels", True, "2 wrong.")], ["A note."], "the data did it", record={"wrong": 2}),
+        "two": Finding([Rule("luck", None, "Nobody knows.")], ["Another."], row=Row("luck", [0.1]), section="two"),
+    }
+    plain, decision = decide(comparison, POLICY), decide(comparison, POLICY, findings)
+    assert [rule.rule for rule in decision.rules] == [*(rule.rule for rule in plain.rules), "labels", "luck"]
+    assert decision.notes == [*plain.notes, "A note.", "Another."]
+    assert (decision.accepted, decision.failures) == (True, [])
+    assert decision.headline == "the data did it"
+    assert decision.findings == {"one": {"wrong": 2}, "two": None}
 
 
-def test_the_effect_of_chance_is_told_or_said_to_be_unmeasured():
-    comparison = comparison_of(outcome(both=400, fixed=0, broken=0, neither=0))
-    assert "+1.2, −0.5 points" in decide(comparison, POLICY, seed_noise=[0.012, -0.005])["notes"][-1]
-    assert "control_seeds=3" in decide(comparison, POLICY)["notes"][-1]
+def test_a_rule_of_an_extra_that_fails_refuses_the_model():
+    finding = Finding([Rule("labels", False, "9 of 100 are wrong.")])
+    decision = decide(comparison_of(outcome(both=400)), POLICY, {"labels": finding})
+    assert decision.accepted is False
+    assert decision.failures == ["9 of 100 are wrong."]

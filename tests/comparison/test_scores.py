@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from scores import compared, decided, images, says
+from score_tables import compared, decided, images, says
 
 from helpers.comparison.scores import populations, score_images
 from helpers.comparison.tables import summary, tally
@@ -49,9 +49,9 @@ class TestPopulations:
         held_out = images(["cat", "dog"] * 20)
         model = says(held_out, held_out["label"])
         decision = decided(score_images(held_out, model, model, None))
-        assert decision["verdict"] == "undecided"
-        assert not decision["accepted"]
-        assert "nobody can tell: 40 of 40 images" in decision["notes"][0]
+        assert decision.verdict == "undecided"
+        assert not decision.accepted
+        assert "nobody can tell: 40 of 40 images" in decision.notes[0]
 
 
 class TestScoreImages:

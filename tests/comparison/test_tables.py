@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.stats import bootstrap
-from scores import NO_LINEAGE, compared, images, noisy, outcome, says
+from score_tables import NO_LINEAGE, compared, images, noisy, outcome, says
 from sklearn.datasets import load_digits
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.metrics import accuracy_score, f1_score, log_loss, precision_recall_fscore_support

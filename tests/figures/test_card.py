@@ -1,17 +1,18 @@
 """The card tells the outcome of every kind of round, and nothing from outside is markup on it."""
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from scores import FACTS, POLICY, comparison_of, decided, outcome
+from score_tables import FACTS, decided, outcome
 
-from helpers.comparison.decision import decide
+from helpers.comparison.record import Decision, Rule
 from helpers.figures.card import show_card
 
 
-def record(scores, **facts: Any) -> dict[str, Any]:
-    return decided(scores) | FACTS | facts
+def record(scores, **facts: Any) -> Decision:
+    return replace(decided(scores), **FACTS | facts)
 
 
 def read(html: str) -> str:
@@ -46,9 +47,9 @@ def test_an_undecided_model_that_is_accepted_says_why():
 def test_a_rule_that_failed_gives_its_reason_in_text_and_every_rule_as_a_tooltip():
     decision = record(outcome(both=80, fixed=2, broken=18))
     card = show_card(decision)
-    for rule in decision["rules"]:
-        assert f'title="{rule["explanation"]}"' in card.html
-        assert (rule["explanation"] in read(card.html)) == (not rule["passed"])
+    for rule in decision.rules:
+        assert f'title="{rule.explanation}"' in card.html
+        assert (rule.explanation in read(card.html)) == (not rule.passed)
     assert "The new model is not accepted." in card.text
 
 
@@ -62,9 +63,7 @@ def test_too_few_images_give_a_card_without_a_figure_of_change(scores):
 def test_a_first_model_has_a_card_without_a_change():
     scores = outcome(both=40, neither=4)
     scores = scores.drop(columns=[name for name in scores if name.startswith("old_")])
-    card = show_card(
-        decide(comparison_of(scores), POLICY) | FACTS | {"baseline": "no model at aa", "replaces": "no model at aa"}
-    )
+    card = show_card(record(scores, baseline="no model at aa", replaces="no model at aa"))
     assert card.text.startswith("First model. The new model is accepted.")
     assert "no model at aa → model new0" in card.text
     assert "90.9 % of 44 held-out images" in card.text
@@ -76,10 +75,19 @@ def test_a_comparison_with_another_model_names_the_one_that_would_be_replaced():
     assert "model other of model/v1 → model new0, which would replace model old0 of model/v3" in text
 
 
+def test_extras_add_to_the_headline_and_inform_without_a_verdict():
+    rules = [Rule("luck", None, "Nobody knows."), Rule("margin", True, "It is small.")]
+    card = show_card(record(outcome(both=88, fixed=12), rules=rules, headline="luck is not excluded"))
+    assert card.text.startswith("Better, +12.0 points; luck is not excluded. The new model is accepted.")
+    assert [mark for mark in "✓✗" if mark in read(card.html)] == ["✓"]
+    assert 'title="Nobody knows."' in card.html
+
+
 def test_nothing_from_outside_is_markup():
     evil = '<script>"x"</script>\udc80'
-    decision = record(outcome(both=80, fixed=2, broken=18), export=evil, notes=[evil])
-    decision["rules"][0] |= {"explanation": evil, "passed": False}
+    rules = [Rule(evil, False, evil)]
+    scores = outcome(both=80, fixed=2, broken=18)
+    decision = record(scores, export=evil, notes=[evil], rules=rules, headline=evil)
     html = show_card(decision, evil).html
     assert "<script>" not in html
     assert '"x"' not in html

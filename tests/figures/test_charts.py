@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from drawings import HISTORY, scores_of, texts
 
+from helpers.comparison.decision import Row
 from helpers.comparison.tables import per_class, summary
 from helpers.figures import charts
 
@@ -137,8 +138,8 @@ def test_a_population_of_one_image_does_not_press_the_others_flat():
 
 def test_the_difference_is_drawn_against_what_other_seeds_do():
     table = summary(scores_of(["a"] * 4, ["b", "a", "a", "a"], ["a"] * 4))
-    axes = charts.difference(table, 0.01, control=[0.02, -0.03]).axes[0]
-    assert axes.get_yticklabels()[-1].get_text() == "old data,\nother seeds"
+    axes = charts.difference(table, 0.01, [Row("other seeds", [0.02, -0.03])]).axes[0]
+    assert axes.get_yticklabels()[-1].get_text() == "other seeds"
     assert [2.0, -3.0] in [np.asarray(marks.get_offsets())[:, 0].tolist() for marks in axes.collections]
 
 

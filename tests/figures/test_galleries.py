@@ -8,17 +8,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from drawings import flips_of, scores_of, write_digits
+from drawings import EVIL, flips_of, lines_in, plan_of, scores_of, write_digits
 from PIL import Image
 
-from helpers.comparison.second_look import Noise, SecondLook
 from helpers.comparison.tables import flips
 from helpers.figures import galleries
 from helpers.figures.markup import Shown
 from helpers.figures.style import NEW, OLD
 
 PLANETS = Path(__file__).parents[3] / "shared/planets/raw"
-EVIL = '<script>"x"</script>\udc80'
 
 
 @pytest.fixture(scope="module")
@@ -35,29 +33,6 @@ def pictures_in(html: str) -> list[Image.Image]:
 def html_of(gallery: Shown | None) -> str:
     assert gallery
     return gallery.html
-
-
-def lines_in(html: str) -> list[list[str]]:
-    """The lines below each picture, as they are read."""
-    captions = re.findall(r"<figcaption.*?>(.*?)</figcaption>", html)
-    return [[re.sub("<.*?>", "", line) for line in caption.split("<br>")] for caption in captions]
-
-
-def plan_of(**columns) -> pd.DataFrame:
-    plan = {
-        "action": "leave out",
-        "status": "conflict",
-        "source": "",
-        "file": "a.png",
-        "tasks": [(3, 4)],
-        "annotators": [("1", "2")],
-        "labels": [("Moon", "Mars")],
-        "reason": "people disagree",
-        "label": "Moon",
-        "previous": "Mars/a.png",
-        "destination": "",
-    }
-    return pd.DataFrame(plan | columns)
 
 
 @pytest.mark.skipif(not PLANETS.exists(), reason="needs ../shared/planets")
@@ -170,24 +145,6 @@ def test_withdrawn_labels_are_shown_with_what_happened_and_the_way_to_take_their
     assert galleries.withdrawn(pd.DataFrame(found).head(0), tmp_path) is None
 
 
-def judged_of(suspects: int) -> SecondLook:
-    """The second look at a hundred labels, so many of which are suspects."""
-    judged = pd.concat([plan_of(opinion="Mars", believed=0.013, doubt=0.97)] * 100, ignore_index=True)
-    return SecondLook(judged.assign(suspect=judged.index < suspects), Noise(0.1, 0.05, 0.2))
-
-
-@pytest.mark.parametrize(("suspects", "shown"), [(0, 6), (4, 6), (20, 20), (60, 24)])
-def test_a_second_look_shows_the_suspects_and_the_least_believed_with_links_to_their_tasks(suspects, shown):
-    captions = lines_in(galleries.second_look(judged_of(suspects), "http://labels.example/projects/3").html)
-    lines = ["a.png", "label: Moon", "old model: Mars", "believes the label: 1.3 %", "wrong: 97.0 %", "task 3, 4"]
-    assert captions == [lines] * shown
-    assert "href" not in galleries.second_look(judged_of(suspects), "annotations.json").html
-
-
-def test_a_second_look_without_an_opinion_is_a_sentence():
-    assert "no opinion" in galleries.second_look(SecondLook(judged_of(0).judged.head(0), None)).html
-
-
 def test_corrected_labels_are_shown_with_the_former_one_and_never_as_none():
     corrected = galleries.corrected(plan_of(action="move"))
     assert lines_in(html_of(corrected)) == [["a.png", "Mars/a.png → Moon", "task 3, 4"]]
@@ -205,13 +162,11 @@ def test_near_duplicates_stand_side_by_side(digits):
 
 def test_text_from_outside_is_never_markup(digits):
     plan = plan_of(file=EVIL, tasks=[(EVIL,)], annotators=[(EVIL,)], labels=[(EVIL,)], reason=EVIL, label=EVIL)
-    judged = plan.assign(opinion=EVIL, believed=0.013, doubt=0.97, suspect=True)
     flipped = flips_of(1, 1).assign(file=EVIL, actual=EVIL, old_predicted=EVIL, new_predicted=EVIL)
     for gallery in (
         galleries.review(plan, f"http://{EVIL}"),
         galleries.withdrawn(plan.assign(task=EVIL, happened=EVIL), digits, f"http://{EVIL}/projects/3"),
         galleries.corrected(plan.assign(action="move", previous=EVIL)),
-        galleries.second_look(SecondLook(judged, Noise(0.1, 0.05, 0.2)), f"http://{EVIL}"),
         galleries.flips(flipped, digits, {}),
         galleries.gallery([digits / "0.png"], [EVIL], EVIL),
     ):

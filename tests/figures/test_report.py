@@ -1,13 +1,12 @@
 """The texts and tables for a person say everything that the decision rests on."""
 
 import pandas as pd
-import pytest
-from scores import FACTS, comparison_of, images, outcome, says
+from score_tables import FACTS, comparison_of, images, outcome, says
 
+from helpers.comparison.record import Decision, Rule
 from helpers.comparison.scores import score_images
 from helpers.figures import report
 from helpers.figures.report import (
-    annotators_table,
     describe_decision,
     doubtful_slices,
     figures_table,
@@ -15,33 +14,20 @@ from helpers.figures.report import (
 )
 from helpers.figures.style import Chart
 
-DECISION = {
-    "verdict": "undecided",
-    "sentence": "Undecided: too few.",
-    "accepted": False,
-    "rules": [
-        {"rule": "margin", "passed": False, "explanation": "It begins too low."},
-        {"rule": "classes", "passed": True, "explanation": "None fell."},
-    ],
-    "notes": ["Not only the data changed."],
-    "figures": [],
-} | FACTS
-
-ROUNDS = pd.DataFrame(
-    {
-        "name": ["model/v1", "this round"],
-        "date": "2026-01-05",
-        "training_images": [303, None],
-        "held_out_images": [97, 318],
-        "accuracy": [0.928, None],
-        "low": [0.858, None],
-        "high": [0.965, None],
-        "verdict": ["first", "better"],
-        "added": [None, 953],
-        "corrected": [None, 0],
-        "published_because": [None, None],
-    }
-).convert_dtypes()
+RULES = [
+    Rule("margin", False, "It begins too low."),
+    Rule("classes", True, "None fell."),
+    Rule("luck", None, "It is 3 points."),
+]
+DECISION = Decision(
+    verdict="undecided",
+    sentence="Undecided: too few.",
+    accepted=False,
+    rules=RULES,
+    notes=["Not only the data changed."],
+    **FACTS,
+)
+SECTION = pd.DataFrame({"Because": ["dark | light: a trial"]}, pd.Index(["model/v1"], name="Model"))
 
 
 def test_the_verdict_comes_first_and_every_rule_says_how_it_ended():
@@ -50,42 +36,26 @@ def test_the_verdict_comes_first_and_every_rule_says_how_it_ended():
     assert lines[2:] == [
         "- ✗ *margin*: It begins too low.",
         "- ✓ *classes*: None fell.",
+        "- · *luck*: It is 3 points.",
         "- Not only the data changed.",
     ]
 
 
 def test_the_report_holds_verdict_table_and_picture(tmp_path):
     comparison = comparison_of(outcome(both=170, fixed=20, broken=2, neither=8))
-    write_report(tmp_path, DECISION, comparison, Chart(), ROUNDS)
+    write_report(tmp_path, DECISION, comparison, Chart(), {"Told by an extra": SECTION})
     text = (tmp_path / "report.md").read_text(encoding="utf-8")
     assert describe_decision(DECISION) in text
     assert [line.split("|")[5].strip() for line in text.splitlines() if "| accuracy " in line][:2] == ["0.950", "0.950"]
     assert "- Export: annotations.json, with labels until 2026-01-05" in text
     assert "nan" not in text
     assert "](difference.png)" in text
-    assert [cell.strip() for cell in text.splitlines()[-2].split("|")[1:8]] == [
-        "model/v1",
-        "2026-01-05",
-        "303",
-        "97",
-        "92.8 %",
-        "85.8 % to 96.5 %",
-        "first",
-    ]
-    assert "<NA>" not in text
+    assert text.splitlines()[-5] == "## Told by an extra"
+    assert r"| model/v1 | dark \| light: a trial |" in " ".join(text.splitlines()[-1].split())
     assert (tmp_path / "difference.png").read_bytes().startswith(b"\x89PNG")
-    write_report(tmp_path, DECISION, comparison, None, ROUNDS)
+    write_report(tmp_path, DECISION, comparison, None, {})
     assert "difference.png" not in (tmp_path / "report.md").read_text(encoding="utf-8")
     assert [file.name for file in tmp_path.iterdir()] == ["report.md"]
-
-
-def test_the_reason_for_publishing_a_model_that_was_not_accepted_has_a_column_where_there_is_one(tmp_path):
-    assert "Published because" not in report.rounds_table(ROUNDS)
-    told = ROUNDS.assign(published_because=pd.Series(["dark | light: a trial", None]))
-    assert report.rounds_table(told)["Published because"].tolist() == ["dark | light: a trial", ""]
-    write_report(tmp_path, DECISION, comparison_of(outcome(both=9)), None, told)
-    row = (tmp_path / "report.md").read_text(encoding="utf-8").splitlines()[-2]
-    assert r"dark \| light: a trial" in row
 
 
 def test_the_table_of_figures_holds_flips_beside_the_accuracy():
@@ -122,11 +92,3 @@ def test_slices_are_shown_only_where_labels_deserve_a_second_look(monkeypatch):
     assert list(shown.index) == [("labelling round", "until 2026-01-05 10:30")], "a person knows it by its last label"
     monkeypatch.setattr(report, "slices", lambda *_: table.assign(suspect=False))
     assert doubtful_slices(compared) is None
-
-
-@pytest.mark.parametrize("known", [False, True])
-def test_the_table_of_annotators_compares_them_with_ground_truth_where_that_is_known(known):
-    people = pd.DataFrame({"labelled": [3], "seconds": [2.04], "shared": [2], "agreed": [0.5]}, index=["ann"])
-    told = annotators_table(people.assign(checked=[2], right=[1.0]) if known else people).to_dict("index")["ann"]
-    assert (told["Seconds an image"], told["Others agreed"]) == ("2.0", "50.0 %")
-    assert told.get("Agreed with it") == ("100.0 %" if known else None)

@@ -10,13 +10,13 @@ import nbformat
 import numpy as np
 import pandas as pd
 import pytest
-from drawings import all_figures, many_scores, scores_of, texts
+from drawings import HISTORY, all_figures, many_scores, scores_of, texts
 from matplotlib.colors import same_color
 from matplotlib.text import Text
 from nbclient import NotebookClient
 
 from helpers.comparison.tables import per_class, summary
-from helpers.figures import charts, rounds
+from helpers.figures import charts
 from helpers.figures.style import NEW, OLD, Chart
 
 PROJECT = Path(__file__).parents[2]
@@ -129,9 +129,7 @@ def test_a_figure_tells_its_finding_to_those_who_cannot_see_it(figures):
 
 
 def test_a_drawing_does_not_depend_on_the_settings_of_the_notebook():
-    rows = {"name": ["start", "now"], "training_images": [303, 1035], "accuracy": [0.918, 0.981]}
-    rows |= {"low": [0.846, 0.959], "high": [0.958, 0.991], "published_because": [None, None]}
-    chart = rounds.story(pd.DataFrame(rows))
+    chart = charts.learning_curves(HISTORY, HISTORY)
     drawings = set()
     for size in (9, 20):  # which would make room for fewer and longer ticks
         with mpl.rc_context({"font.size": size}):

@@ -158,7 +158,7 @@ def test_labels_that_the_model_made_in_bulk_are_marked(tmp_path, form):
 
 
 @in_all_formats
-def test_it_is_known_which_images_people_labelled_without_the_opinion_of_the_model(tmp_path, form):
+def test_fields_of_the_tasks_data_are_kept_where_all_annotations_agree(tmp_path, form):
     table = read(
         tmp_path,
         task(UPLOAD.format("blind"), annotation("Mars"), blind=True, queue=0.25, queued_by="35a9"),
@@ -167,19 +167,11 @@ def test_it_is_known_which_images_people_labelled_without_the_opinion_of_the_mod
         task(UPLOAD.format("both"), annotation("Mars"), blind=True, queue=0.5, queued_by="35a9"),
         task(UPLOAD.format("both"), annotation("Mars"), blind=False, queue=0.5, queued_by="35a9"),
         form=form,
+        keep=["blind"],
     )
-    assert table["blind"].tolist() == [True, False, None, None]
+    told = [value if value is None else str(value).lower() for value in table["blind"]]  # a CSV has text
+    assert told == ["true", "false", None, None]
     assert table["label"].tolist() == ["Mars"] * 4
-
-
-@in_all_formats
-@pytest.mark.parametrize(
-    ("value", "blind"),
-    [("true", True), ("FALSE", False), (1, None), ("", None), ([True], None), ({"blind": True}, None), (None, None)],
-)
-def test_a_field_blind_that_tells_something_else_tells_nothing(tmp_path, form, value, blind):
-    table = read(tmp_path, task(UPLOAD.format("a"), annotation("Mars"), blind=value), form=form, label_control="choice")
-    assert table["blind"].tolist() == [blind]
 
 
 def test_annotators_of_a_snapshot_are_people_with_addresses(tmp_path):

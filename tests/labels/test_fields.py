@@ -125,7 +125,7 @@ def test_a_named_control_may_still_be_empty(tmp_path, form):
 
 @in_all_formats
 def test_it_is_known_why_an_image_was_asked_for(tmp_path, form):
-    sent = {"blind": False, "queue": 0.5, "queued_by": "35a9"}
+    sent = {"queue": 0.5, "queued_by": "35a9"}
     table = read(
         tmp_path,
         task(UPLOAD.format("a"), annotation("Mars"), queue_reason="chance", **sent),

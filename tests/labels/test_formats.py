@@ -10,7 +10,8 @@ from exports import COLUMNS, MIXED, UPLOAD, annotation, in_all_formats, in_one_f
 from hypothesis import given
 from hypothesis import strategies as st
 
-from helpers.labels import describe_annotators, read_export
+from extras.annotators import describe_annotators
+from helpers.labels import read_export
 from helpers.problems import Problem
 
 HEADER = b"annotation_id,annotator,created_at,updated_at,lead_time"

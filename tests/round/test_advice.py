@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from rounds import merge_something, publish
+from round_steps import merge_something, publish
 
 from helpers.problems import Problem
 from helpers.round.advice import OTHERWISE, advise

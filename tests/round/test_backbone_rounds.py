@@ -3,15 +3,15 @@
 import pandas as pd
 import pytest
 from PIL import Image
-from rounds import PARAMETERS, decide
+from round_steps import PARAMETERS, decide
 from tiny_backbones import tiny_graph, write_backbone
 
+from helpers.pipeline.backbone import advise_backbone
 from helpers.pipeline.paths import METRICS
 from helpers.problems import Problem
 from helpers.round.declining import remember_workspace
 from helpers.round.publishing import publish_round
 from helpers.round.start import start_round
-from helpers.round.training import advise_backbone
 from helpers.workspace import Workspace
 
 
@@ -25,7 +25,7 @@ def test_a_round_may_begin_to_use_a_backbone(tiny):
     remember_workspace(tiny)
     assert tiny.reproduce() == "trained"
     decision = decide(tiny)
-    assert any(f"none → {setting}" in note for note in decision["notes"])
+    assert any(f"none → {setting}" in note for note in decision.notes)
     publish_round(tiny, pd.DataFrame({"action": ["add"]}), decision, anyway="a test")
     tiny.git("clone", "--quiet", str(tiny.root.with_name("demo.git")), str(tiny.root.with_name("colleague")))
     colleague = Workspace(tiny.root.with_name("colleague"))

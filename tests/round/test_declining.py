@@ -8,7 +8,7 @@ import sys
 
 import pytest
 from PIL import Image
-from rounds import LINEAGE, go_back, images_of, merge_something, plan_label, publish, tree_of
+from round_steps import LINEAGE, go_back, images_of, merge_something, plan_label, publish, tree_of
 
 from helpers.merge.apply import apply_merge
 from helpers.problems import Problem

@@ -13,8 +13,9 @@ from helpers.merge.plan import plan_merge
 from helpers.round.comparing import compare_models
 from helpers.round.merging import list_corrections, merge_round
 from helpers.round.publishing import publish_round
+from helpers.round.record import read_decision
 from helpers.round.verdict import decide_round
-from helpers.workspace import DECISION, Workspace
+from helpers.workspace import Workspace
 
 
 def write_export(workspace: Workspace, label: str, day: int, minutes: int) -> Path:
@@ -59,16 +60,16 @@ def test_a_round_is_looked_at_and_published_a_minute_later_while_somebody_drafts
     assert plan["action"].tolist() == ["keep", "leave out"]
     assert corrections == ["dark/picture.png → light"], "they are shown again"
     decision = decide_round(tiny, compare_models(tiny), later, plan)
-    assert decision["export_sha256"] != first["export_sha256"]
-    assert decision["labels_sha256"] == first["labels_sha256"] == hash_labels(read_export(later))
-    assert decision["labels_until"] == "2026-01-06"
+    assert decision.export_sha256 != first.export_sha256
+    assert decision.labels_sha256 == first.labels_sha256 == hash_labels(read_export(later))
+    assert decision.labels_until == "2026-01-06"
     lineage = read_lineage(tiny.lineage)
-    assert lineage["labels_sha256"].tolist() == [decision["labels_sha256"]]
-    assert lineage["export_sha256"].tolist() == [first["export_sha256"]]
+    assert lineage["labels_sha256"].tolist() == [decision.labels_sha256]
+    assert lineage["export_sha256"].tolist() == [first.export_sha256]
     assert lineage["project"].tolist() == ["3"]
 
     publish_round(tiny, plan, decision, anyway="a test")
     plan, corrections = merge(tiny, write_export(tiny, "light", day=6, minutes=13))
     assert corrections == ["dark/picture.png → light"], "nothing is new, so these are the last round's"
-    assert decide_round(tiny, compare_models(tiny), later, plan) == tiny.load(DECISION, "HEAD")
+    assert decide_round(tiny, compare_models(tiny), later, plan) == read_decision(tiny, "HEAD")
     assert tiny.git("status", "--porcelain", "evaluation", "data") == ""

@@ -4,8 +4,8 @@ import json
 import shutil
 
 import pytest
-from headless import run_notebook
 from hostile import make_hostile_home
+from notebook_runs import run_notebook
 
 from examples.workspace import clone_project
 from helpers.pipeline.paths import MODEL

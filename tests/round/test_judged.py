@@ -1,7 +1,9 @@
 """The model and the data that are published are those that were judged, and git has the code behind them."""
 
+from dataclasses import replace
+
 import pytest
-from rounds import (
+from round_steps import (
     DECISION,
     PARAMETERS,
     PLAN,
@@ -12,6 +14,7 @@ from rounds import (
 )
 
 from helpers.comparison.decision import DecideParams
+from helpers.comparison.record import Decision
 from helpers.pipeline.params import read_params
 from helpers.problems import Problem
 from helpers.round.publishing import publish_round
@@ -23,7 +26,7 @@ def test_another_model_policy_or_decision_than_the_one_that_is_there_is_not_publ
     tiny.save("evaluation/decision.json", DECISION)
     before = tiny.git("rev-parse", "HEAD")
     with pytest.raises(Problem) as problem:
-        publish_round(tiny, PLAN, DECISION | {"model": "another", "policy": {"margin": 0.99}})
+        publish_round(tiny, PLAN, Decision(accepted=True, model="another", policy={"margin": 0.99}))
     assert [line.rpartition(" ")[0] for line in problem.value.details] == [
         f"model another was judged, and model {version(tiny)} is",
         "params.yaml has another policy of the",
@@ -31,7 +34,7 @@ def test_another_model_policy_or_decision_than_the_one_that_is_there_is_not_publ
     ]
     next((tiny.raw / "light").iterdir()).unlink()
     with pytest.raises(Problem, match="data/raw"):
-        publish_round(tiny, PLAN, DECISION)
+        publish_round(tiny, PLAN, Decision(accepted=True))
     assert tiny.git("rev-parse", "HEAD") == before
 
 
@@ -50,7 +53,7 @@ def test_nothing_is_published_but_the_model_and_the_data_that_were_judged(tiny, 
     tiny.save("evaluation/decision.json", DECISION | {"model": version(tiny), "policy": policy})
     judged = read_decision(tiny)
     if change == "decision":
-        tiny.save("evaluation/decision.json", judged | {"accepted": False})
+        tiny.save("evaluation/decision.json", replace(judged, accepted=False).to_json())
     params = tiny.root / "params.yaml"
     if change == "pictures":
         next((tiny.raw / "light").iterdir()).unlink()

@@ -1,23 +1,19 @@
 """Labels reach the training set once, the newest wins, and the old model has looked at them."""
 
 import shutil
-from pathlib import Path
 
 import pandas as pd
 import pytest
 from PIL import Image
-from rounds import LINEAGE as LINEAGE_OF_A_ROUND
-from rounds import decide, plan_label, plan_sample
+from round_steps import LINEAGE as LINEAGE_OF_A_ROUND
+from round_steps import decide, plan_label, plan_sample
 
-from helpers.comparison.second_look import SecondLook
 from helpers.merge.lineage import read_lineage
 from helpers.pipeline.paths import RAW
 from helpers.problems import EndOfRun
-from helpers.round.comparing import compare_models
 from helpers.round.declining import remember_workspace
-from helpers.round.merging import count_round, end_without_labels, look_again, merge_round
+from helpers.round.merging import count_round, end_without_labels, merge_round
 from helpers.round.publishing import publish_round
-from helpers.round.verdict import decide_round
 from helpers.workspace import DECISION, LINEAGE
 
 PLAN = pd.DataFrame({"action": ["add"]})
@@ -98,41 +94,3 @@ def test_a_round_that_is_run_again_counts_against_the_images_from_before_it(tiny
     tiny.reproduce()
     publish_round(tiny, plan, decide(tiny), anyway="a test")
     assert count_round(tiny, plan_sample(tiny)).equals(first)
-
-
-@pytest.mark.slow
-def test_the_old_model_finds_wrong_labels_before_and_after_they_are_published(sample):
-    usable = plan_sample(sample).query("action == 'add'")
-    wrong = set(usable["image"].iloc[::20])
-    plan, (judged, noise) = look_again(sample, plan_sample(sample, wrong), "keep")
-    assert noise
-    least = judged.head(len(wrong))
-    assert least["image"].isin(wrong).mean() >= 0.85
-    assert noise.low <= len(wrong) / len(judged) <= noise.high
-
-    # The merged images are no longer new, but to the model that this round replaces they are.
-    export = sample.root / "extra-data/annotations.json"
-    merge_round(sample, plan, export)
-    sample.reproduce()
-    decision = decide_round(sample, compare_models(sample), export, plan, SecondLook(judged, noise))
-    publish_round(sample, plan, decision, anyway="a test")
-    _, (again, noise_again) = look_again(sample, plan_sample(sample), "keep")
-    assert noise_again == noise
-    assert again["sha256"].tolist() == judged["sha256"].tolist()
-
-
-@pytest.mark.slow
-def test_suspects_are_left_out_of_the_training_images_alone(sample):
-    plan = plan_sample(sample)
-    wrong = set(plan.query("action == 'add'")["image"].iloc[::4])
-    kept, (_, noise) = look_again(sample, plan_sample(sample, wrong), "keep")
-    left, (_, less) = look_again(sample, plan_sample(sample), "leave out")
-    assert less
-    assert noise
-    assert less.share < noise.share / 2
-    changed = kept["action"] != left["action"]
-    assert changed.sum() > len(wrong) / 2
-    assert left.loc[changed, "reason"].str.contains("confirm or correct").all()
-    merge_round(sample, left, sample.root / "extra-data/annotations.json")
-    merged = {path.stem for path in sample.raw.rglob("*.png")}
-    assert not {Path(file).stem for file in left.loc[changed, "source"]} & merged

@@ -6,7 +6,7 @@ import sys
 
 import pandas as pd
 import pytest
-from rounds import (
+from round_steps import (
     DECISION,
     LINEAGE,
     REFUSED,

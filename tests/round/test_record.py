@@ -1,8 +1,9 @@
 """The record of a decision is read whichever version of the project has written it, unless that is newer."""
 
 import pytest
-from rounds import DECISION, PARAMETERS
+from round_steps import DECISION, PARAMETERS
 
+from helpers.comparison.record import SCHEMA, Decision
 from helpers.problems import Problem
 from helpers.round.record import read_decision
 from helpers.round.start import start_round
@@ -11,16 +12,30 @@ from helpers.workspace import Workspace
 FILE = "evaluation/decision.json"
 
 
-def test_a_record_without_a_number_is_of_schema_1_and_what_it_lacks_has_a_default(tmp_path):
+def test_a_record_without_a_number_is_read_and_whatever_it_lacks_has_a_default(tmp_path):
     workspace = Workspace(tmp_path)
     workspace.save(FILE, DECISION)
     decision = read_decision(workspace)
-    assert decision["schema"] == 1
-    assert decision["sentence"] == DECISION["sentence"]
-    assert (decision["model"], decision["changes"], decision["judged"]) == ("", {}, [])
+    assert (decision.sentence, decision.accepted) == (DECISION["sentence"], True)
+    assert (decision.model, decision.changes, decision.judged) == ("", {}, [])
 
 
-@pytest.mark.parametrize("schema", [3, 0, "two", None])
+def test_a_record_of_schema_2_keeps_the_records_of_extras(tmp_path):
+    noise, policy = {"share": 0.1, "low": 0.0, "high": 0.2}, {"margin": 0.01, "max_label_noise": 0.05}
+    workspace = Workspace(tmp_path)
+    workspace.save(FILE, {"schema": 2, "label_noise": noise, "seed_noise": [0.01], "policy": policy})
+    decision = read_decision(workspace)
+    assert decision.findings == {"second_look": noise, "chance": [0.01]}
+    assert (decision.policy, decision.settings) == ({"margin": 0.01}, {"second_look": {"max_label_noise": 0.05}})
+
+
+def test_a_damaged_record_says_nothing(tmp_path):
+    workspace = Workspace(tmp_path)
+    workspace.save(FILE, {"accepted": True, "judged": 5})
+    assert read_decision(workspace) == Decision()
+
+
+@pytest.mark.parametrize("schema", [SCHEMA + 1, 0, "two", None])
 def test_a_record_of_a_newer_version_ends_the_round_before_anything_is_changed(tiny, schema):
     tiny.save(FILE, {"schema": schema})
     with pytest.raises(Problem, match=f"schema {schema!r}"):
@@ -28,7 +43,7 @@ def test_a_record_of_a_newer_version_ends_the_round_before_anything_is_changed(t
 
 
 def test_a_record_of_a_newer_version_is_named_with_its_commit(tiny):
-    tiny.save(FILE, {"schema": 3})
+    tiny.save(FILE, {"schema": SCHEMA + 1})
     tiny.git("add", FILE)
     tiny.git("commit", "--quiet", "--message", "A newer version")
     commit = tiny.git("rev-parse", "HEAD").strip()

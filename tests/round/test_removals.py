@@ -6,7 +6,7 @@ from contextlib import suppress
 import pandas as pd
 import pytest
 from PIL import Image
-from rounds import (
+from round_steps import (
     LINEAGE,
     PARAMETERS,
     colleague_of,

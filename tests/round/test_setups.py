@@ -4,8 +4,8 @@ import json
 from collections.abc import Callable
 
 import pytest
-from headless import run_notebook
-from rounds import colleague_of, images_of, tree_of
+from notebook_runs import run_notebook
+from round_steps import colleague_of, images_of, tree_of
 
 from helpers.pipeline.paths import MODEL
 from helpers.workspace import Workspace

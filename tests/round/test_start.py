@@ -1,7 +1,7 @@
 """A round fails at its start or not at all."""
 
 import pytest
-from rounds import PARAMETERS, merge_something
+from round_steps import PARAMETERS, merge_something
 
 from helpers.problems import EndOfRun, Problem
 from helpers.round.start import start_round
@@ -11,18 +11,22 @@ def test_everything_that_will_fail_later_is_said_at_the_start(tiny):
     (tiny.root / "params.yaml").write_text("prepare: {seed: x}\ntrain: {epochs: 0}\ndecide: {margin: 2}\n")
     tiny.git("checkout", "--quiet", "--detach")
     before = tiny.git("status", "--porcelain")
+
+    def refuse() -> None:
+        raise Problem("an extra refuses it")
+
     wrong = {
         "baseline": "nowhere",
         "on_problem": "stp",
         "on_disagreement": "ask",
-        "on_suspect": "burn",
         "removed": "blurred",
         "publish": True,
+        "checks": [refuse],
     }
     with pytest.raises(Problem) as problem:
         start_round(tiny, **PARAMETERS | wrong)
     settings = ("prepare.seed", "train.epochs", "decide.margin")
-    for named in ("`nowhere`", "'stp'", "'ask'", "'burn'", "'blurred'", "no branch", *settings):
+    for named in ("`nowhere`", "'stp'", "'ask'", "'blurred'", "no branch", "an extra", *settings):
         assert named in str(problem.value)
     assert tiny.git("status", "--porcelain") == before
 

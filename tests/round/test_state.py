@@ -2,7 +2,7 @@
 
 import pandas as pd
 import pytest
-from rounds import decide, merge_something, plan_sample, publish, push_something_else
+from round_steps import decide, merge_something, plan_sample, publish, push_something_else
 
 from helpers.problems import EndOfRun, Problem
 from helpers.round.declining import decline_round

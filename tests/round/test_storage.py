@@ -3,7 +3,7 @@
 import shutil
 
 import pytest
-from rounds import PARAMETERS, colleague_of, images_of, merge_something, publish
+from round_steps import PARAMETERS, colleague_of, images_of, merge_something, publish
 
 from helpers.pipeline.paths import MODEL
 from helpers.problems import Problem

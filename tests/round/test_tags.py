@@ -1,7 +1,7 @@
 """Numbers of models: each is given once, and no tag of a person is lost."""
 
 import pytest
-from rounds import DECISION, colleague_of, merge_something, publish
+from round_steps import DECISION, colleague_of, merge_something, publish
 
 from helpers.workspace import Workspace
 

@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from rounds import (
+from round_steps import (
     DECISION,
     LINEAGE,
     PARAMETERS,

@@ -3,9 +3,9 @@
 from datetime import UTC, datetime
 
 import pytest
-from headless import run_notebook
+from notebook_runs import run_notebook
 from PIL import Image
-from rounds import LINEAGE, merge_something, publish
+from round_steps import LINEAGE, merge_something, publish
 
 from helpers.problems import Problem
 from helpers.round.unattended import STARTED_BY, require_own_work, require_recorded_data

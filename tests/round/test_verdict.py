@@ -4,7 +4,7 @@ import json
 
 import pandas as pd
 import pytest
-from rounds import LINEAGE, decide, version
+from round_steps import LINEAGE, decide, version
 
 from helpers.pipeline.model import load_classifier
 from helpers.pipeline.paths import MODEL
@@ -38,24 +38,24 @@ def test_a_model_that_head_refuses_cannot_be_published_against_an_older_one(samp
     sample.git("commit", "--quiet", "--all", "--message", "A good model")
     good = version_at(sample, "HEAD")
     train(sample, epochs=4)
-    assert not decide(sample)["accepted"]
+    assert not decide(sample).accepted
 
     decision = decide(sample, "HEAD~1")
-    assert decision["verdict"] == "better"
-    assert not decision["accepted"]
-    (rule,) = [rule for rule in decision["rules"] if not rule["passed"]]
-    assert poor in rule["explanation"]
-    assert good in rule["explanation"]
+    assert decision.verdict == "better"
+    assert not decision.accepted
+    (rule,) = [rule for rule in decision.rules if not rule.passed]
+    assert poor in rule.explanation
+    assert good in rule.explanation
     with pytest.raises(Problem, match="not accepted"):
         publish_round(sample, PLAN, decision)
 
     publish_round(sample, PLAN, decision, anyway="only to show it")
     message = sample.git("log", "-1", "--format=%B")
-    names = [decision["model"], poor, sample.git("rev-parse", "--short", "HEAD~2").strip()]
-    assert all(name in message and name in decision["sentence"] for name in names)
+    names = [decision.model, poor, sample.git("rev-parse", "--short", "HEAD~2").strip()]
+    assert all(name in message and name in decision.sentence for name in names)
     again = decide(sample)
-    assert again["replaces_commit"] == again["baseline_commit"] == sample.git("rev-parse", "HEAD~1").strip()
-    assert not again["accepted"]
+    assert again.replaces_commit == again.baseline_commit == sample.git("rev-parse", "HEAD~1").strip()
+    assert not again.accepted
 
 
 @pytest.mark.slow
@@ -77,14 +77,14 @@ def test_models_of_other_networks_sizes_and_colours_are_compared(tiny, baseline_
     assert len(compared.scored) > 0
     assert {compared.old, compared.new} == {version_at(tiny, "HEAD"), version(tiny)}
     decision = decide(tiny)
-    assert any("network.py" in note for note in decision["notes"])
+    assert any("network.py" in note for note in decision.notes)
 
 
 @pytest.mark.slow
 def test_another_baseline_with_the_same_model_is_as_good_as_head(sample):
     sample.git("commit", "--quiet", "--allow-empty", "--message", "Something else")
     train(sample, epochs=9)
-    assert "baseline" not in [rule["rule"] for rule in decide(sample, "HEAD~1")["rules"] if not rule["passed"]]
+    assert "baseline" not in [rule.rule for rule in decide(sample, "HEAD~1").rules if not rule.passed]
 
 
 @pytest.mark.slow
@@ -92,10 +92,10 @@ def test_images_that_are_gone_are_counted(tiny):
     pictures = sorted((tiny.raw / "dark").iterdir())
     pictures[1].rename(tiny.raw / "light" / "moved.png")
     tiny.reproduce()
-    assert not any("gone" in note for note in decide(tiny)["notes"])
+    assert not any("gone" in note for note in decide(tiny).notes)
     pictures[0].unlink()
     tiny.reproduce()
-    assert "Images of the old model that are gone from data/raw: 1." in decide(tiny)["notes"]
+    assert "Images of the old model that are gone from data/raw: 1." in decide(tiny).notes
 
 
 @pytest.mark.slow
@@ -105,17 +105,17 @@ def test_models_that_were_declined_count_among_those_that_the_held_out_images_ju
         remember_workspace(tiny)
         tiny.lineage.write_text(LINEAGE)
         train(tiny, epochs)
-        versions.append(decide(tiny)["model"])
-        assert decide(tiny)["judged"] == versions
+        versions.append(decide(tiny).model)
+        assert decide(tiny).judged == versions
         decline_round(tiny)
     train(tiny, epochs=5)
     decision = decide(tiny)
-    assert decision["judged"] == [*versions, decision["model"]]
-    assert any("4 models" in note for note in decision["notes"])
+    assert decision.judged == [*versions, decision.model]
+    assert any("4 models" in note for note in decision.notes)
     publish_round(tiny, PLAN, decision, anyway="a test")
     tiny.git("clone", "--quiet", str(tiny.root.with_name("demo.git")), str(tiny.root.with_name("colleague")))
     colleague = json.loads((tiny.root.with_name("colleague") / "evaluation/decision.json").read_text())
-    assert colleague["judged"] == decision["judged"]
+    assert colleague["judged"] == decision.judged
 
 
 @pytest.mark.slow
@@ -124,9 +124,9 @@ def test_a_model_that_was_committed_by_hand_is_compared_with_the_one_before(tiny
     refused = decide(tiny)
     tiny.git("commit", "--quiet", "--all", "--message", "By hand, without the decision")
     again = decide(tiny)
-    assert again["model"] == refused["model"]
-    assert again["baseline_commit"] == refused["baseline_commit"]
-    assert again["accepted"] == refused["accepted"]
+    assert again.model == refused.model
+    assert again.baseline_commit == refused.baseline_commit
+    assert again.accepted == refused.accepted
 
 
 @pytest.mark.slow
@@ -134,7 +134,7 @@ def test_a_model_that_replaces_itself_is_not_accepted(tiny):
     tiny.lineage.write_text(LINEAGE)  # the round only confirms labels
     tiny.dvc("add", "data/labels.csv", quiet=True)
     decision = decide(tiny)
-    assert "new model" in [rule["rule"] for rule in decision["rules"] if not rule["passed"]]
+    assert "new model" in [rule.rule for rule in decision.rules if not rule.passed]
 
 
 @pytest.mark.slow
@@ -150,8 +150,8 @@ def test_after_a_rebase_the_model_below_the_round_is_the_one_to_compare_with(tin
     tiny.git("commit", "--quiet", "--all", "--message", "Of a colleague")
     tiny.git("cherry-pick", "--strategy-option=theirs", mine)
     tiny.dvc("checkout", quiet=True)
-    assert decide(tiny)["model"] == first["model"]
-    assert decide(tiny)["baseline_commit"] == tiny.git("rev-parse", "HEAD~1").strip()
+    assert decide(tiny).model == first.model
+    assert decide(tiny).baseline_commit == tiny.git("rev-parse", "HEAD~1").strip()
 
 
 @pytest.mark.slow
@@ -168,9 +168,12 @@ def test_the_same_labels_from_another_export_are_no_new_decision(tiny):
 def test_a_published_round_that_runs_again_under_newer_code_keeps_its_decision_of_the_older_schema(tiny):
     train(tiny, epochs=2)
     decision = decide(tiny)
-    del decision["schema"]
-    tiny.save(DECISION, decision)
+    older = decision.to_json()
+    for name in ("schema", "headline", "settings", "findings"):
+        del older[name]
+    tiny.save(DECISION, older)
     publish_round(tiny, PLAN, read_decision(tiny), anyway="a test")
-    assert tiny.load(DECISION) == decision
-    assert decide(tiny) == decision | {"schema": 1}
+    assert tiny.load(DECISION) == older
+    assert decide(tiny).model == decision.model
+    assert tiny.load(DECISION) == older
     assert tiny.git("status", "--porcelain", "evaluation") == ""

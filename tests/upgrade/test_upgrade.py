@@ -12,8 +12,8 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from headless import run_notebook
-from rounds import go_back
+from notebook_runs import run_notebook
+from round_steps import go_back
 
 from examples.workspace import PROJECT, clone_project, name_author
 from helpers.pipeline.paths import MODEL
@@ -39,7 +39,9 @@ def upgraded(request, tmp_path) -> Workspace:
     project.git("remote", "add", "template", str(template.root))
     try:
         project.git("pull", "--quiet", "--no-rebase", "--no-edit", "template", "main")
-    except Problem:  # both have changed a line of params.yaml: the commands of docs/upgrading.md, which fail for another file
+    except (
+        Problem
+    ):  # both have changed a line of params.yaml: the commands of docs/upgrading.md, which fail for another file
         project.git("checkout", "--ours", "params.yaml")
         project.git("add", "params.yaml")
         project.git("commit", "--quiet", "--no-edit")

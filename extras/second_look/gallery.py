@@ -1,0 +1,28 @@
+"""The new labels that the old model believes least, as a gallery."""
+
+from extras.second_look.doubts import SecondLook, describe_look
+from helpers.comparison.words import percent
+from helpers.figures.galleries import frame, list_tasks, wall
+from helpers.figures.markup import Shown, escape
+
+FEWEST, MOST = 6, 24  # labels that are shown; between these, as many as look wrong
+
+
+def show_doubts(look: SecondLook, project: str = "") -> Shown:
+    """Show the new labels that the old model believes least.
+
+    `project` is the address of the project in Label Studio, or anything else if it is not known.
+    """
+    images = look.judged.head(max(FEWEST, min(MOST, int(look.judged["suspect"].sum()))))
+    pictures = []
+    for image in images.to_dict("records"):
+        lines = [
+            f"label: {image['label']}",
+            f"old model: {image['opinion']}",
+            f"believes the label: {percent(image['believed'])}",
+            f"wrong: {percent(image['doubt'])}",
+        ]
+        tasks = [list_tasks(image["tasks"], project)]
+        pictures.append(frame(image["source"], image["file"], *lines, more=tasks))
+    sentence = describe_look(look)
+    return wall(sentence, pictures) or Shown(f"<p>{escape(sentence)}</p>", sentence)
