@@ -83,8 +83,9 @@ def _settle(image: str, annotations: list[Annotation], on_disagreement: str, kee
     """Reduce all annotations of an image to its row in the table."""
     outcome = max((annotation.outcome for annotation in annotations), key=list(Outcome).index)
     counting = [annotation for annotation in annotations if annotation.outcome == outcome]
-    _, tasks, _, picks, annotators, times, seconds, *_, truths, _ = zip(*counting, strict=True)
-    labels = tuple(map(", ".join, picks)) if outcome == Outcome.ANSWERED else ()
+    answered = counting if outcome == Outcome.ANSWERED else []
+    labels = tuple(", ".join(annotation.picks) for annotation in answered)
+    seconds = [annotation.lead_time for annotation in counting if annotation.lead_time is not None]
 
     # An image has a label if all deciding annotations give the same answer, of one class.
     deciding = _find_deciding(counting, on_disagreement)
@@ -99,24 +100,23 @@ def _settle(image: str, annotations: list[Annotation], on_disagreement: str, kee
         status, reason = "several labels", f"several classes on one image: {', '.join(deciding[0].picks)}"
     else:
         label, status, reason = deciding[0].picks[0], "labelled", None
-    kept = [annotation.kept for annotation in deciding]
-    known_seconds = [number for number in seconds if number is not None]
+    kept = zip(*(annotation.kept for annotation in deciding), strict=True)
     return {
         "image": image,
         "file": file_of(image),
         "label": label,
         "status": status,
         "reason": reason,
-        "tasks": tuple(dict.fromkeys(tasks)),
-        "annotators": tuple(filter(None, annotators)),
+        "tasks": tuple(dict.fromkeys(annotation.task for annotation in counting)),
+        "annotators": tuple(annotation.annotator for annotation in counting if annotation.annotator),
         "labels": labels,
-        "truths": truths[: len(labels)],
-        "updated_at": max(filter(None, times), default=None),
-        "lead_time": sum(known_seconds) if known_seconds else None,
+        "truths": tuple(annotation.is_truth for annotation in answered),
+        "updated_at": max((annotation.updated_at for annotation in counting if annotation.updated_at), default=None),
+        "lead_time": sum(seconds) if seconds else None,
         "by_model": label is not None and all(annotation.by_model for annotation in deciding),
         "project": _common([annotation.project for annotation in deciding]) or "",
         "queue": _common([annotation.queue for annotation in deciding]) or "",
-        **{name: _common(values) for name, values in zip(keep, zip(*kept, strict=True), strict=True)},
+        **{name: _common(values) for name, values in zip(keep, kept, strict=True)},
     }
 
 
