@@ -60,37 +60,15 @@ def plan_merge(
         - ``reason``: a sentence that explains the action.
     """
     require_choice("on_problem", on_problem, ON_PROBLEM)
-    if missing := [str(folder) for folder in (images, raw) if not folder.is_dir()]:
-        raise Problem(
-            "There is no such folder.",
-            missing,
-            "`images` is where the labelled images are. `dvc pull` fetches data/raw; for a first round make it, empty.",
-        )
-    # The name of a folder is the label from here on.
-    labels = labels.assign(
-        label=labels["label"].map(folder_of, na_action="ignore"),
-        labels=labels["labels"].map(lambda choices: tuple(map(folder_of, choices))),
-    )
-    # Find the files of each image, and hash them and the training set: the stage `prepare` needs its hashes, too.
-    known = ImageFiles(images)
-    found = [known.find(image, file) for image, file in zip(labels["image"], labels["file"], strict=True)]
+    _require_folders(images, raw)
     held = defaultdict(list)
     for name, sha256 in read_training_set(raw, hashes).items():
         held[sha256].append(name)
-    contents, broken = hash_all(chain.from_iterable(found), sha256_of_image, hashes, "Reading images")
-
-    # Settle the file of each image, find the problems, and decide.
-    plan = _choose_files(labels.reset_index(drop=True), found, contents, broken)
-    for row, time in plan["updated_at"][is_future(plan["updated_at"])].items():
-        plan.loc[row, "problem"] = f"its label has a time that is still to come, {time:%Y-%m-%d %H:%M} UTC"
-    refused, advice = _refuse_labels(set(plan["label"].dropna()), raw, new_classes)
-    if on_problem == "stop":
-        _stop_on_problems(plan, refused, advice)
-    problems = [refused.get(label, problem) for label, problem in zip(plan["label"], plan["problem"], strict=True)]
-    plan["reason"] = plan["reason"].fillna(pd.Series(problems, dtype=object))
+    plan = _find_files(_name_folders(labels), images, hashes)
+    plan = _leave_out_problems(plan, raw, new_classes, stop=on_problem == "stop")
     record = read_lineage(lineage)
     record["updated_at"] = record["updated_at"].mask(is_future(record["updated_at"]))  # of an earlier version
-    plan = plan.drop(columns=["problem", "reason"]).join(place_images(plan, held, record, taken_out))
+    plan = plan.drop(columns="reason").join(place_images(plan, held, record, taken_out))
     if find_changed(_hashes_that_decide(plan, raw, record), "Checking images"):
         hashes.unlink(missing_ok=True)  # what it remembers is wrong
         options: dict[str, Any] = {"new_classes": new_classes, "on_problem": on_problem, "taken_out": taken_out}
@@ -130,10 +108,41 @@ def _hashes_that_decide(plan: pd.DataFrame, raw: Path, lineage: pd.DataFrame) ->
     return files
 
 
+def _require_folders(*folders: Path) -> None:
+    if missing := [str(folder) for folder in folders if not folder.is_dir()]:
+        raise Problem(
+            "There is no such folder.",
+            missing,
+            "`images` is where the labelled images are. `dvc pull` fetches data/raw; for a first round make it, empty.",
+        )
+
+
+def _name_folders(labels: pd.DataFrame) -> pd.DataFrame:
+    """Put the name of a label's folder in place of each label and choice."""
+    return labels.assign(
+        label=labels["label"].map(folder_of, na_action="ignore"),
+        labels=labels["labels"].map(lambda choices: tuple(map(folder_of, choices))),
+    )
+
+
+def _find_files(labels: pd.DataFrame, images: Path, hashes: Path) -> pd.DataFrame:
+    """Add ``source``, ``sha256`` and the ``problem`` with the file or the time of the label to each row."""
+    files = ImageFiles(images)
+    found = [files.find(image, file) for image, file in zip(labels["image"], labels["file"], strict=True)]
+    contents, broken = hash_all(chain.from_iterable(found), sha256_of_image, hashes, "Reading images")
+    chosen = _choose_files(labels, found, contents, broken)
+    plan = labels.reset_index(drop=True).join(
+        pd.DataFrame(chosen, columns=["source", "sha256", "problem"], dtype=object)
+    )
+    times = plan["updated_at"]
+    sentence = "its label has a time that is still to come, " + times.dt.strftime("%Y-%m-%d %H:%M UTC")
+    return plan.assign(problem=plan["problem"].mask(is_future(times), sentence))
+
+
 def _choose_files(
     labels: pd.DataFrame, found: Sequence[Sequence[str]], contents: Mapping[str, str], broken: Mapping[str, str]
-) -> pd.DataFrame:
-    """Add ``source``, ``sha256`` and the ``problem`` with them to each row; see `helpers.hashing.hash_all`."""
+) -> list[tuple[str, str, str]]:
+    """Return the source, its SHA-256 and the problem with it for each row; see `helpers.hashing.hash_all`."""
     # Two paths in a storage are two files. On disk, one of them may have overwritten the other.
     claims: dict[str, set[str]] = defaultdict(set)
     for image, file, files in zip(labels["image"], labels["file"], found, strict=True):
@@ -155,7 +164,16 @@ def _choose_files(
         else:
             source, sha256 = files[0], contents[files[0]]
         chosen.append((source, sha256, problem))
-    return labels.join(pd.DataFrame(chosen, columns=["source", "sha256", "problem"], dtype=object))
+    return chosen
+
+
+def _leave_out_problems(plan: pd.DataFrame, raw: Path, new_classes: Collection[str], stop: bool) -> pd.DataFrame:
+    """Make the problem of each row, with its file or its label, the ``reason`` to leave it out, or stop at them all."""
+    refused, advice = _refuse_labels(set(plan["label"].dropna()), raw, new_classes)
+    if stop:
+        _stop_on_problems(plan, refused, advice)
+    problems = [refused.get(label, problem) for label, problem in zip(plan["label"], plan["problem"], strict=True)]
+    return plan.drop(columns="problem").assign(reason=plan["reason"].fillna(pd.Series(problems, dtype=object)))
 
 
 def _refuse_labels(labels: set[str], raw: Path, new_classes: Collection[str]) -> tuple[dict[str, str], str]:
