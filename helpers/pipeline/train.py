@@ -42,70 +42,89 @@ def train(dataset: Dataset, index: pd.DataFrame, description: Description) -> tu
     `held_out_accuracy` after it.
     """
     params = dataset.params
-
     # The same data and settings give the same model.
     torch.set_num_threads(params.threads)
     torch.manual_seed(params.seed)
     torch.use_deterministic_algorithms(True, warn_only=True)
-    device = choose_device(params.device)
-
-    # Processes that torchrun started share each batch.
-    rank, workers = (distributed.get_rank(), distributed.get_world_size()) if distributed.is_initialized() else (0, 1)
-
-    # Images and their class numbers, the network and its schedule.
     labels = index["label"].map(description.classes.index).to_numpy(dtype=np.int64)
-    training = np.flatnonzero(index["split"] == "train")
-    held_out = np.flatnonzero(index["split"] == "held-out")
-    passes, rate = 1, params.learning_rate
-    if dataset.backbone:  # a head learns from few images as long as from many: in an epoch it sees them several times
-        passes = math.ceil(HEAD_STEPS * params.batch_size / len(training))
-        rate *= HEAD_PACE
-    steps = max(1, round(passes * len(training) / params.batch_size))
-
-    network = dataset.build_network(len(description.classes)).to(device)
-    shared = nn.parallel.DistributedDataParallel(network) if workers > 1 else network
-    optimizer = torch.optim.AdamW(network.parameters(), rate, weight_decay=params.weight_decay)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=params.epochs * steps)
+    training, held_out = (np.flatnonzero(index["split"] == split) for split in ("train", "held-out"))
+    learner = Learner(dataset, training, len(description.classes))
 
     # The probabilities of each image when it was last seen, in one array: many small ones would fragment the memory.
     answers = np.zeros((len(index), len(description.classes)), np.float32)
     history = []
     for epoch in range(1, params.epochs + 1):
         started = time.perf_counter()
-        network.train()
-        order = torch.cat([torch.randperm(len(training)) for _ in range(passes)]).to(device)
-        if workers > 1:  # by now, each may have drawn another number of random views
-            distributed.broadcast(order, 0)
-        batches = np.array_split(training[order.cpu().numpy()], steps)
+        batches = learner.draw_batches()
         for batch in batches:
-            mine = batch[rank::workers]
-            target = torch.from_numpy(labels[mine]).to(device)
-            logits = shared(dataset.read_augmented(mine, device))
-            loss = nn.functional.cross_entropy(logits, target)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            schedule.step()
-            answers[mine] = logits.detach().softmax(dim=1).cpu().numpy()
-
-        network.eval()
-        with torch.inference_mode():
-            for part in np.array_split(held_out, max(1, len(held_out) // params.batch_size)):
-                answers[part] = network(dataset.read(part, device)).softmax(dim=1).cpu().numpy()
-        seen = np.concatenate([batch[rank::workers] for batch in batches])
-        learnt, watched = score(answers[seen], labels[seen]), score(answers[held_out], labels[held_out])
+            answers[batch] = learner.learn(batch, labels[batch])
+        for part in np.array_split(held_out, max(1, len(held_out) // params.batch_size)):
+            answers[part] = learner.answer(part)
+        learnt, watched = (score(answers[rows], labels[rows]) for rows in (np.concatenate(batches), held_out))
         history.append({"epoch": epoch, **learnt, **{f"held_out_{name}": value for name, value in watched.items()}})
-        if rank == 0:
+        if learner.rank == 0:
             print(
                 f"epoch {epoch:2}/{params.epochs}  loss {learnt['loss']:.4f}  held-out loss {watched['loss']:.4f}  "
                 f"held-out accuracy {watched['accuracy']:.1%}  {time.perf_counter() - started:.1f} s"
             )
-
-    shape = dataset.read(training[:1], device).shape[1:]
-    graph = export_network(network.cpu(), *shape)
     temperature = fit_temperature(answers[held_out], labels[held_out])
-    classifier = Classifier(graph, replace(description, temperature=temperature), dataset.backbone)
+    classifier = Classifier(learner.export(), replace(description, temperature=temperature), dataset.backbone)
     return classifier, pd.DataFrame(history)
+
+
+class Learner:
+    """A network that learns from the `training` rows of a dataset. Processes of torchrun share each batch."""
+
+    def __init__(self, dataset: Dataset, training: np.ndarray, classes: int) -> None:
+        params = dataset.params
+        self.rank, self._workers = 0, 1
+        if distributed.is_initialized():
+            self.rank, self._workers = distributed.get_rank(), distributed.get_world_size()
+        self._dataset, self._training = dataset, training
+        self._device = choose_device(params.device)
+
+        self._passes, rate = 1, params.learning_rate
+        if dataset.backbone:  # a head learns from few images as long as from many: an epoch shows them several times
+            self._passes = math.ceil(HEAD_STEPS * params.batch_size / len(training))
+            rate *= HEAD_PACE
+        self._steps = max(1, round(self._passes * len(training) / params.batch_size))
+
+        self._network = dataset.build_network(classes).to(self._device)
+        self._shared = nn.parallel.DistributedDataParallel(self._network) if self._workers > 1 else self._network
+        self._optimizer = torch.optim.AdamW(self._network.parameters(), rate, weight_decay=params.weight_decay)
+        self._schedule = torch.optim.lr_scheduler.OneCycleLR(
+            self._optimizer, rate, total_steps=params.epochs * self._steps
+        )
+
+    def draw_batches(self) -> list[np.ndarray]:
+        """Draw the rows for each step of an epoch: the part of each batch that is this process's."""
+        order = torch.cat([torch.randperm(len(self._training)) for _ in range(self._passes)]).to(self._device)
+        if self._workers > 1:  # by now, each may have drawn another number of random views
+            distributed.broadcast(order, 0)
+        batches = np.array_split(self._training[order.cpu().numpy()], self._steps)
+        return [batch[self.rank :: self._workers] for batch in batches]
+
+    def learn(self, rows: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        """Take a step towards the labels of some rows, and return the probabilities [rows, classes] before it."""
+        self._network.train()
+        logits = self._shared(self._dataset.read_augmented(rows, self._device))
+        loss = nn.functional.cross_entropy(logits, torch.from_numpy(labels).to(self._device))
+        self._optimizer.zero_grad()
+        loss.backward()
+        self._optimizer.step()
+        self._schedule.step()
+        return logits.detach().softmax(dim=1).cpu().numpy()
+
+    def answer(self, rows: np.ndarray) -> np.ndarray:
+        """Return the probabilities [rows, classes] of some rows as they are."""
+        self._network.eval()
+        with torch.inference_mode():
+            return self._network(self._dataset.read(rows, self._device)).softmax(dim=1).cpu().numpy()
+
+    def export(self) -> bytes:
+        """Write the network as an ONNX graph, and leave it on the CPU."""
+        shape = self._dataset.read(self._training[:1], self._device).shape[1:]
+        return export_network(self._network.cpu(), *shape)
 
 
 def choose_device(device: str) -> torch.device:
