@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -90,24 +91,29 @@ def score_images(
     scores["known_to"] = np.select([to_new & to_old, to_new, to_old], ["both", "new", "old"], "neither")
     scores["scored"] = np.logical_and.reduce([scores["population"] != "leaked", *knows.values()])
 
-    # Predictions of each model, and its cross-fitted confidences.
     scores["flip"] = ""
     for name, table in models.items():
-        probabilities = table.loc[scores["file"]].to_numpy(dtype=np.float64)
-        if not np.isfinite(probabilities).all():
-            raise Problem(
-                f"The {name} model gives no probabilities: its weights are not finite numbers.",
-                advice="Its training diverged. Lower train.learning_rate in params.yaml and train again.",
-            )
-        rows, best = np.arange(len(scores)), probabilities.argmax(axis=1)
-        labels = table.columns.get_indexer(pd.Index(scores["actual"]))
-        probabilities = cross_fit(probabilities, np.where(scores["scored"], labels, -1), scores["sha256"])
-        scores[f"{name}_predicted"] = table.columns[best]
-        scores[f"{name}_right"] = scores[f"{name}_predicted"] == scores["actual"]
-        scores[f"{name}_confidence"] = probabilities[rows, best]
-        scores[f"{name}_probability"] = np.where(knows[name], probabilities[rows, labels], 0.0)
-
+        scores = scores.assign(**_read_answers(scores, name, table))
     if old is not None:
         scores.loc[scores["scored"] & scores["new_right"] & ~scores["old_right"], "flip"] = "fixed"
         scores.loc[scores["scored"] & scores["old_right"] & ~scores["new_right"], "flip"] = "broken"
     return scores
+
+
+def _read_answers(scores: pd.DataFrame, model: str, table: pd.DataFrame) -> dict[str, Any]:
+    """Return a model's columns of `score_images`: its predictions, and its cross-fitted confidences."""
+    probabilities = table.loc[scores["file"]].to_numpy(dtype=np.float64)
+    if not np.isfinite(probabilities).all():
+        raise Problem(
+            f"The {model} model gives no probabilities: its weights are not finite numbers.",
+            advice="Its training diverged. Lower train.learning_rate in params.yaml and train again.",
+        )
+    rows, best = np.arange(len(scores)), probabilities.argmax(axis=1)
+    labels = table.columns.get_indexer(pd.Index(scores["actual"]))  # -1: the model does not know it
+    fitted = cross_fit(probabilities, np.where(scores["scored"], labels, -1), scores["sha256"])
+    return {
+        f"{model}_predicted": table.columns[best],
+        f"{model}_right": best == labels,
+        f"{model}_confidence": fitted[rows, best],
+        f"{model}_probability": np.where(labels >= 0, fitted[rows, labels], 0.0),
+    }
