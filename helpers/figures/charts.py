@@ -1,6 +1,6 @@
 """Charts, one per function. A function returns None if there is nothing to show."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import zip_longest
 from typing import Any
 
@@ -85,14 +85,42 @@ def confusion_matrices(scores: pd.DataFrame) -> Chart | None:
     models = models_in(scored)
     answers = scored[["actual", *(f"{name}_predicted" for name in models)]].set_axis(["actual", *models], axis=1)
     wrong = {name: answers.loc[~scored[f"{name}_right"], ["actual", name]] for name in models}
-    title = f"{count_of(len(wrong['new']), 'mistake')} on {count_of(len(scored), 'image')}"
-    title += f", {len(wrong['old']):,} before" if "old" in wrong else ""
+    headings = {name: f"{name.capitalize()}: {count_of(len(wrong[name]), 'mistake')}" for name in models}
+    answers, note = _fold_classes(answers, wrong)
+    tables = {name: pd.crosstab(answers["actual"], answers[name], dropna=False) for name in models}
+    support = tables["new"].sum(axis=1).clip(lower=1)
+    if "old" in models:
+        tables["difference"] = tables["new"] - tables["old"]
+        headings["difference"] = "New minus old"
+
+    labels = [label_text(label, 16) for label in support.index]
+    length = 0.08 * max(map(len, labels))  # inches
+    turned = length > 2.4 / len(labels)
+    title, height = _describe_mistakes(wrong, len(scored)), 3.1 + length * turned
+    figure, panels = make_panels(len(tables), height, title, note, sharey=True)
+    for axes, (name, table) in zip(panels, tables.items(), strict=True):
+        share = table.div(support, axis=0) * (-1 if name == "old" else 1)
+        _fill_cells(axes, table.to_numpy(), share.to_numpy(), signed if name == "difference" else "{:,}".format)
+        axes.set(title=headings[name], xlabel="predicted", anchor="W")
+        axes.set_xticks(range(len(labels)), labels=labels, rotation=90 * turned)
+    panels[0].set_yticks(range(len(labels)), labels=labels)
+    panels[0].set_ylabel("actual")
+    return figure
+
+
+def _describe_mistakes(wrong: dict[str, pd.DataFrame], images: int) -> str:
+    """Count the mistakes of each model, a table of actual and predicted classes, and name the commonest new one."""
+    sentence = f"{count_of(len(wrong['new']), 'mistake')} on {count_of(images, 'image')}"
+    sentence += f", {len(wrong['old']):,} before" if "old" in wrong else ""
     common = wrong["new"].value_counts()
     if common.max() > 1:  # once is no habit
         actual, predicted = map(shorten, common.index[0])
-        title += f"; most often “{actual}” is taken for “{predicted}” ({common.iloc[0]:,})"
+        sentence += f"; most often “{actual}” is taken for “{predicted}” ({common.iloc[0]:,})"
+    return sentence
 
-    # If there are many classes, those with most mistakes keep their rows; the others share one.
+
+def _fold_classes(answers: pd.DataFrame, wrong: dict[str, pd.DataFrame]) -> tuple[pd.DataFrame, str]:
+    """Make the classes categories; of many, the ones with fewest mistakes share one, which a note says."""
     classes, note = sorted(set(answers.stack())), ""
     if len(classes) > MATRIX:
         note = f"The {MATRIX} of {len(classes)} classes with most mistakes; the others share one row and one column."
@@ -101,37 +129,21 @@ def confusion_matrices(scores: pd.DataFrame) -> Chart | None:
         others = f"{len(classes) - MATRIX} others"
         answers = answers.where(answers.isin(worst), others)
         classes = [*sorted(worst), others]
-    answers = answers.astype(pd.CategoricalDtype(classes))
-    tables = {name: pd.crosstab(answers["actual"], answers[name], dropna=False).to_numpy() for name in models}
-    support = tables["new"].sum(axis=1, keepdims=True).clip(min=1)
-    headings = {name: f"{name.capitalize()}: {count_of(len(wrong[name]), 'mistake')}" for name in models}
-    if "old" in models:
-        tables["difference"] = tables["new"] - tables["old"]
-        headings["difference"] = "New minus old"
+    return answers.astype(pd.CategoricalDtype(classes)), note
 
-    # Draw the matrices side by side, with numbers in the cells where they fit.
-    labels, places = [label_text(label, 16) for label in classes], range(len(classes))
-    numbered = len(classes) <= NUMBERED
-    length = 0.08 * max(map(len, labels))  # inches
-    turned = length > 2.4 / len(classes)
-    figure, panels = make_panels(len(tables), 3.1 + length * turned, title, note, sharey=True)
-    for axes, (name, table) in zip(panels, tables.items(), strict=True):
-        share = table / support * (-1 if name == "old" else 1)
-        depth = np.sign(share) * np.sqrt(np.abs(share))
-        shades = np.ma.masked_where(table == 0, depth)  # the page shows through empty cells
-        axes.imshow(shades, cmap=SHADES, vmin=-1, vmax=1, interpolation="none")
-        axes.set(title=headings[name], xlabel="predicted", anchor="W")
-        axes.set_xticks(places, labels=labels, rotation=90 * turned)
-        axes.tick_params(labelsize=9 if numbered else 7)
-        axes.spines[:].set(visible=True, color=PALE)
-        for row, column in np.argwhere(table) if numbered else []:
-            number = table[row, column]
-            text = signed(number) if name == "difference" else f"{number:,}"
-            colour = "white" if depth[row, column] > 0.6 else INK
-            axes.text(column, row, text, ha="center", va="center", size=10 - 0.3 * len(classes), color=colour)
-    panels[0].set_yticks(places, labels=labels)
-    panels[0].set_ylabel("actual")
-    return figure
+
+def _fill_cells(axes: Axes, table: np.ndarray, shares: np.ndarray, write: Callable[[int], str]) -> None:
+    """Shade the cells of a matrix by their shares, −1 to 1, and write their numbers into them where these fit."""
+    depth = np.sign(shares) * np.sqrt(np.abs(shares))
+    shades = np.ma.masked_where(table == 0, depth)  # the page shows through empty cells
+    axes.imshow(shades, cmap=SHADES, vmin=-1, vmax=1, interpolation="none")
+    axes.spines[:].set(visible=True, color=PALE)
+    numbered = len(table) <= NUMBERED
+    axes.tick_params(labelsize=9 if numbered else 7)
+    for row, column in np.argwhere(table) if numbered else []:
+        colour = "white" if depth[row, column] > 0.6 else INK
+        text, size = write(table[row, column]), 10 - 0.3 * len(table)
+        axes.text(column, row, text, ha="center", va="center", size=size, color=colour)
 
 
 @styled
