@@ -7,7 +7,7 @@ import pytest
 
 from helpers.files import class_of, list_files, read_training_set
 from helpers.hashing import sha256_of
-from helpers.merge.file_names import ImageFiles
+from helpers.merge.image_files import ImageFiles
 from helpers.problems import Problem
 
 

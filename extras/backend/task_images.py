@@ -17,7 +17,7 @@ from extras.label_studio.client import Server, connect
 from helpers.decode import Input
 from helpers.hashing import sha256_of
 from helpers.labels.fields import file_of
-from helpers.merge.file_names import ImageFiles
+from helpers.merge.image_files import ImageFiles
 
 LONGEST_REFERENCE = 4096  # characters; a data: URI or an attack is longer
 LARGEST_IMAGE = 1 << 26  # bytes

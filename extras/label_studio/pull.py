@@ -15,7 +15,8 @@ from extras.label_studio.settings import Settings
 from helpers.decode import SUFFIXES, UNREADABLE, open_image
 from helpers.labels.consensus import read_export
 from helpers.labels.formats import parse_json
-from helpers.merge.file_names import UPLOAD, ImageFiles, is_safe
+from helpers.merge.file_names import is_safe
+from helpers.merge.image_files import UPLOAD, ImageFiles
 from helpers.merge.lineage import hash_labels
 from helpers.problems import Problem
 from helpers.progress import map_in_threads

@@ -15,7 +15,8 @@ import pandas as pd
 
 from helpers.files import class_of, list_training_set, read_training_set
 from helpers.hashing import find_changed, hash_all, sha256_of_image
-from helpers.merge.file_names import UPLOAD, ImageFiles, fold, folder_of, is_safe, shorten
+from helpers.merge.file_names import fold, folder_of, is_safe, shorten
+from helpers.merge.image_files import UPLOAD, ImageFiles
 from helpers.merge.lineage import join_cell, read_lineage
 from helpers.merge.rules import CHANGES, is_future, place_images
 from helpers.problems import Problem, require_choice

@@ -20,7 +20,7 @@ from extras.label_studio.label_config import make_config
 from extras.label_studio.pull import fetch_images, pull_export, pull_round
 from extras.label_studio.settings import Settings
 from helpers.labels.consensus import read_export
-from helpers.merge.file_names import ImageFiles
+from helpers.merge.image_files import ImageFiles
 from helpers.problems import Problem
 
 pytest_plugins = ["connected"]  # its fixtures

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from helpers.merge.file_names import ImageFiles, stored_name
+from helpers.merge.file_names import stored_name
+from helpers.merge.image_files import ImageFiles
 
 EXPORTS = Path(__file__).parents[3] / "shared" / "exports"
 
