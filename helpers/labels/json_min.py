@@ -36,11 +36,11 @@ def read_rows(rows: list[Row], image_key: str, label_control: str, keep: Sequenc
     key = find_image_key(rows, names, image_key)
     # In a CSV, data of a control's name has the prefix _data_.
     fields = names - NOT_DATA - {key, UNDEFINED} - {f"_data_{name}" for name in names}
-    control = _find_control(rows, fields, label_control)
-    nested = _is_nested([row.get(control) for row in rows if row["annotation_id"] is not None])
+    field = _find_label_field(rows, fields, label_control)
+    nested = _is_nested([row.get(field) for row in rows if row["annotation_id"] is not None])
     repeated = []
     for row in rows:
-        answer = row.get(control) if control else None
+        answer = row.get(field) if field else None
         listed = answer if isinstance(answer, list) and all(isinstance(choice, str) for choice in answer) else []
         picks = picks_of({"choices": [listed]} if nested and listed else answer)
         entry = {}
@@ -52,7 +52,7 @@ def read_rows(rows: list[Row], image_key: str, label_control: str, keep: Sequenc
         yield make_annotation(row, key, row.get("id"), entry, picks, by_model=row["lead_time"] is None, keep=keep)
     if repeated:
         raise Problem(
-            f"In {len(repeated)} annotations {control} holds a choice several times, as only regions can.",
+            f"In {len(repeated)} annotations {field} holds a choice several times, as only regions can.",
             repeated,
             "Export as JSON, which tells the choices of regions from those of whole images.",
         )
@@ -69,7 +69,7 @@ def _lists_objects(answer: object) -> bool:
     return isinstance(answer, list) and any(isinstance(part, dict) for part in answer)
 
 
-def _find_control(rows: list[Row], fields: set[str], named: str) -> str:
+def _find_label_field(rows: list[Row], fields: set[str], named: str) -> str:
     """Return the field that holds the label, or nothing; refuse a field that could also be the task's own data."""
     annotated = [row for row in rows if row["annotation_id"] is not None]
     bare = {name for row in rows if row["annotation_id"] is None for name in row}
@@ -94,10 +94,10 @@ def _find_control(rows: list[Row], fields: set[str], named: str) -> str:
     # Fields that are never data are the first choice; fields that are data in some rows only, the second.
     certain = {name: count for name, count in counts.items() if name not in bare | before_id}
     likely = {name: count for name, count in counts.items() if name in after_id}
-    control = choose("label_control", named, frequent(certain) or frequent(likely), fields)
+    field = choose("label_control", named, frequent(certain) or frequent(likely), fields)
 
     # Without a control, every field that could be one is also data: otherwise it would be a candidate.
-    unclear = ({control} & before_id) if control else set(counts)
+    unclear = ({field} & before_id) if field else set(counts)
     if unclear and not named:
         raise Problem(
             "The tasks' own data may have a field of the control's name: the export does not tell the two apart.",
@@ -105,4 +105,4 @@ def _find_control(rows: list[Row], fields: set[str], named: str) -> str:
             "Export as JSON, or as CSV from a current Label Studio: both keep them apart. Or set label_control to the "
             "name of the control: then every value of that field in an annotation counts as chosen.",
         )
-    return control if control in fields else ""
+    return field if field in fields else ""

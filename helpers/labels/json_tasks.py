@@ -15,7 +15,7 @@ def read_tasks(
     """Read the annotations of each task, with the fields `keep` of its data."""
     data = [task["data"] for task in tasks]
     key = find_image_key(data, set().union(*data) - set(keep), image_key)
-    control = _find_control(tasks, label_control)
+    control = _find_label_control(tasks, label_control)
     for task in tasks:
         number = task.get("project")
         project = str(number) if isinstance(number, int) else ""
@@ -26,7 +26,7 @@ def read_tasks(
             yield make_annotation(task["data"], key, task.get("id"), entry, picks, by_model, project, keep)
 
 
-def _find_control(tasks: list[dict[str, Any]], label_control: str) -> str:
+def _find_label_control(tasks: list[dict[str, Any]], label_control: str) -> str:
     submitted = [entry for task in tasks for entry in task["annotations"] if not entry.get("was_cancelled")]
     results = [result for entry in submitted for result in _results(entry)]
     choices = [result for result in results if "choices" in result["value"]]

@@ -50,6 +50,6 @@ def folder_of(label: str) -> str:
     return label.replace(" / ", " - ")
 
 
-def shorten(image: str) -> str:
-    """Shorten an image's name for a message: it can be a ``data:`` URI."""
+def name_in_message(image: str) -> str:
+    """Shorten the name of an image for a message: it can be a ``data:`` URI."""
     return image if len(image) <= 200 else f"{image[:200]}…"

@@ -15,7 +15,7 @@ import pandas as pd
 
 from helpers.files import class_of, list_training_set, read_training_set
 from helpers.hashing import find_changed, hash_all, sha256_of_image
-from helpers.merge.file_names import fold, folder_of, is_safe, shorten
+from helpers.merge.file_names import fold, folder_of, is_safe, name_in_message
 from helpers.merge.image_files import UPLOAD, ImageFiles
 from helpers.merge.lineage import join_cell, read_lineage
 from helpers.merge.rules import CHANGES, is_future, place_images
@@ -155,7 +155,7 @@ def _choose_files(
     for file, files in zip(labels["file"], found, strict=True):
         source, sha256, problem = "", "", ""
         if not files:
-            problem = f"there is no file {shorten(file)!r}"
+            problem = f"there is no file {name_in_message(file)!r}"
         elif len({contents.get(path) for path in files}) > 1:
             problem = f"it could be any of these, which differ: {', '.join(files[:5])}"
         elif len(claims[files[0]]) > 1:
@@ -208,7 +208,7 @@ def _stop_on_problems(plan: pd.DataFrame, refused: Mapping[str, str], advice: st
         details.append(f"label {label!r} ({len(rows)} images, task {shown}): {why}")
     broken = plan[plan["label"].notna() & (plan["problem"] != "")]
     for image, tasks, problem in zip(broken["image"], broken["tasks"], broken["problem"], strict=True):
-        details.append(f"{shorten(image)} (task {', '.join(map(str, tasks))}): {problem}")
+        details.append(f"{name_in_message(image)} (task {', '.join(map(str, tasks))}): {problem}")
     if details:
         raise Problem(
             "The labels cannot be merged as they are.",

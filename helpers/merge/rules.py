@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from helpers.files import class_of
-from helpers.merge.file_names import fold, free_name, shorten
+from helpers.merge.file_names import fold, free_name, name_in_message
 
 CHANGES = ["add", "move"]  # the actions that touch the training set
 
@@ -64,7 +64,8 @@ def place_images(
             continue
         first, placement = decided[row.sha256]
         if placement.action in CHANGES and row.Index != first.Index:
-            placement = Placement("keep", placement.destination, reason=f"the same picture as {shorten(first.image)}")
+            same = f"the same picture as {name_in_message(first.image)}"
+            placement = Placement("keep", placement.destination, reason=same)
         placements.append(placement)
     return pd.DataFrame(placements, columns=list(Placement._fields), index=plan.index, dtype=object)
 
@@ -79,7 +80,7 @@ def _find_disputes(plan: pd.DataFrame) -> dict[str, str]:
     answered = plan[plan["sha256"].ne("") & ~plan["status"].isin(["unlabelled", "skipped"])]
     answers = answered[["sha256", "label"]].drop_duplicates()["sha256"]
     sides = answered[answered["sha256"].isin(answers[answers.duplicated()])]
-    texts = sides["label"].fillna(sides["status"]) + " (" + sides["image"].map(shorten) + ")"
+    texts = sides["label"].fillna(sides["status"]) + " (" + sides["image"].map(name_in_message) + ")"
     by_content = texts.groupby(sides["sha256"])
     return {str(sha256): f"one picture, several labels: {', '.join(answers)}" for sha256, answers in by_content}
 
