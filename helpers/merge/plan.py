@@ -69,7 +69,7 @@ def plan_merge(
     plan = _leave_out_problems(plan, raw, new_classes, stop=on_problem == "stop")
     record = read_lineage(lineage)
     record["updated_at"] = record["updated_at"].mask(is_future(record["updated_at"]))  # of an earlier version
-    plan = plan.drop(columns="reason").join(place_images(plan, held, record, taken_out))
+    plan = plan.drop(columns="reason").join(place_images(plan, held, record, taken_out or {}))
     if find_changed(_hashes_that_decide(plan, raw, record), "Checking images"):
         hashes.unlink(missing_ok=True)  # what it remembers is wrong
         options: dict[str, Any] = {"new_classes": new_classes, "on_problem": on_problem, "taken_out": taken_out}

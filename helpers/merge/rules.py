@@ -21,10 +21,7 @@ class Placement(NamedTuple):
 
 
 def place_images(
-    plan: pd.DataFrame,
-    held: Mapping[str, list[str]],
-    lineage: pd.DataFrame,
-    taken_out: Mapping[str, pd.Timestamp] | None = None,
+    plan: pd.DataFrame, held: Mapping[str, list[str]], lineage: pd.DataFrame, taken_out: Mapping[str, pd.Timestamp]
 ) -> pd.DataFrame:
     """Decide the `Placement` of each row of a plan. Of several rows with the same content, the latest decides for all.
 
@@ -50,7 +47,7 @@ def place_images(
     decided: dict[str, tuple[Any, Placement]] = {}
     row: Any
     for row in deciding.itertuples():
-        placement = _place(row, held.get(row.sha256, []), taken, (taken_out or {}).get(row.sha256))
+        placement = _place(row, held.get(row.sha256, []), taken, taken_out.get(row.sha256))
         if placement.action in CHANGES:
             taken.setdefault(fold(placement.destination), row.sha256)
         decided[row.sha256] = row, placement

@@ -5,9 +5,6 @@ from pathlib import Path
 
 import pandas as pd
 
-SKIPPED, EMPTIED, CLEARED = "its task was skipped", "it was submitted without a choice", "its annotation was deleted"
-DELETED, EITHER = "its task was deleted", "its annotation or its task was deleted"
-
 
 def find_withdrawn(plan: pd.DataFrame, raw: Path, lineage: pd.DataFrame) -> pd.DataFrame:
     """Find the images that stay in the training set although the project no longer has their label.
@@ -19,8 +16,10 @@ def find_withdrawn(plan: pd.DataFrame, raw: Path, lineage: pd.DataFrame) -> pd.D
     Returns the rows of `lineage`, each with the words for what ``happened``.
     """
     bare = plan["annotators"].map(len) == 0
-    gone = DELETED if (bare & (plan["status"] == "unlabelled")).any() else EITHER
-    happened = pd.Series(EMPTIED, plan.index).mask(bare, CLEARED).mask(plan["status"] == "skipped", SKIPPED)
+    whole = (bare & (plan["status"] == "unlabelled")).any()
+    gone = "its task was deleted" if whole else "its annotation or its task was deleted"
+    happened = pd.Series("it was submitted without a choice", plan.index).mask(bare, "its annotation was deleted")
+    happened = happened.mask(plan["status"] == "skipped", "its task was skipped")
     happened = happened.where(plan["status"].isin(["skipped", "unlabelled"]), "")  # "": somebody answers
     fate: dict[str, str] = {}  # by task and by content; an answer for one of them is an answer
     for tasks, sha256, words in zip(plan["tasks"], plan["sha256"], happened, strict=True):
