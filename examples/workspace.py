@@ -37,7 +37,7 @@ def make_workspace(folder: Path, write_images: Callable[[Path], None], message: 
         return False
     if folder.exists():
         raise Problem(f"{folder} is there already and is no workspace.", advice="Name another folder.")
-    # Under another name until it is whole: one that was interrupted is made anew.
+    # Under another name until it is whole: one that was interrupted is made again.
     building = folder.with_name(f"{folder.name}.part")
     git_remote, storage = folder.with_name(f"{folder.name}.git"), folder.with_name(f"{folder.name}-storage")
     for leftover in (building, git_remote, storage):

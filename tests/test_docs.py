@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).parents[1]
+NOTEBOOKS = [f"notebooks/{notebook.name}" for notebook in sorted((ROOT / "notebooks").glob("*.ipynb"))]
 DOCUMENTS = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
 ROW = re.compile(r"^\| `([^`]+)` \| `([^`]+)` \|", re.MULTILINE)
 
@@ -23,7 +24,7 @@ def test_relative_links_lead_to_files():
     assert [link for link in links if not link.exists()] == []
 
 
-@pytest.mark.parametrize("file", ["notebooks/retrain.ipynb", "notebooks/label.ipynb", "params.yaml"])
+@pytest.mark.parametrize("file", [*NOTEBOOKS, "params.yaml"])
 def test_the_tables_have_every_parameter_and_setting_with_its_default(file):
     _, _, after = (ROOT / "docs/settings.md").read_text().partition(f"## {file}\n")
     documented = {name: yaml.safe_load(default) for name, default in ROW.findall(after.partition("\n## ")[0])}

@@ -49,6 +49,9 @@ class TrainParams(StageParams):
 
 DEFAULTS = {"prepare": PrepareParams().model_dump(), "train": TrainParams().model_dump()}
 
+# Settings of earlier versions by their sections, with their fate in words; they have no effect, and stop nothing.
+GONE = {"decide": {"max_label_noise": "`second_look.max_label_noise` has taken its place"}}
+
 OfColours = Annotated[list[float], Field(min_length=3, max_length=3)]
 
 
@@ -70,7 +73,8 @@ def read_params(section: type[Section], path: Path = Path(PARAMS)) -> Section:
     try:
         sections = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
         if name in sections or not issubclass(section, StageParams):
-            return section(**(sections.get(name) or {}))
+            settings, gone = sections.get(name) or {}, GONE.get(name, {})
+            return section(**{setting: value for setting, value in settings.items() if setting not in gone})
     except (OSError, yaml.YAMLError, AttributeError, TypeError) as error:
         raise Problem(f"{path} has no readable section `{name}`.", [repr(error)]) from None
     except ValidationError as error:
@@ -80,6 +84,17 @@ def read_params(section: type[Section], path: Path = Path(PARAMS)) -> Section:
     raise Problem(
         f"{path} has no section `{name}`.", advice=f"The line `{name}:` is enough: its settings have defaults."
     )
+
+
+def tell_gone(path: Path = Path(PARAMS)) -> list[str]:
+    """Tell, in a sentence each, the fate of the settings of earlier versions that a readable file still has."""
+    sections = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    return [
+        f"{name}.{setting} in {path.name} has no effect: {fate}."
+        for name, settings in GONE.items()
+        for setting, fate in settings.items()
+        if setting in (sections.get(name) or {})
+    ]
 
 
 def _describe(section: str, *, type: str, loc: tuple[int | str, ...], msg: str, input: object, **_: object) -> str:

@@ -8,7 +8,7 @@ from helpers.files import require_text_names
 from helpers.labels.consensus import ON_DISAGREEMENT
 from helpers.merge.plan import ON_PROBLEM
 from helpers.pipeline.backbone import read_backbone
-from helpers.pipeline.params import PrepareParams, TrainParams, read_params
+from helpers.pipeline.params import PrepareParams, TrainParams, read_params, tell_gone
 from helpers.pipeline.paths import MODEL, PARAMS
 from helpers.problems import EndOfRun, Problem, check_all, require_choice
 from helpers.round.declining import decline_round
@@ -66,3 +66,5 @@ def start_round(
     if publish:
         checks += [partial(check, workspace) for check in (require_branch, require_committed_code, require_pushable)]
     check_all(checks)
+    for sentence in tell_gone(params):
+        print(sentence)

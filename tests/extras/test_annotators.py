@@ -80,6 +80,10 @@ def test_each_image_counts_by_its_status_for_everyone_who_annotated_it(tmp_path)
     }
 
 
+def test_an_empty_export_has_no_annotators(tmp_path):
+    assert len(describe_annotators(read(tmp_path))) == 0
+
+
 @pytest.mark.parametrize("known", [False, True])
 def test_the_table_of_annotators_compares_them_with_ground_truth_where_that_is_known(known):
     people = pd.DataFrame({"labelled": [3], "seconds": [2.04], "shared": [2], "agreed": [0.5]}, index=["ann"])

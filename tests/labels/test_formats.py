@@ -10,7 +10,6 @@ from exports import COLUMNS, MIXED, UPLOAD, annotation, in_all_formats, in_one_f
 from hypothesis import given
 from hypothesis import strategies as st
 
-from extras.annotators import describe_annotators
 from helpers.labels import read_export
 from helpers.problems import Problem
 
@@ -38,7 +37,6 @@ def test_an_export_without_tasks_is_an_empty_table(tmp_path, content):
     table = read_export(tmp_path / "empty")
     assert len(table) == 0
     assert table.dtypes.to_dict() == read(tmp_path, task(UPLOAD.format("a"), annotation("Mars"))).dtypes.to_dict()
-    assert len(describe_annotators(table)) == 0
 
 
 @pytest.mark.parametrize(
@@ -111,7 +109,6 @@ def read_or_refuse(path: Path, texts: Container[str]) -> None:
     assert all(label in texts for label in table["label"].dropna())
     assert (table["label"].notna() == (table["status"] == "labelled")).all()
     assert (table["reason"].notna() == table["label"].isna()).all()
-    describe_annotators(table)
 
 
 @in_one_folder

@@ -7,7 +7,7 @@ import yaml
 from round_steps import decide
 
 from helpers.comparison.decision import DecideParams
-from helpers.pipeline.params import Params, PrepareParams, TrainParams, read_params
+from helpers.pipeline.params import Params, PrepareParams, TrainParams, read_params, tell_gone
 from helpers.pipeline.paths import HISTORY
 from helpers.problems import Problem
 
@@ -50,6 +50,16 @@ def test_all_wrong_settings_are_named_at_once(tmp_path):
     with pytest.raises(Problem) as problem:
         read_params(TrainParams, tmp_path / "params.yaml")
     assert all(f"train.{name}" in str(problem.value) for name in ("epohcs: there is no such", "batch_size", "flip"))
+
+
+def test_a_setting_of_an_earlier_version_stops_nothing_and_is_told(tmp_path):
+    file = tmp_path / "params.yaml"
+    file.write_text("decide:\n  max_label_noise: 0.2\n  margin: 0.03\n")
+    assert read_params(DecideParams, file) == DecideParams(margin=0.03)
+    (sentence,) = tell_gone(file)
+    assert sentence.startswith("decide.max_label_noise in params.yaml has no effect: `second_look.max_label_noise`")
+    file.write_text("decide:\n")
+    assert tell_gone(file) == []
 
 
 @pytest.mark.parametrize("text", ["", "train: [", "train: 3", "prepare: {}", "- train"])

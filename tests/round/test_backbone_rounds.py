@@ -57,7 +57,7 @@ def test_a_backbone_is_advised_where_the_small_network_fails_on_large_pictures(t
     tiny.save(METRICS, {"accuracy": accuracy})
     params = tiny.root / "params.yaml"
     params.write_text(params.read_text().replace("backbone: none", f"backbone: {backbone}"))
-    sentence = advise_backbone(tiny)
+    sentence = advise_backbone(tiny.root)
     assert bool(sentence) == advised
     if advised:
         assert "60%" in sentence
