@@ -29,6 +29,11 @@ CHUNK = 2**26  # bytes of pixels that are read before their records are computed
 Picture = tuple[bytes, np.ndarray, np.ndarray]  # the SHA-256 of its file, its pixels and its note
 
 
+def version_of_pixels() -> str:
+    """A version that changes when a picture may get other pixels, another perceptual hash or other features."""
+    return f"{FORMAT}-{PIL.__version__}"
+
+
 @dataclass(frozen=True, eq=False)
 class Records:
     """Arrays that are read from disk when they are asked for: ``records[rows]``, with a slice or row numbers."""
@@ -75,7 +80,7 @@ class RecordCache:
         self._decode_one, self._compute = decode_one, compute
         self._together = max(1, CHUNK // math.prod(seen.shape))
         self._record, self._key = record, np.dtype([("sha256", "V32"), ("note", np.uint8, (note,))])
-        folder = parent / f"{settings}-{FORMAT}-{PIL.__version__}"
+        folder = parent / f"{settings}-{version_of_pixels()}"
         if not folder.exists():
             for outdated in parent.glob(f"{settings}-*"):
                 shutil.rmtree(outdated, ignore_errors=True)

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from helpers.pipeline.answers import record_answers
 from helpers.pipeline.calibration import cross_fit, score
 from helpers.pipeline.model import load_classifier
 from helpers.pipeline.paths import CLASSES, INDEX, METRICS, MODEL, PREDICTIONS, RAW, read_table
@@ -37,10 +38,11 @@ def main() -> None:
     index = read_table(Path(INDEX).read_bytes())
     held_out = index[index["split"] == "held-out"]
 
+    answers = classifier.predict(Path(), Path(RAW), held_out)
+
     # Cross-fitted, since the model's own temperature was fitted on these images.
     labels = np.searchsorted(classes, held_out["label"])
-    probabilities = classifier.predict(Path(), Path(RAW), held_out).to_numpy()
-    probabilities = cross_fit(probabilities, labels, held_out["sha256"])
+    probabilities = cross_fit(answers.to_numpy(), labels, held_out["sha256"])
     predictions = pd.DataFrame(
         {
             "file": held_out["file"],
@@ -56,6 +58,7 @@ def main() -> None:
         **{name: float(per_class[name].mean()) for name in ("precision", "recall", "f1")},
         "images": len(predictions),
     }
+    predictions = predictions.join(record_answers(classifier, held_out, answers))
     predictions.to_csv(PREDICTIONS, index=False, float_format="%.6f")
     per_class.to_csv(CLASSES, index_label="class", float_format="%.6f")
     Path(METRICS).write_text(json.dumps(metrics, indent=2, sort_keys=True) + "\n", encoding="utf-8")

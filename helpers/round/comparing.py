@@ -2,21 +2,25 @@
 
 import os
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd
 
 from helpers.comparison.scores import Comparison, score_images
 from helpers.merge.lineage import read_lineage
-from helpers.pipeline.model import load_classifier
-from helpers.pipeline.paths import HISTORY, INDEX, MODEL, NEAR_DUPLICATES, read_table
+from helpers.pipeline.answers import read_answers
+from helpers.pipeline.model import Classifier, load_classifier
+from helpers.pipeline.paths import HISTORY, INDEX, MODEL, NEAR_DUPLICATES, PREDICTIONS, read_table
+from helpers.problems import Problem
 from helpers.round.past import find_baseline, load_past, read_history
 from helpers.workspace import Workspace
 
 
 def compare_models(workspace: Workspace, baseline: str = "HEAD") -> Comparison:
-    """Let the model in the workspace and the one at `baseline` (see `find_baseline`) predict today's held-out images.
+    """Compare the model in the workspace with the one at `baseline` (see `find_baseline`) on today's held-out images.
 
+    Answers that ``evaluate`` has recorded are read, and a model predicts only the images that it has not answered yet.
     A `Problem` tells that there is no such revision, or that neither DVC's cache nor its remote has the model of it.
     """
     index = read_table((workspace.root / INDEX).read_bytes())
@@ -26,13 +30,29 @@ def compare_models(workspace: Workspace, baseline: str = "HEAD") -> Comparison:
     old, old_index = load_past(workspace, commit)
     scores = score_images(
         held_out,
-        new.predict(workspace.root, workspace.raw, held_out),
-        old.predict(workspace.root, workspace.raw, held_out) if old else None,
+        _answer(workspace, new, held_out),
+        _answer(workspace, old, held_out, commit) if old else None,
         old_index,
     )
     lineage = read_lineage(workspace.lineage)
     trained_on = int(new.description.trained_on.get("images", 0))
     return Comparison(scores, lineage, new.version, old.version if old else "", commit, trained_on)
+
+
+def _answer(workspace: Workspace, classifier: Classifier, images: pd.DataFrame, commit: str = "") -> pd.DataFrame:
+    """Return the answers of the classifier at a commit, or in the workspace, for these images.
+
+    Those that are recorded there are read, by content; the classifier predicts the others.
+    """
+    recorded = None
+    with suppress(OSError, Problem):  # the record is missing or lost
+        recorded = workspace.read_at(commit, PREDICTIONS) if commit else (workspace.root / PREDICTIONS).read_bytes()
+    known = read_answers(recorded, classifier)
+    unknown = images[~images["sha256"].isin(known.index)]
+    predicted = classifier.predict(workspace.root, workspace.raw, unknown).set_axis(unknown["sha256"])
+    answers = pd.concat([known, predicted])
+    answers = answers[~answers.index.duplicated()]  # two files may have the same content
+    return answers.loc[images["sha256"]].set_axis(pd.Index(images["file"]))
 
 
 def read_histories(workspace: Workspace, comparison: Comparison) -> tuple[pd.DataFrame, pd.DataFrame | None]:

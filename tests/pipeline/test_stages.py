@@ -163,7 +163,8 @@ def test_a_model_that_is_made_too_sure_is_judged_as_if_it_was_not(trained):
     save_classifier(replace(classifier, description=replace(about, temperature=about.temperature / 3)), trained / MODEL)
     evaluate.main()
     assert json.loads((trained / METRICS).read_text())["loss"] == pytest.approx(metrics["loss"], abs=1e-3)
-    pd.testing.assert_frame_equal(pd.read_csv(trained / PREDICTIONS), predictions, atol=1e-3)
+    judged = ["file", "actual", "predicted", "confidence"]
+    pd.testing.assert_frame_equal(pd.read_csv(trained / PREDICTIONS)[judged], predictions[judged], atol=1e-3)
 
 
 def test_drawings_on_a_transparent_ground_are_learnt(tmp_path, monkeypatch):
@@ -190,13 +191,12 @@ def test_drawings_on_a_transparent_ground_are_learnt(tmp_path, monkeypatch):
 
 
 def test_stages_need_no_cache_of_pixels_and_give_the_same_without_it(trained):
-    metrics, model = (trained / METRICS).read_bytes(), (trained / MODEL).read_bytes()
+    made = [(trained / file).read_bytes() for file in (METRICS, PREDICTIONS, MODEL)]
     shutil.rmtree(trained / PIXELS)
     train.main()
     shutil.rmtree(trained / PIXELS)
     evaluate.main()
-    assert (trained / MODEL).read_bytes() == model
-    assert (trained / METRICS).read_bytes() == metrics
+    assert [(trained / file).read_bytes() for file in (METRICS, PREDICTIONS, MODEL)] == made
 
 
 def test_metrics_are_written_as_a_formatter_of_json_leaves_them(trained):
