@@ -15,10 +15,12 @@ HASH_BYTES = HASH_SIZE**2 // 8
 
 
 def perceptual_hash(image: Image.Image) -> np.ndarray:
-    """Return the 256-bit pHash of a picture, packed into uint8 [32]."""
-    import imagehash  # with scipy it takes half a second, and only new pictures need it
+    """Return the 256-bit pHash of a picture, packed into uint8 [32]: which of its long waves are above their median."""
+    from scipy.fft import dctn  # takes a sixth of a second, and only new pictures need it
 
-    return np.packbits(imagehash.phash(image, hash_size=HASH_SIZE).hash)
+    small = image.convert("L").resize((4 * HASH_SIZE, 4 * HASH_SIZE), Image.Resampling.LANCZOS)
+    waves = dctn(np.asarray(small))[:HASH_SIZE, :HASH_SIZE]
+    return np.packbits(waves > np.median(waves))
 
 
 def picture_cache(root: Path, seen: Input) -> RecordCache:
