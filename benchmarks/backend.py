@@ -11,7 +11,7 @@ from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 from PIL import Image
 
 from benchmarks.rounds import make_benchmark
@@ -82,13 +82,13 @@ def measure(workspace: Workspace) -> None:
 
 
 @contextmanager
-def serve(workspace: Workspace) -> Iterator[tuple[httpx.Client, int]]:
+def serve(workspace: Workspace) -> Iterator[tuple[httpx2.Client, int]]:
     """Run a backend of this project's code on a workspace; gives a client for it and its process number."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     options = ["--app-dir", str(PROJECT), "--port", str(port), "--log-level", "warning"]
     command = [sys.executable, "-m", "uvicorn", "--factory", "extras.backend.app:make_backend", *options]
-    client = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=100, limits=httpx.Limits(max_connections=None))
+    client = httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=100, limits=httpx2.Limits(max_connections=None))
     with client, subprocess.Popen(command, cwd=workspace.root) as process:
         try:
             while not is_up(client):
@@ -98,11 +98,11 @@ def serve(workspace: Workspace) -> Iterator[tuple[httpx.Client, int]]:
             process.terminate()
 
 
-def is_up(client: httpx.Client) -> bool:
+def is_up(client: httpx2.Client) -> bool:
     """Whether the server answers."""
     try:
         return client.get("/health").is_success
-    except httpx.ConnectError:
+    except httpx2.ConnectError:
         return False
 
 

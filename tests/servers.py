@@ -11,7 +11,7 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 import uvicorn
 from fastapi import FastAPI
@@ -33,11 +33,11 @@ def serving(app: FastAPI) -> Iterator[str]:
         thread.join()
 
 
-def ask_app(app: FastAPI, method: str, path: str, **options: Any) -> httpx.Response:
+def ask_app(app: FastAPI, method: str, path: str, **options: Any) -> httpx2.Response:
     """Ask an app in this process, where only the answer matters: a server takes a third of a second to come and go."""
 
-    async def ask() -> httpx.Response:
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as client:
+    async def ask() -> httpx2.Response:
+        async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://localhost") as client:
             return await client.request(method, path, **options)
 
     return asyncio.run(ask())

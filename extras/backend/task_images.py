@@ -8,7 +8,7 @@ from io import BytesIO
 from pathlib import Path
 from threading import Lock
 
-import httpx
+import httpx2
 import numpy as np
 
 from extras.backend.memory import Pixels
@@ -22,7 +22,7 @@ from helpers.merge.image_files import ImageFiles
 LONGEST_REFERENCE = 4096  # characters; a data: URI or an attack is longer
 LARGEST_IMAGE = 1 << 26  # bytes
 READERS = 2 * (os.cpu_count() or 1)  # of a request
-WAIT = httpx.Timeout(10, connect=3)  # seconds; a server that has an image sends it at once
+WAIT = httpx2.Timeout(10, connect=3)  # seconds; a server that has an image sends it at once
 FETCHING = 20  # seconds for all of an image
 RESERVED = 25  # seconds at the end, in which only images on disk are read
 NO_TIME = "no time left to read it"

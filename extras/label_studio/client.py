@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
 
-import httpx
+import httpx2
 import orjson
 
 from extras.label_studio.settings import Settings
@@ -22,7 +22,7 @@ from helpers.problems import Problem
 OLDEST, NEWEST = "1.13.1", "1.23.2"  # the tests run the circle on both
 LARGEST_ANSWER = 1 << 28  # bytes
 SOON = 10  # seconds, in which a server that is well says who it is
-WAIT = httpx.Timeout(60, connect=10, read=600)  # seconds; an export of 100,000 tasks takes minutes to begin
+WAIT = httpx2.Timeout(60, connect=10, read=600)  # seconds; an export of 100,000 tasks takes minutes to begin
 # Proxies make another path of these: segments that are empty or dots, backslashes, parameters, bytes that no name has.
 TIDIED = re.compile(r"/[. ]*/|/[. ]+$|[\\;\x00-\x1f\x7f\ufffd]")
 AT_A_TIME = 4  # requests; that is quicker where the server is not on this machine
@@ -40,18 +40,18 @@ class TooLarge(Problem):
     """The server, or a proxy before it, does not take so large a request."""
 
 
-class KeyAuth(httpx.Auth):
+class KeyAuth(httpx2.Auth):
     """Send the key with each request, to the API and the data of its own server and to nothing else.
 
     A legacy token is sent as it is. A personal access token, which servers have since 1.17, is a JWT that first has to
     be exchanged for one that lives 300 s; when that has expired the server answers 401.
     """
 
-    def __init__(self, url: httpx.URL, key: str) -> None:
+    def __init__(self, url: httpx2.URL, key: str) -> None:
         self._url, self._key = url, key
         self._access = ""
 
-    def sync_auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+    def sync_auth_flow(self, request: httpx2.Request) -> Generator[httpx2.Request, httpx2.Response, None]:
         if not _path_below(self._url, request.url).startswith(("/api/", "/data/")):
             raise Problem(f"{str(request.url)[:200]} is not asked for: it is neither API nor data of {self._url}.")
         if self._key.count(".") != 2:
@@ -61,9 +61,9 @@ class KeyAuth(httpx.Auth):
         if self._access:
             request.headers["Authorization"] = f"Bearer {self._access}"
             response = yield request
-            if response.status_code != httpx.codes.UNAUTHORIZED:
+            if response.status_code != httpx2.codes.UNAUTHORIZED:
                 return
-        refresh = httpx.Request("POST", f"{self._url}/api/token/refresh/", json={"refresh": self._key})
+        refresh = httpx2.Request("POST", f"{self._url}/api/token/refresh/", json={"refresh": self._key})
         response = yield refresh
         if response.is_success:
             try:
@@ -79,7 +79,7 @@ class Server:
     """A Label Studio that was reached and knows the key."""
 
     url: str  # without a slash at the end
-    client: httpx.Client  # sends the key, follows no redirects, talks to no other host; takes paths below `url`
+    client: httpx2.Client  # sends the key, follows no redirects, talks to no other host; takes paths below `url`
 
     def send(
         self, method: str, path: str, largest: int = LARGEST_ANSWER, deadline: float = math.inf, **options: Any
@@ -92,14 +92,14 @@ class Server:
             with self.client.stream(method, path, **options) as response:
                 _stop_on_refusal(self.url, response)
                 return _read(response, largest, deadline)
-        except (httpx.HTTPError, UnicodeError) as error:  # no host can have the name
+        except (httpx2.HTTPError, UnicodeError) as error:  # no host can have the name
             details = [f"{method} {path}: {error!r}"]
             raise Problem(f"Label Studio at {self.url} does not answer.", details, "Is it running?") from None
 
     def path_of(self, image: str) -> str:
         """The path on this server of an image as a task has it; a `ValueError` if it is in a storage or elsewhere."""
-        base = httpx.URL(self.url)
-        with suppress(httpx.InvalidURL):
+        base = httpx2.URL(self.url)
+        with suppress(httpx2.InvalidURL):
             path = _path_below(base, base.join(image))
             if path.startswith("/data/"):
                 return path
@@ -132,8 +132,8 @@ def connect(settings: Settings, url: str = "") -> Server:
             "ignores. The key is under Account & Settings in Label Studio.",
         )
     try:
-        address, asked = httpx.URL(base.rstrip("/")), httpx.URL(url.rstrip("/"))
-    except httpx.InvalidURL as error:
+        address, asked = httpx2.URL(base.rstrip("/")), httpx2.URL(url.rstrip("/"))
+    except httpx2.InvalidURL as error:
         raise Problem(f"{base} is no address: {error}.") from None
     if url and asked != address:
         raise Problem(
@@ -141,7 +141,7 @@ def connect(settings: Settings, url: str = "") -> Server:
             [f"LABEL_STUDIO_URL is {base}"],
             "The key is for that server and is sent to no other. Write the address as it is there, or change it there.",
         )
-    client = httpx.Client(base_url=address, auth=KeyAuth(address, key), timeout=WAIT, follow_redirects=False)
+    client = httpx2.Client(base_url=address, auth=KeyAuth(address, key), timeout=WAIT, follow_redirects=False)
     server = Server(str(address), client)
     _check_version(server)
     server.ask("GET", "/api/current-user/whoami", timeout=SOON)
@@ -180,7 +180,7 @@ def list_projects(server: Server) -> dict[int, str]:
     return {project["id"]: project["title"] for project in found}
 
 
-def _path_below(base: httpx.URL, url: httpx.URL) -> str:
+def _path_below(base: httpx2.URL, url: httpx2.URL) -> str:
     """The path and query of an address below a server, as they are sent.
 
     Empty if it is elsewhere, or may be: a server behind a proxy gets the path decoded and tidied, maybe more than once.
@@ -199,7 +199,7 @@ def _path_below(base: httpx.URL, url: httpx.URL) -> str:
     return ""
 
 
-def _read(response: httpx.Response, largest: int = LARGEST_ANSWER, deadline: float = math.inf) -> bytes:
+def _read(response: httpx2.Response, largest: int = LARGEST_ANSWER, deadline: float = math.inf) -> bytes:
     content = bytearray()
     for piece in response.iter_bytes():
         content += piece
@@ -210,15 +210,15 @@ def _read(response: httpx.Response, largest: int = LARGEST_ANSWER, deadline: flo
     return bytes(content)
 
 
-def _unlike_label_studio(url: httpx.URL | str, path: str, content: bytes = b"") -> Problem:
+def _unlike_label_studio(url: httpx2.URL | str, path: str, content: bytes = b"") -> Problem:
     return Problem(f"{url} does not answer like Label Studio.", [f"{path}: {content[:80]!r}"])
 
 
-def _stop_on_refusal(server: str, response: httpx.Response) -> None:
+def _stop_on_refusal(server: str, response: httpx2.Response) -> None:
     if response.is_success:
         return
     asked = f"{response.request.method} {response.request.url.path}"
-    if response.status_code == httpx.codes.UNAUTHORIZED:
+    if response.status_code == httpx2.codes.UNAUTHORIZED:
         raise Problem(
             f"Label Studio at {server} does not accept the key.",
             advice="Set LABEL_STUDIO_API_KEY to a token that is valid there: Account & Settings in Label Studio shows "
@@ -230,7 +230,7 @@ def _stop_on_refusal(server: str, response: httpx.Response) -> None:
             [f"{asked}: {response.headers.get('Location', '')[:200]!r}"],
             "If that is your Label Studio, set LABEL_STUDIO_URL to it.",
         )
-    if response.status_code == httpx.codes.REQUEST_ENTITY_TOO_LARGE:
+    if response.status_code == httpx2.codes.CONTENT_TOO_LARGE:
         advice = "Raise the limit of the proxy before Label Studio; in nginx it is client_max_body_size."
         raise TooLarge(f"{server} refuses {asked}: 413, the request is too large.", advice=advice)
     explanations = []
@@ -238,5 +238,5 @@ def _stop_on_refusal(server: str, response: httpx.Response) -> None:
         said = orjson.loads(_read(response))
         if isinstance(said, dict):
             explanations = [str(said.get("validation_errors") or said.get("detail"))[:500]]
-    kind = NotFound if response.status_code == httpx.codes.NOT_FOUND else Problem
+    kind = NotFound if response.status_code == httpx2.codes.NOT_FOUND else Problem
     raise kind(f"{server} refuses {asked}: {response.status_code}.", explanations)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
-import httpx
+import httpx2
 import numpy as np
 import orjson
 import pandas as pd
@@ -235,7 +235,7 @@ def _create_tasks(server: Server, project: Project, batch: pd.DataFrame, folder:
     numbers = server.ask("POST", address, params={"commit_to_project": "false"}, files=files)["file_upload_ids"]
     wanted = {"ids": orjson.dumps(numbers).decode()}
     uploads = server.ask("GET", f"/api/projects/{project.number}/file-uploads", params=wanted)
-    prefix = httpx.URL(server.url).path.rstrip("/")
+    prefix = httpx2.URL(server.url).path.rstrip("/")
     stored = {upload["id"]: f"{prefix}/data/{quote(upload['file'])}" for upload in uploads}
     new = [
         {

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 from zlib import crc32
 
-import httpx
+import httpx2
 import numpy as np
 import pandas as pd
 from dvc.repo import Repo
@@ -65,7 +65,7 @@ def upload(name: str) -> str:
     return f"/data/upload/3/{crc32(name.encode()):08x}-{name}"
 
 
-def ask(backend: httpx.Client, images: list[Any], label_config: str = config()) -> list[dict[str, Any]]:
+def ask(backend: httpx2.Client, images: list[Any], label_config: str = config()) -> list[dict[str, Any]]:
     """Ask for predictions; gives the results after checking what holds for all of them."""
     tasks = [{"id": number, "data": {"photo": image}} for number, image in enumerate(images)]
     answer = backend.post("/predict", json={"tasks": tasks, "label_config": label_config})

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from backends import PROJECT, commit_model, digits, train_digits
 from PIL import Image
@@ -45,9 +45,9 @@ def names(shared) -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def backend(shared) -> Iterator[httpx.Client]:
+def backend(shared) -> Iterator[httpx2.Client]:
     """A client of a backend without settings, whose workspace is not to be changed."""
-    with serving(make_app(shared, BackendSettings())) as url, httpx.Client(base_url=url, timeout=100) as client:
+    with serving(make_app(shared, BackendSettings())) as url, httpx2.Client(base_url=url, timeout=100) as client:
         yield client
 
 
@@ -71,19 +71,19 @@ def place(tmp_path, monkeypatch) -> Path:
 
 
 @pytest.fixture
-def serve_trainings() -> Iterator[Callable[..., httpx.Client]]:
+def serve_trainings() -> Iterator[Callable[..., httpx2.Client]]:
     """Serve a backend whose trainings run a command; gives a client."""
     with ExitStack() as stack:
 
-        def serve(root: Path, command: list[str], **settings: Any) -> httpx.Client:
+        def serve(root: Path, command: list[str], **settings: Any) -> httpx2.Client:
             chosen = BackendSettings(**settings)
             url = stack.enter_context(serving(make_app(root, chosen, Trigger(root, chosen, command))))
-            return stack.enter_context(httpx.Client(base_url=url, timeout=100))
+            return stack.enter_context(httpx2.Client(base_url=url, timeout=100))
 
         yield serve
 
 
 @pytest.fixture
-def serve(root, serve_trainings) -> Callable[..., httpx.Client]:
+def serve(root, serve_trainings) -> Callable[..., httpx2.Client]:
     """Serve one's own workspace, with settings; gives a client."""
     return partial(serve_trainings, root, [])

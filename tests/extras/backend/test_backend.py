@@ -8,7 +8,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 
-import httpx
+import httpx2
 import pytest
 from backends import CLASSES, PROJECT, ask, choices, commit_model, config, labels, train_digits, upload
 from pictures import table_of
@@ -155,8 +155,8 @@ def test_what_is_no_request_of_label_studio_is_refused_in_a_sentence(backend, co
 
 
 def test_with_a_password_only_health_is_open(serve):
-    backend, right = serve(backend_password="s3cret"), httpx.BasicAuth("label-studio", "s3cret")
-    wrong = [None, httpx.BasicAuth("label-studio", "s3cre"), httpx.BasicAuth("x", "s3cret"), httpx.BasicAuth("", "")]
+    backend, right = serve(backend_password="s3cret"), httpx2.BasicAuth("label-studio", "s3cret")
+    wrong = [None, httpx2.BasicAuth("label-studio", "s3cre"), httpx2.BasicAuth("x", "s3cret"), httpx2.BasicAuth("", "")]
     assert backend.get("/health").status_code == 200
     for method, path in (("POST", "/setup"), ("POST", "/predict"), ("GET", "/versions"), ("GET", "/docs")):
         for auth in wrong:
@@ -209,7 +209,7 @@ def test_uvicorn_serves_the_workspace_around_the_working_directory(shared):
                     break
             assert f"http://127.0.0.1:{port}" in line
             version = load_classifier((shared / MODEL).read_bytes()).version
-            assert httpx.get(f"http://127.0.0.1:{port}/health").json() == {"status": "UP", "model_version": version}
+            assert httpx2.get(f"http://127.0.0.1:{port}/health").json() == {"status": "UP", "model_version": version}
         finally:
             process.terminate()
 

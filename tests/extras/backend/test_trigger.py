@@ -10,7 +10,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 from label_studio_server import Answer
 from servers import ask_app, listens, wait_until
@@ -54,9 +54,9 @@ def runs(root: Path) -> list[Path]:
         (ON | {"retrain_project": 0}, {"json": BUTTON, "auth": RIGHT}, 403),
         (ON | {"label_studio_url": ""}, {"json": BUTTON, "auth": RIGHT}, 403),
         (ON | {"backend_password": ""}, {"json": BUTTON}, 403),
-        (ON | {"backend_password": ""}, {"json": BUTTON, "auth": httpx.BasicAuth("label-studio", "")}, 403),
+        (ON | {"backend_password": ""}, {"json": BUTTON, "auth": httpx2.BasicAuth("label-studio", "")}, 403),
         (ON, {"json": BUTTON}, 401),
-        (ON, {"json": BUTTON, "auth": httpx.BasicAuth("label-studio", "guess")}, 401),
+        (ON, {"json": BUTTON, "auth": httpx2.BasicAuth("label-studio", "guess")}, 401),
         (ON, {"json": BUTTON | {"project": {"id": 8}}, "auth": RIGHT}, 403),
         (ON, {"json": {"action": "START_TRAINING"}, "auth": RIGHT}, 403),
         # What a page of another site can make a browser send that has the password stored.
@@ -142,12 +142,12 @@ def test_enough_new_annotations_start_a_training_and_a_restart_does_not_forget_t
 ):
     backend = serve_trainings(place, command("pass"))
 
-    def look(backend: httpx.Client) -> None:
+    def look(backend: httpx2.Client) -> None:
         asked, before = len(pretended.requests), len(runs(place))
         assert backend.post("/webhook", json=ANNOTATED).status_code == 200
         wait_until(lambda: len(pretended.requests) >= asked + 3 or len(runs(place)) > before)  # to connect takes two
 
-    def annotate(total: int, backend: httpx.Client) -> int:
+    def annotate(total: int, backend: httpx2.Client) -> int:
         """Let the project have so many annotations; gives how many trainings there are then."""
         project["total_annotations_number"] = total
         for _ in range(3):  # one may have begun before; when the third ends, what came of the second has happened
@@ -247,7 +247,7 @@ def test_with_several_workers_the_button_starts_one_training(place, monkeypatch)
             wait_until(lambda: listens(port))
             url = f"http://127.0.0.1:{port}/webhook"
             with ThreadPoolExecutor(8) as pool:
-                presses = [pool.submit(httpx.post, url, json=BUTTON, auth=RIGHT, timeout=60) for _ in range(8)]
+                presses = [pool.submit(httpx2.post, url, json=BUTTON, auth=RIGHT, timeout=60) for _ in range(8)]
             answers = [press.result().json()["status"] for press in presses]
         finally:
             server.terminate()

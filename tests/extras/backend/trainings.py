@@ -3,10 +3,10 @@
 import sys
 from typing import Any
 
-import httpx
+import httpx2
 
 PASSWORD = "s3cret-of-the-backend"
-RIGHT = httpx.BasicAuth("label-studio", PASSWORD)
+RIGHT = httpx2.BasicAuth("label-studio", PASSWORD)
 ON: dict[str, Any] = {"backend_password": PASSWORD, "retrain_project": 7, "label_studio_url": "http://127.0.0.1:9"}
 BUTTON = {"action": "START_TRAINING", "project": {"id": 7}}
 
@@ -16,6 +16,6 @@ def command(code: str) -> list[str]:
     return [sys.executable, "-c", f"import os, pathlib, sys, time\n{code}"]
 
 
-def training(backend: httpx.Client) -> dict[str, Any]:
+def training(backend: httpx2.Client) -> dict[str, Any]:
     """What /versions tells of trainings."""
     return backend.get("/versions", auth=RIGHT).json()["training"]

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
-import httpx
+import httpx2
 import pytest
 from filelock import FileLock
 
@@ -71,7 +71,7 @@ def run_label_studio(folder: Path, version: str) -> Iterator[LabelStudio]:
         _make_database(program, database)
     shutil.copytree(database, folder)
     with _serve(program, folder) as url:
-        answer = httpx.post(f"{url}/api/token/", headers={"Authorization": f"Token {KEY}"})
+        answer = httpx2.post(f"{url}/api/token/", headers={"Authorization": f"Token {KEY}"})
         yield LabelStudio(url, KEY, answer.json()["token"] if answer.is_success else "")
 
 
@@ -122,9 +122,9 @@ def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
     end = time.monotonic() + WAIT
     while time.monotonic() < end and process.poll() is None:
         try:
-            if httpx.get(f"{url}/health").is_success:
+            if httpx2.get(f"{url}/health").is_success:
                 return
-        except httpx.HTTPError:
+        except httpx2.HTTPError:
             time.sleep(0.2)
     raise RuntimeError(f"Label Studio did not start:\n{log.read_text()[-2000:]}")
 

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 
 from extras.label_studio import tasks
@@ -59,8 +59,8 @@ def dying(server: Server, when: str, at: int) -> Iterator[None]:
     """The program dies at a certain request that changes something: before the server gets it, or when it answers."""
     changes = count(1)
 
-    def die(message: httpx.Request | httpx.Response) -> None:
-        request = message.request if isinstance(message, httpx.Response) else message
+    def die(message: httpx2.Request | httpx2.Response) -> None:
+        request = message.request if isinstance(message, httpx2.Response) else message
         if request.method != "GET" and next(changes) == at:
             raise KeyboardInterrupt
 

@@ -2,7 +2,7 @@
 
 from itertools import repeat
 
-import httpx
+import httpx2
 import pytest
 from label_studio_server import Answer, pretend_label_studio
 from servers import proxying
@@ -20,7 +20,7 @@ def settings(url: str, key: str = KEY) -> Settings:
 
 
 def unconnected(url: str) -> Server:
-    return Server(url, httpx.Client())
+    return Server(url, httpx2.Client())
 
 
 @pytest.mark.label_studio

@@ -6,7 +6,7 @@ from itertools import repeat
 from pathlib import Path
 from threading import Event
 
-import httpx
+import httpx2
 import numpy as np
 import pandas as pd
 import pytest
@@ -123,7 +123,7 @@ def test_images_that_are_not_on_disk_are_fetched(server, tmp_path):
     _, labels = pull_export(server, project, tmp_path)
 
     fetch_images(server, labels, images)
-    asked: list[httpx.Request] = []
+    asked: list[httpx2.Request] = []
     server.client.event_hooks = {"request": [asked.append]}
     fetch_images(server, labels, images)
 

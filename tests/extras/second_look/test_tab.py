@@ -4,7 +4,7 @@ import json
 import re
 from itertools import count
 
-import httpx
+import httpx2
 import pytest
 
 from extras.label_studio.client import Server, connect
@@ -22,19 +22,19 @@ def tabs(monkeypatch) -> dict[int, dict]:
     tabs = {1: {"title": "Default"}, 2: {"title": "Second look", "filters": "old"}, 3: {"title": "Second look"}}
     numbers = count(4)
 
-    def answer(request: httpx.Request) -> httpx.Response:
+    def answer(request: httpx2.Request) -> httpx2.Response:
         if request.method == "DELETE":
             del tabs[int(request.url.path.split("/")[-2])]
-            return httpx.Response(204)
+            return httpx2.Response(204)
         if request.method == "POST":
             tabs[number := next(numbers)] = json.loads(request.content)["data"]
-            return httpx.Response(201, json={"id": number})
+            return httpx2.Response(201, json={"id": number})
         if request.url.path == "/api/dm/columns":
-            return httpx.Response(200, json={"columns": [{"id": "id"}]})
-        return httpx.Response(200, json=[{"id": number, "data": data} for number, data in tabs.items()])
+            return httpx2.Response(200, json={"columns": [{"id": "id"}]})
+        return httpx2.Response(200, json=[{"id": number, "data": data} for number, data in tabs.items()])
 
     server = Server(
-        "http://localhost:8080", httpx.Client(base_url="http://localhost:8080", transport=httpx.MockTransport(answer))
+        "http://localhost:8080", httpx2.Client(base_url="http://localhost:8080", transport=httpx2.MockTransport(answer))
     )
     monkeypatch.setattr(tab, "connect", lambda settings, url: server)
     return tabs
