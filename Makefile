@@ -26,34 +26,34 @@ serve: $(VENV)/installed ## Serve the model of the last commit to Label Studio, 
 backbone: $(VENV)/installed ## Write the pretrained backbones/efficientnet-lite0.onnx, for photographs
 	$(BIN)/python -m examples.efficientnet_lite0
 
-test: $(VENV)/installed ## Run the tests that take minutes together
+test: $(VENV)/installed-dev ## Run the tests that take minutes together
 	$(BIN)/pytest --numprocesses auto --dist worksteal -m "not (slow or kills or label_studio or browser)"
 
-slow: $(VENV)/installed ## Run the tests that take longer
+slow: $(VENV)/installed-dev ## Run the tests that take longer
 	$(BIN)/pytest --numprocesses auto -m "slow and not kills"
 	HYPOTHESIS_PROFILE=thorough $(BIN)/pytest --numprocesses auto -m hypothesis
 
-kills: $(VENV)/installed ## Kill a hundred rounds at random instants: half an hour
+kills: $(VENV)/installed-dev ## Kill a hundred rounds at random instants: half an hour
 	$(BIN)/pytest --numprocesses auto -m kills
 
-browser: $(VENV)/installed ## Run the tests with a real browser, which leave screenshots/
+browser: $(VENV)/installed-dev ## Run the tests with a real browser, which leave screenshots/
 	$(BIN)/pytest -m browser
 
-circle: $(VENV)/installed ## Run the tests with a real Label Studio, which is installed once into ~/.cache
+circle: $(VENV)/installed-dev ## Run the tests with a real Label Studio, which is installed once into ~/.cache
 	$(BIN)/pytest -m label_studio
 
-lint: $(VENV)/installed ## Check style, types and which way imports point
+lint: $(VENV)/installed-dev ## Check style, types and which way imports point
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 
-format: $(VENV)/installed ## Put the code into shape
+format: $(VENV)/installed-dev ## Put the code into shape
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-notebook: $(VENV)/installed ## Run the notebook in a new sample and store its outputs in notebooks/, its picture in docs/
+notebook: $(VENV)/installed-dev ## Run the notebook in a new sample and store its outputs in notebooks/, its picture in docs/
 	rm -rf demo demo.git demo-storage
 	$(BIN)/python -m examples.digits demo
 	cd demo/notebooks && "$(abspath $(BIN))/jupyter" nbconvert --log-level WARN --to notebook --execute --inplace retrain.ipynb
@@ -62,7 +62,7 @@ notebook: $(VENV)/installed ## Run the notebook in a new sample and store its ou
 	$(BIN)/python -m examples.picture demo/notebooks/retrain.html
 
 BENCHMARKS := reading merging backend rounds growth photographs
-bench: $(VENV)/installed ## Measure times and accuracies, or a part of them: make bench growth
+bench: $(VENV)/installed-dev ## Measure times and accuracies, or a part of them: make bench growth
 	$(BIN)/python -m benchmarks $(filter $(BENCHMARKS),$(MAKECMDGOALS))
 $(BENCHMARKS): bench
 	@:
@@ -71,6 +71,10 @@ $(VENV)/installed: requirements.txt
 	$(PYTHON) -m venv $(VENV)
 	@echo "Installing into $(VENV), once: some minutes, most of them for PyTorch."
 	$(BIN)/pip install --requirement requirements.txt
+	@touch $@
+
+$(VENV)/installed-dev: requirements-dev.txt $(VENV)/installed
+	$(BIN)/pip install --requirement requirements-dev.txt
 	@touch $@
 
 .DEFAULT_GOAL := help
