@@ -64,9 +64,12 @@ def make_workspace(folder: Path, write_images: Callable[[Path], None], message: 
 
 
 def clone_project(target: Path) -> None:
-    """Clone the project, with changes that are not committed and its backbones; an archive starts a history."""
+    """Clone the project, with changes that are not committed and its backbones.
+
+    An archive starts a history, as does a shallow clone: git takes no push from a copy of one.
+    """
     project, target = Workspace(PROJECT), target.resolve()
-    if (PROJECT / ".git").exists():
+    if (PROJECT / ".git").exists() and "true" not in project.git("rev-parse", "--is-shallow-repository"):
         project.git("clone", "--quiet", "--origin", "origin", str(PROJECT), str(target))
         Workspace(target).git("checkout", "--quiet", "-B", "main")
         Workspace(target).git("remote", "remove", "origin")

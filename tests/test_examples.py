@@ -15,7 +15,7 @@ from tiny_backbones import write_backbone
 
 from examples import workspace
 from examples.digits import write_digits
-from examples.workspace import PROJECT, make_workspace
+from examples.workspace import PROJECT, clone_project, make_workspace, name_author
 from helpers.pipeline.paths import MODEL, RAW
 from helpers.problems import Problem
 from helpers.workspace import EXTRA, Workspace
@@ -105,6 +105,19 @@ def test_it_can_be_made_from_a_project_that_has_a_backbone(archive, monkeypatch,
     assert (sandbox.root / setting).exists() == is_there
     assert sandbox.git("status", "--porcelain") == ""
     assert sandbox.status("--cloud") == []
+
+
+def test_a_copy_of_a_shallow_clone_can_be_pushed(run, tmp_path, monkeypatch):
+    """`git clone --depth 1` and GitHub's checkout leave out the history."""
+    run("git", "clone", "--quiet", "--depth=1", PROJECT.as_uri(), "shallow", cwd=tmp_path)
+    monkeypatch.setattr(workspace, "PROJECT", tmp_path / "shallow")
+    clone_project(tmp_path / "sandbox")
+    sandbox = Workspace(tmp_path / "sandbox")
+    name_author(sandbox)
+    sandbox.git("init", "--quiet", "--bare", "../remote.git")
+    sandbox.git("add", "--all")
+    sandbox.git("commit", "--quiet", "--allow-empty", "--message", "All of it")
+    sandbox.git("push", "--quiet", "../remote.git", "HEAD:main")
 
 
 @pytest.mark.slow
