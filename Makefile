@@ -67,10 +67,11 @@ bench: $(VENV)/installed-dev ## Measure times and accuracies, or a part of them:
 $(BENCHMARKS): bench
 	@:
 
+# Compiling all that is installed takes half a minute. Python compiles what it imports, unless it may not keep that.
 $(VENV)/installed: requirements.txt
 	$(PYTHON) -m venv $(VENV)
 	@echo "Installing into $(VENV), once: some minutes, most of them for PyTorch."
-	$(BIN)/pip install --requirement requirements.txt
+	$(BIN)/pip install $(if $(PYTHONDONTWRITEBYTECODE),,--no-compile) --requirement requirements.txt
 	@touch $@
 
 $(VENV)/installed-dev: requirements-dev.txt $(VENV)/installed
