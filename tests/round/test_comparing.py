@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import yaml
 from PIL import Image
-from rounds import version
+from round_steps import version
 
 from helpers.pipeline.model import Classifier
 from helpers.pipeline.paths import PREDICTIONS
