@@ -21,7 +21,7 @@ def take_picture(page_file: Path) -> None:
     """Take it at twice the size, which sharp screens show."""
     browser_file = shutil.which("chromium") or shutil.which("google-chrome")
     if not browser_file:
-        raise Problem("The picture of the README is not taken anew: there is neither Chromium nor Chrome.")
+        raise Problem("The picture of the README cannot be taken: there is neither Chromium nor Chrome.")
     with sync_playwright() as playwright, playwright.chromium.launch(executable_path=browser_file) as browser:
         page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT}, device_scale_factor=2)
         page.goto(page_file.resolve().as_uri())
