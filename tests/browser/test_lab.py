@@ -21,7 +21,7 @@ def test_a_round_is_run_watched_and_published_with_a_click_and_a_second_run_trai
         lab.wait()
         lab.screenshot("lab-open")
         assert "Traceback" not in lab.saved()
-        assert "Better, +" in lab.saved("setup"), "the verdict stands at the top"
+        assert "Better, +" in lab.saved("start"), "the verdict stands at the top"
         assert "<img" not in lab.saved("retrain"), "the curves are drawn once, where the models are compared"
         assert lab.button("Decline").is_enabled()
         assert lab.button("Publish anyway, because…").is_disabled()
@@ -29,7 +29,7 @@ def test_a_round_is_run_watched_and_published_with_a_click_and_a_second_run_trai
         lab.shows("and its tag model/v1 with it")
         lab.screenshot("lab-published")
         assert sample.git("ls-remote", "origin", "refs/tags/model/v1")
-        assert "The round is published" in lab.saved("setup")
+        assert "The round is published" in lab.saved("start")
 
         model = (sample.root / MODEL).stat().st_mtime_ns
         lab.run_all(restart=True)
