@@ -27,7 +27,6 @@ WAIT = httpx2.Timeout(60, connect=10, read=600)  # seconds; an export of 100,000
 TIDIED = re.compile(r"/[. ]*/|/[. ]+$|[\\;\x00-\x1f\x7f\ufffd]")
 AT_A_TIME = 4  # requests; that is quicker where the server is not on this machine
 DECODINGS = 5  # more than any chain of proxies does
-PROJECT_URL = re.compile(r"((?i:https?)://[^\s?#@]+?)/projects/(\d+)(?:[/?#]\S*)?")
 
 logger = logging.getLogger(__name__)
 
@@ -163,21 +162,6 @@ def _check_version(server: Server) -> None:
 
 def _numbers(release: str) -> list[int]:
     return [int(number) for number in re.findall(r"\d{1,9}", release)[:3]]
-
-
-def parse_project_url(address: str) -> tuple[str, int]:
-    """Return the server and the number in the address of a project, as a browser shows it."""
-    match = PROJECT_URL.fullmatch(address)
-    if not match:
-        raise Problem(f"{address!r} is not the address of a project, such as http://localhost:8080/projects/3.")
-    return match[1], int(match[2])
-
-
-def list_projects(server: Server) -> dict[int, str]:
-    """The title of each project that the key gives access to, by its number."""
-    fields = {"include": "id,title", "page_size": 10_000}
-    found = server.ask("GET", "/api/projects", params=fields)["results"]
-    return {project["id"]: project["title"] for project in found}
 
 
 def _path_below(base: httpx2.URL, url: httpx2.URL) -> str:

@@ -10,7 +10,8 @@ from uuid import uuid4
 
 import pandas as pd
 
-from extras.label_studio.client import AT_A_TIME, SOON, Server, connect, list_projects, parse_project_url
+from extras.label_studio.client import AT_A_TIME, SOON, Server, connect
+from extras.label_studio.projects import list_projects, parse_project_url
 from extras.label_studio.settings import Settings
 from helpers.decode import SUFFIXES, UNREADABLE, open_image
 from helpers.labels.consensus import read_export

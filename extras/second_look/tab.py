@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from extras.label_studio.client import connect, parse_project_url
+from extras.label_studio.client import connect
+from extras.label_studio.projects import parse_project_url
 from extras.label_studio.settings import Settings
-from extras.label_studio.tasks import find_tabs, make_tab
+from extras.label_studio.tabs import find_tabs, make_tab
 
 TAB = "Second look"
 

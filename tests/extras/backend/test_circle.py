@@ -16,7 +16,8 @@ from sklearn.datasets import load_digits
 from extras.backend.app import make_app
 from extras.backend.settings import BackendSettings
 from extras.backend.trigger import Trigger
-from extras.label_studio.client import Server, connect, list_projects
+from extras.label_studio.client import Server, connect
+from extras.label_studio.projects import list_projects
 from helpers.pipeline.model import load_classifier
 from helpers.pipeline.paths import MODEL
 from helpers.workspace import Workspace

@@ -17,7 +17,7 @@ from servers import trickle, wait_until
 from extras.backend import serving, task_images
 from helpers.decode import Input
 
-pytest_plugins = ["served"]  # its fixtures
+pytest_plugins = ["served", "connected"]  # their fixtures
 
 
 def test_what_cannot_be_read_is_an_error_and_logged_and_the_others_get_their_predictions(serve, root, names, caplog):

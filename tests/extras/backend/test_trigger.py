@@ -23,7 +23,7 @@ from extras.backend.trigger import RECORD, Trigger, count_known
 from extras.label_studio.pull import export_name
 from helpers.workspace import EXTRA, Workspace
 
-pytest_plugins = ["served"]  # its fixtures
+pytest_plugins = ["served", "connected"]  # their fixtures
 
 ANNOTATED = {"action": "ANNOTATION_CREATED", "project": {"id": 7, "total_annotations_number": 10**6}}
 WAIT = command("""

@@ -3,6 +3,7 @@
 The environment and an empty database are made once, in the user's cache; that takes minutes. A start takes seconds.
 """
 
+import json
 import os
 import shutil
 import signal
@@ -144,6 +145,10 @@ class Pretended(NamedTuple):
     answers: dict[str, Callable[[str], Answer]]
     requests: list[tuple[str, str]]
 
+    def answer(self, path: str, content: object) -> None:
+        """Answer with JSON there."""
+        self.answers[path] = lambda _: Answer(body=json.dumps(content).encode())
+
 
 @contextmanager
 def pretend_label_studio() -> Iterator[Pretended]:
@@ -177,17 +182,3 @@ def pretend_label_studio() -> Iterator[Pretended]:
         threading.Thread(target=server.serve_forever, args=[0.02], daemon=True).start()
         yield Pretended(f"http://127.0.0.1:{server.server_port}", answers, requests)
         server.shutdown()
-
-
-@pytest.fixture(scope="session", params=[NEWEST])
-def label_studio(request, tmp_path_factory, plain_home) -> Iterator[LabelStudio]:
-    """A real Label Studio of a version, the newest that was tried, started once."""
-    with run_label_studio(tmp_path_factory.mktemp("label-studio") / "data", request.param) as server:
-        yield server
-
-
-@pytest.fixture
-def pretended() -> Iterator[Pretended]:
-    """A server that answers as a test wants."""
-    with pretend_label_studio() as server:
-        yield server

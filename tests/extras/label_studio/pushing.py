@@ -10,6 +10,8 @@ import pytest
 
 from extras.label_studio import tasks
 from extras.label_studio.client import NotFound, Server
+from extras.label_studio.projects import find_project
+from extras.label_studio.push import push_queue
 from extras.label_studio.queue import order_queue, read_images
 from helpers.decode import Input
 
@@ -26,7 +28,7 @@ def push(
     random_share: float = 0,
 ) -> str:
     """Send what is new, as the notebook does; model "one" is the more certain the larger a picture's number is."""
-    project = tasks.find_project(server, 0, title, CLASSES)
+    project = find_project(server, 0, title, CLASSES)
     pictures = read_images(folder, folder, Input(16))
     present = tasks.read_tasks(server, project, version, folder)
     states = tasks.tell_states(pictures, present, pictures[:0])
@@ -36,11 +38,11 @@ def push(
     queue = order_queue(confidence, [], random_share).join(waiting["file"])
     queue["label"], queue["confidence"] = label, confidence
     queue["blind"] = queue["file"].isin([f"picture {number}.png" for number in blind])
-    return tasks.push(server, project, queue, present, folder, version)
+    return push_queue(server, project, queue, present, folder, version)
 
 
 def number_of(server: Server, title: str) -> int:
-    return tasks.find_project(server, 0, title, CLASSES).number
+    return find_project(server, 0, title, CLASSES).number
 
 
 def all_tasks(server: Server, title: str) -> list[dict]:

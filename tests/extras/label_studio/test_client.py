@@ -7,9 +7,12 @@ import pytest
 from label_studio_server import Answer, pretend_label_studio
 from servers import proxying
 
-from extras.label_studio.client import Server, connect, list_projects, parse_project_url
+from extras.label_studio.client import Server, connect
+from extras.label_studio.projects import list_projects
 from extras.label_studio.settings import Settings
 from helpers.problems import Problem
+
+pytest_plugins = ["connected"]  # its fixtures
 
 KEY = "0123456789abcdef0123456789abcdef01234567"
 TOKEN = "header.claims.signature"  # a personal access token is a JWT
@@ -141,34 +144,6 @@ def test_an_address_may_stand_in_for_the_setting(pretended):
     assert connect(settings(pretended.url), f"{pretended.url}/").url == pretended.url
     assert connect(settings(pretended.url), pretended.url.upper()).url == pretended.url
     assert connect(settings(pretended.url.upper()), pretended.url).url == pretended.url
-
-
-@pytest.mark.parametrize(
-    ("address", "found"),
-    [
-        ("http://localhost:8080/projects/3", ("http://localhost:8080", 3)),
-        ("HTTP://Localhost:8080/projects/3", ("HTTP://Localhost:8080", 3)),
-        ("http://localhost:8080/projects/3/", ("http://localhost:8080", 3)),
-        ("https://labels.example.com/ls/projects/12/data?tab=5&task=7", ("https://labels.example.com/ls", 12)),
-    ],
-)
-def test_the_address_of_a_project_names_server_and_number(address, found):
-    assert parse_project_url(address) == found
-
-
-@pytest.mark.parametrize(
-    "address",
-    [
-        "extra-data/annotations.json",
-        "ftp://localhost/projects/3",
-        "http://localhost:8080/projects",
-        "http://localhost:8080/projects/3x",
-        "http://key@localhost/projects/3",
-    ],
-)
-def test_another_address_is_a_problem(address):
-    with pytest.raises(Problem, match="not the address of a project"):
-        parse_project_url(address)
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,13 @@ import nbformat
 import pytest
 from notebook_runs import run_notebook
 
-from extras.label_studio.client import connect, list_projects
+from extras.label_studio.client import connect
+from extras.label_studio.projects import list_projects
 from extras.label_studio.settings import Settings
 from helpers.pipeline.paths import MODEL
 from helpers.workspace import Workspace
+
+pytest_plugins = ["connected"]  # its fixtures
 
 
 @pytest.fixture

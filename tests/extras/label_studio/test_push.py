@@ -13,6 +13,7 @@ from servers import proxying
 from extras.label_studio import tasks
 from extras.label_studio.client import connect
 from extras.label_studio.label_config import make_config
+from extras.label_studio.projects import describe, find_project
 from extras.label_studio.queue import read_images
 from extras.label_studio.settings import Settings
 from helpers.decode import Input
@@ -113,7 +114,7 @@ def test_a_class_that_cannot_be_chosen_is_never_sent(server, title, folder):
     push(server, title, folder, label="7")
 
     assert all(task["predictions"] == [] for task in all_tasks(server, title))
-    assert "without: 7" in tasks.describe(tasks.find_project(server, 0, title, CLASSES), CLASSES)
+    assert "without: 7" in describe(find_project(server, 0, title, CLASSES), CLASSES)
 
 
 @pytest.mark.label_studio
@@ -127,7 +128,7 @@ def test_pictures_have_states(server, title, folder):
         image.rotate(90).save(folder / "picture 9.png")
 
     pictures = read_images(folder, folder, Input(16)).sort_values("file")
-    project = tasks.find_project(server, 0, title, CLASSES)
+    project = find_project(server, 0, title, CLASSES)
     trained = pictures[pictures["file"] == "picture 6.png"]
     states = tasks.tell_states(pictures, tasks.read_tasks(server, project, "one", folder), trained)
     newer = tasks.tell_states(pictures, tasks.read_tasks(server, project, "two", folder), trained)

@@ -6,8 +6,7 @@ import pytest
 from label_studio_server import old_and_new
 from pushing import CLASSES, all_tasks, annotate, dying, label_all, number_of, pictured, push
 
-from extras.label_studio import tasks
-from extras.label_studio.fields import is_blind
+from extras.label_studio import push as module
 from extras.label_studio.label_config import make_config
 
 pytest_plugins = ["connected"]  # its fixtures
@@ -53,7 +52,7 @@ def test_what_is_queued_again_tells_the_newer_reason(server, title, folder):
 @pytest.mark.label_studio
 @pytest.mark.parametrize(("died", "at"), [("response", 1), ("request", 3), ("response", 3), ("response", 4)])
 def test_an_interrupted_push_is_taken_up_again(server, title, folder, monkeypatch, died, at):
-    monkeypatch.setattr(tasks, "FILES", 3)
+    monkeypatch.setattr(module, "FILES", 3)
     with dying(server, died, at):  # 1 makes the project; 2, 4, 6 upload pictures and 3, 5, 7 make tasks of them
         push(server, title, folder)
 
@@ -76,7 +75,7 @@ def test_what_was_uploaded_by_hand_is_recognised_by_content(server, title, folde
     found = all_tasks(server, title)
     assert sorted(map(pictured, found)) == list("0123456")
     assert all(len(task["predictions"]) == 1 for task in found)
-    assert all(is_blind(task["data"]) is False for task in found)
+    assert all(task["data"]["blind"] == "false" for task in found)
 
 
 @old_and_new
@@ -120,7 +119,7 @@ def test_an_interrupted_update_is_taken_up_again(server, title, folder, died, at
 
 @pytest.mark.label_studio
 def test_more_tasks_than_places_keep_their_order(server, title, folder, monkeypatch):
-    monkeypatch.setattr(tasks, "PLACES", 3)
+    monkeypatch.setattr(module, "PLACES", 3)
     push(server, title, folder)
     push(server, title, folder, version="two")
 

@@ -13,6 +13,8 @@ from extras.label_studio.settings import Settings
 from extras.second_look import tab
 from extras.second_look.tab import open_tab
 
+pytest_plugins = ["connected"]  # its fixtures
+
 PROJECT = "http://localhost:8080/projects/3"
 
 
