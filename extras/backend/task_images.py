@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import nullcontext
 from io import BytesIO
 from pathlib import Path
 from threading import Lock
@@ -34,16 +35,15 @@ Finder = Callable[[object], Path | BytesIO]
 class TaskImages:
     """The images below a folder, which is never left, and those of the Label Studio of the settings, if they name one.
 
-    It is used by many threads at once.
+    It is used by many threads at once. `pixels` bounds the memory that they take.
     """
 
-    def __init__(self, folder: Path, settings: BackendSettings) -> None:
-        self._folder, self._settings = folder.resolve(), settings
+    def __init__(self, folder: Path, settings: BackendSettings, pixels: Pixels | None = None) -> None:
+        self._folder, self._settings, self._pixels = folder.resolve(), settings, pixels
         self._files: ImageFiles | None = None
         self._list_again = 0.0
         self._server: Server | None = None
         self._listing, self._connecting = Lock(), Lock()
-        self._pixels = Pixels(settings.backend_megapixels)
 
     def read(self, images: Sequence[object], seen: Input, deadline: float) -> list[np.ndarray | Exception]:
         """Read images side by side, as a network sees them; an error in place of one that fails.
@@ -55,7 +55,7 @@ class TaskImages:
         def read(find: Finder, image: object) -> np.ndarray | Exception:
             try:
                 file = find(image)
-                with self._pixels.reserve(file, deadline):
+                with self._pixels.reserve(file, deadline) if self._pixels else nullcontext():
                     return seen.read(file)
             except Exception as error:  # one file that breaks a decoder must not stop the others
                 return error

@@ -77,7 +77,8 @@ def serve_trainings() -> Iterator[Callable[..., httpx2.Client]]:
 
         def serve(root: Path, command: list[str], **settings: Any) -> httpx2.Client:
             chosen = BackendSettings(**settings)
-            url = stack.enter_context(serving(make_app(root, chosen, Trigger(root, chosen, command))))
+            trigger = Trigger(root, chosen, command) if chosen.retrain_project else None
+            url = stack.enter_context(serving(make_app(root, chosen, trigger)))
             return stack.enter_context(httpx2.Client(base_url=url, timeout=100))
 
         yield serve

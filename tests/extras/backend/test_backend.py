@@ -190,26 +190,19 @@ def test_it_is_asked_under_its_own_names_unless_a_password_protects_it(shared, s
 def test_uvicorn_serves_the_workspace_around_the_working_directory(shared):
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    command = [
-        sys.executable,
-        "-m",
-        "uvicorn",
-        "--factory",
-        "extras.backend.app:make_backend",
-        "--port",
-        str(port),
-        "--app-dir",
-        str(shared),
-    ]
+    app = ["--factory", "extras.backend.app:make_backend", "--app-dir", str(shared)]
+    command = [sys.executable, "-m", "uvicorn", *app, "--port", str(port)]
     with subprocess.Popen(command, cwd=shared / "data", stderr=subprocess.PIPE, text=True) as process:
         try:
             assert process.stderr is not None
             for line in process.stderr:
                 if "running on" in line:
                     break
-            assert f"http://127.0.0.1:{port}" in line
+            url = f"http://127.0.0.1:{port}"
+            assert url in line
             version = load_classifier((shared / MODEL).read_bytes()).version
-            assert httpx2.get(f"http://127.0.0.1:{port}/health").json() == {"status": "UP", "model_version": version}
+            assert httpx2.get(f"{url}/health").json() == {"status": "UP", "model_version": version}
+            assert httpx2.get(f"{url}/versions").json()["training"] == {"state": "off"}
         finally:
             process.terminate()
 

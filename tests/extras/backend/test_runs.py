@@ -11,9 +11,9 @@ from round_steps import merge_something, publish, tree_of
 from servers import wait_until
 from trainings import BUTTON, ON, RIGHT, command, training
 
-from extras.backend import trigger as module
+from extras.backend.run import RECORD, RUNS, run
 from extras.backend.settings import BackendSettings
-from extras.backend.trigger import RECORD, RUNS, Trigger, notebook_command
+from extras.backend.trigger import Trigger, notebook_command
 from helpers.pipeline.paths import MODEL
 from helpers.round.unattended import STARTED_BY
 from helpers.workspace import DECISION, Workspace
@@ -27,7 +27,7 @@ def finish(root: Path, code: str) -> dict[str, Any]:
     """Let a run of some code end, without a server; gives what /versions would tell."""
     (root / RUNS).mkdir(exist_ok=True)
     (root / RECORD).write_text(json.dumps({"report": f"{RUNS}/report.ipynb", "project": 7}))
-    module.run(Workspace(root), [*command(code), f"{RUNS}/report.ipynb"])
+    run(Workspace(root), [*command(code), f"{RUNS}/report.ipynb"])
     return Trigger(root, BackendSettings(**ON)).state()
 
 

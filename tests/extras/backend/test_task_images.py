@@ -15,6 +15,8 @@ from PIL import Image
 from servers import trickle, wait_until
 
 from extras.backend import serving, task_images
+from extras.backend.settings import BackendSettings
+from extras.backend.task_images import TaskImages
 from helpers.decode import Input
 
 pytest_plugins = ["served", "connected"]  # their fixtures
@@ -192,6 +194,8 @@ def test_pictures_are_decoded_side_by_side_as_far_as_the_setting_lets_them(serve
     assert max(together) == 2
     assert None not in labels(small)
     assert "BACKEND_MEGAPIXELS" in large["error"]
+    unbounded = TaskImages(root / "extra-data", BackendSettings())
+    assert unbounded.read([upload("large.png")], Input(16), time.monotonic() + 60)[0].shape == (16, 16, 3)
 
 
 def test_a_label_studio_that_comes_back_is_asked_again(serve, root, names, pretended):

@@ -18,8 +18,9 @@ from trainings import BUTTON, ON, PASSWORD, RIGHT, command, training
 
 from extras.backend import trigger as module
 from extras.backend.app import make_app
+from extras.backend.run import RECORD
 from extras.backend.settings import BackendSettings
-from extras.backend.trigger import RECORD, Trigger, count_known
+from extras.backend.trigger import Trigger, count_known
 from extras.label_studio.pull import export_name
 from helpers.workspace import EXTRA, Workspace
 
@@ -66,7 +67,9 @@ def runs(root: Path) -> list[Path]:
     ],
 )
 def test_a_stranger_starts_nothing(place, settings, request_options, status):
-    answer = ask_app(make_app(place, BackendSettings(**settings)), "POST", "/webhook", **request_options)
+    chosen = BackendSettings(**settings)
+    app = make_app(place, chosen, Trigger(place, chosen) if chosen.retrain_project else None)
+    answer = ask_app(app, "POST", "/webhook", **request_options)
     assert answer.status_code == status
     assert answer.json() == {} or len(answer.json()["detail"]) > 20
     assert runs(place) == []
