@@ -1,11 +1,11 @@
 """End a round with a click, where a person sits at the notebook."""
 
 from collections.abc import Callable
-from html import escape
 
 import pandas as pd
 
 from helpers.comparison.record import Decision
+from helpers.figures.markup import render
 from helpers.problems import Problem
 from helpers.progress import Output, is_watched
 from helpers.round.declining import can_decline, decline_round
@@ -54,7 +54,7 @@ def offer_buttons(
             show(decision, "\n".join(step()))
             output.show({"text/plain": ""})
         except Problem as problem:
-            message.value = f'<pre style="white-space: pre-wrap">{escape(str(problem))}</pre>'
+            message.value = render("failure", text=problem)
             enable()
 
     def publish_because(why: str) -> list[str]:

@@ -2,8 +2,8 @@
 
 from extras.second_look.doubts import SecondLook, describe_look
 from helpers.comparison.words import percent
-from helpers.figures.galleries import frame, list_tasks, wall
-from helpers.figures.markup import Shown, escape
+from helpers.figures.galleries import Picture, task_pages, walls
+from helpers.figures.markup import Shown
 
 FEWEST, MOST = 6, 24  # labels that are shown; between these, as many as look wrong
 
@@ -22,7 +22,5 @@ def show_doubts(look: SecondLook, project: str = "") -> Shown:
             f"believes the label: {percent(image['believed'])}",
             f"wrong: {percent(image['doubt'])}",
         ]
-        tasks = [list_tasks(image["tasks"], project)]
-        pictures.append(frame(image["source"], image["file"], *lines, more=tasks))
-    sentence = describe_look(look)
-    return wall(sentence, pictures) or Shown(f"<p>{escape(sentence)}</p>", sentence)
+        pictures.append(Picture(image["source"], image["file"], lines, task_pages(image["tasks"], project)))
+    return walls({describe_look(look): pictures})

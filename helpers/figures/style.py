@@ -9,8 +9,7 @@ from IPython.display import display
 from matplotlib import font_manager, style
 from matplotlib.figure import Figure
 
-from helpers.figures import markup
-from helpers.figures.markup import Shown, escape, image_tag
+from helpers.figures.markup import Shown, render
 
 COLOURS = {"old": "#E69F00", "new": "#0072B2"}  # Okabe and Ito: told apart with any colour vision, and in grey
 OLD, NEW = COLOURS.values()
@@ -64,12 +63,7 @@ class Chart(Figure):
     def shown(self) -> Shown:
         drawing = io.BytesIO()
         self.savefig(drawing, format="svg", metadata={"Date": None})
-        inches = self.get_figwidth()  # wide enough to read, and letters no larger than those of the page
-        size = f"width:100%; min-width:{4.4 * inches}em; max-width:{6.6 * inches}em"
-        picture = image_tag("svg+xml", drawing.getvalue(), self.finding, size)
-        heading = f'<p style="font-size:1.1em; margin:0 0 0.5em">{escape(self.finding)}</p>'
-        note = f'<figcaption style="{markup.QUIET}">{escape(self.note)}</figcaption>' if self.note else ""
-        return Shown(f'<figure style="margin:1em 0">{heading}{markup.scroll(picture)}{note}</figure>', self.finding)
+        return Shown(render("chart", chart=self, drawing=drawing.getvalue()), self.finding)
 
 
 def label_text(value: object, letters: int = 22) -> str:

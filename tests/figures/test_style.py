@@ -1,7 +1,6 @@
 """In every figure: no label can break it, colours mean the same, and the user's own settings stay."""
 
 import warnings
-from html import escape
 from pathlib import Path
 
 import matplotlib as mpl
@@ -11,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from drawings import HISTORY, all_figures, many_scores, scores_of, texts
+from markupsafe import escape
 from matplotlib.colors import same_color
 from matplotlib.text import Text
 from nbclient import NotebookClient
