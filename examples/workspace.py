@@ -7,6 +7,7 @@ from pathlib import Path
 from helpers.pipeline.paths import BACKBONES, RAW
 from helpers.problems import Problem
 from helpers.workspace import EXTRA, Workspace
+from helpers.workspace.stages import reproduce
 
 PROJECT = Path(__file__).resolve().parents[1]
 
@@ -54,7 +55,7 @@ def make_workspace(folder: Path, write_images: Callable[[Path], None], message: 
     name_author(workspace)
     workspace.dvc("remote", "add", "--force", "--default", "storage", f"../{storage.name}", quiet=True)
     workspace.dvc("add", RAW, EXTRA, quiet=True)
-    workspace.reproduce()
+    reproduce(workspace)
     workspace.git("add", "--all")
     workspace.git("commit", "--quiet", "--message", message)
     workspace.dvc("push", quiet=True)

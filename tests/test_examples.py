@@ -19,6 +19,7 @@ from examples.workspace import PROJECT, clone_project, make_workspace, name_auth
 from helpers.pipeline.paths import MODEL, RAW
 from helpers.problems import Problem
 from helpers.workspace import EXTRA, Workspace
+from helpers.workspace.stages import dvc_status
 
 
 def snapshot(folder: Path) -> dict[str, tuple[int, int]]:
@@ -104,7 +105,7 @@ def test_it_can_be_made_from_a_project_that_has_a_backbone(archive, monkeypatch,
     assert (sandbox.root / MODEL).exists()
     assert (sandbox.root / setting).exists() == is_there
     assert sandbox.git("status", "--porcelain") == ""
-    assert sandbox.status("--cloud") == []
+    assert dvc_status(sandbox, "--cloud") == []
 
 
 def test_a_copy_of_a_shallow_clone_can_be_pushed(run, tmp_path, monkeypatch):

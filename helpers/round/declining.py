@@ -26,6 +26,7 @@ from helpers.round.state import (
 )
 from helpers.round.unattended import signature, started_by
 from helpers.workspace import DECISION, LINEAGE, Workspace
+from helpers.workspace.locks import stop_on_locks
 
 
 def remember_workspace(workspace: Workspace) -> None:
@@ -50,7 +51,7 @@ def decline_round(workspace: Workspace) -> str:
     are a person's: they stay as they are. The declined round is kept, too. After a kill, the same call goes on.
     A `Problem` tells that there is no such round.
     """
-    workspace.stop_on_locks()
+    stop_on_locks(workspace)
     is_resumed = find_state(workspace) == "half declined"
     parents = [] if is_resumed else _find_beginning(workspace)
     workspace.dvc("add", *present(workspace, RAW, LINEAGE), quiet=True)

@@ -17,6 +17,7 @@ from helpers.round.past import load_past, past_models
 from helpers.round.state import POINTERS, is_open, is_pending, present
 from helpers.round.unattended import started_by
 from helpers.workspace import LINEAGE, Workspace
+from helpers.workspace.stages import dvc_status
 
 
 def end_without_labels(workspace: Workspace, plan: pd.DataFrame) -> None:
@@ -81,4 +82,4 @@ def merge_round(workspace: Workspace, plan: pd.DataFrame, export: Path) -> None:
 
 def _is_recorded(workspace: Workspace) -> bool:
     """Whether DVC has the training set and its lineage as they are."""
-    return len(present(workspace, *POINTERS)) == len(POINTERS) and not workspace.status(*POINTERS)
+    return len(present(workspace, *POINTERS)) == len(POINTERS) and not dvc_status(workspace, *POINTERS)

@@ -30,9 +30,10 @@ from helpers.round.state import (
     present,
     tell_state,
 )
-from helpers.round.storage import push_data, require_pushable
+from helpers.round.storage import dvc_remote, push_data, require_pushable
 from helpers.round.unattended import signature, started_by
 from helpers.workspace import DECISION, LINEAGE, Workspace
+from helpers.workspace.stages import code_of_stages, dvc_status
 
 PUBLISHED_BECAUSE = "Not accepted, published because:"  # in the message of a commit, before the reason
 
@@ -65,7 +66,7 @@ def publish_round(
     if find_state(workspace) == "declined":
         advice = "Run the notebook from its top: it merges the labels again."
         raise Problem("Not published: the round is declined.", advice=advice)
-    branch, storage = require_branch(workspace), workspace.dvc_remote()
+    branch, storage = require_branch(workspace), dvc_remote(workspace)
     require_committed_code(workspace)
     require_pushable(workspace)
     _require_judged(workspace, decision)
@@ -101,7 +102,7 @@ def require_branch(workspace: Workspace) -> str:
 
 def require_committed_code(workspace: Workspace) -> None:
     """Raise a `Problem` if git would not have the code of the stages that made the model."""
-    if changes := workspace.changes(*workspace.code_of_stages()):
+    if changes := workspace.changes(*code_of_stages(workspace)):
         raise Problem(
             "Nothing can be published: the stages use code that is not committed.",
             changes,
@@ -111,7 +112,7 @@ def require_committed_code(workspace: Workspace) -> None:
 
 def _require_judged(workspace: Workspace, decision: Decision) -> None:
     """Raise a `Problem` if the workspace holds other data, settings or another model than the decision is about."""
-    changes = workspace.status("--with-deps", "evaluate", *present(workspace, *POINTERS))
+    changes = dvc_status(workspace, "--with-deps", "evaluate", *present(workspace, *POINTERS))
     if not changes:
         model = load_classifier((workspace.root / MODEL).read_bytes(), MODEL).version
         if model != decision.model:

@@ -15,6 +15,7 @@ from helpers.problems import Problem
 from helpers.round.past import load_past
 from helpers.round.state import is_open
 from helpers.workspace import LINEAGE, Workspace
+from helpers.workspace.listing import list_folder
 
 POINTER = f"{RAW}.dvc"
 PULL = (  # by name: `dvc pull` alone stops at a new export in extra-data
@@ -29,7 +30,7 @@ def require_images_of_head(workspace: Workspace) -> None:
     added, and bring back those that they have taken out. Names and classes may differ, and new images are welcome.
     Only a commit takes images out: ``dvc repro`` rewrites the pointer in the working tree by itself.
     """
-    there, committed = workspace.list_folder(RAW), workspace.list_folder(RAW, "HEAD")
+    there, committed = list_folder(workspace, RAW), list_folder(workspace, RAW, "HEAD")
     contents = set(there.files.values())
     advice = f"{PULL} If you took images out yourself, run `dvc add {RAW}` and commit {POINTER}."
     if lacking := [name for name, md5 in committed.files.items() if is_image(name) and md5 not in contents]:
@@ -66,13 +67,13 @@ def find_removals(workspace: Workspace) -> dict[str, pd.Timestamp]:
     sought = dict(zip(gone["sha256"], gone["file"], strict=True))
     if not sought:
         return {}
-    today = set(workspace.list_folder(RAW, "HEAD").files.values())
+    today = set(list_folder(workspace, RAW, "HEAD").files.values())
     removals: dict[str, pd.Timestamp] = {}
     newer: list[tuple[str, set[str]]] = []  # the commits from the newest on: their times, and images that are gone now
     for line in workspace.git("log", "--first-parent", "--format=%H %cI", "--", POINTER).splitlines():
         commit, time = line.split()
         with suppress(Problem):  # nobody has the list of this commit any more
-            files = workspace.list_folder(RAW, commit).files
+            files = list_folder(workspace, RAW, commit).files
             former = {file: md5 for file, md5 in files.items() if md5 not in today}  # a name may have another image now
             for sha256 in [sha256 for sha256, file in sought.items() if file in former]:
                 removals[sha256] = _first_without(former[sought.pop(sha256)], newer)

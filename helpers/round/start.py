@@ -19,6 +19,7 @@ from helpers.round.state import find_state
 from helpers.round.storage import require_pushable
 from helpers.round.unattended import require_own_work, require_recorded_data, started_by
 from helpers.workspace import Workspace
+from helpers.workspace.locks import stop_on_locks
 
 
 def start_round(
@@ -49,7 +50,7 @@ def start_round(
     params = workspace.root / PARAMS
     checks = [
         *checks,
-        workspace.stop_on_locks,
+        lambda: stop_on_locks(workspace),
         lambda: require_images_of_head(workspace),
         lambda: require_lineage_of_head(workspace),
         lambda: require_choice("on_problem", on_problem, ON_PROBLEM),

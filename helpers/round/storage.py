@@ -5,6 +5,14 @@ import os
 from helpers.pipeline.paths import RAW
 from helpers.problems import Problem
 from helpers.workspace import LINEAGE, Workspace
+from helpers.workspace.stages import collect_stages
+
+
+def dvc_remote(workspace: Workspace) -> str:
+    """The name of DVC's default remote, empty if there is none."""
+    from dvc.config import Config
+
+    return str(Config(str(workspace.root / ".dvc"))["core"].get("remote") or "")
 
 
 def require_pushable(workspace: Workspace) -> None:
@@ -13,7 +21,7 @@ def require_pushable(workspace: Workspace) -> None:
 
     wrong = []
     with Repo(str(workspace.root)) as repo:
-        for stage in workspace.collect_stages(repo):
+        for stage in collect_stages(repo):
             file = os.path.relpath(stage.path, repo.root_dir)
             for out in stage.outs:
                 name = os.path.relpath(out.fs_path, repo.root_dir)
@@ -31,7 +39,7 @@ def push_data(workspace: Workspace) -> None:
 
     workspace.dvc("push", quiet=True)
     with Repo(str(workspace.root)) as repo:
-        targets = [stage.addressing for stage in workspace.collect_stages(repo)]
+        targets = [stage.addressing for stage in collect_stages(repo)]
         files = repo.index.targets_view(targets).data["repo"]
         entries = [entry for _, entry in files.iteritems() if entry.hash_info]
         there = files.storage_map.bulk_remote_exists(entries, refresh=True)

@@ -3,10 +3,11 @@
 from collections.abc import Callable, Collection
 
 from helpers.workspace import Workspace
+from helpers.workspace.stages import reproduce
 
 
 def retrain(workspace: Workspace, tell: Collection[Callable[[str], bool]] = ()) -> str:
-    """Run the stages whose inputs changed, and return the state of the model; see `Workspace.reproduce`.
+    """Run the stages whose inputs changed, and return the state of the model; see `reproduce`.
 
     Each of `tell` is called with every line that DVC and the stages print, and with an empty one in the end. A line is
     printed unless one of them returns True, because it shows the line in another way.
@@ -18,7 +19,7 @@ def retrain(workspace: Workspace, tell: Collection[Callable[[str], bool]] = ()) 
             print(line)
 
     try:
-        return workspace.reproduce(pass_on)
+        return reproduce(workspace, pass_on)
     finally:
         for listener in tell:
             listener("")

@@ -10,6 +10,7 @@ from contextlib import suppress
 from helpers.problems import Problem
 from helpers.round.state import BEFORE, POINTERS, SETTINGS, is_changed, is_open, present
 from helpers.workspace import DECISION, Workspace
+from helpers.workspace.stages import dvc_status
 
 STARTED_BY = "RETRAIN_STARTED_BY"
 
@@ -53,6 +54,6 @@ def require_own_work(workspace: Workspace, starter: str) -> None:
 def require_recorded_data(workspace: Workspace) -> None:
     """Raise a `Problem` if no round is open, and yet the images are not those that DVC has recorded."""
     pointers = present(workspace, *POINTERS)
-    if pointers and not is_open(workspace) and (changes := workspace.status(*pointers)):
+    if pointers and not is_open(workspace) and (changes := dvc_status(workspace, *pointers)):
         advice = "`dvc add` and a commit keep this, `dvc checkout` takes it back. Then start the training again."
         raise Problem("The training set was changed by hand.", changes, advice)

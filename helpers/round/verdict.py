@@ -23,6 +23,7 @@ from helpers.round.publishing import count_changes_since
 from helpers.round.record import read_decision
 from helpers.round.state import find_state, tell_state
 from helpers.workspace import DECISION, Workspace
+from helpers.workspace.stages import code_of_stages, read_stages
 
 OF_THE_EXPORT = ("export", "export_sha256", "labels_sha256", "labels_until")
 
@@ -139,9 +140,9 @@ def _name_model(workspace: Workspace, commit: str, version: str) -> str:
 
 def _changes_since(workspace: Workspace, commit: str) -> list[str]:
     """List the changed settings and files, apart from images, that the stages of dvc.yaml depend on."""
-    files = [*workspace.code_of_stages(), BACKBONES]
+    files = [*code_of_stages(workspace), BACKBONES]
     changed = workspace.git("diff", "--name-only", "-z", commit, "--", *files).split("\0")[:-1]
-    listed = {name for stage in workspace.stages() for name in stage.get("params", []) if isinstance(name, str)}
+    listed = {name for stage in read_stages(workspace) for name in stage.get("params", []) if isinstance(name, str)}
     now, then = workspace.load(PARAMS), workspace.load(PARAMS, commit)
     if not then:
         return [f"{PARAMS} is new", *changed]

@@ -13,6 +13,7 @@ from helpers.round.comparing import compare_models
 from helpers.round.merging import merge_round
 from helpers.round.verdict import decide_round
 from helpers.workspace import DECISION
+from helpers.workspace.stages import reproduce
 
 
 class InThisProcess(ThreadPoolExecutor):
@@ -51,7 +52,7 @@ def test_three_other_seeds_train_on_the_old_data_where_that_is_quick_and_once(ti
 def test_the_effect_of_other_seeds_is_measured_once(sample, monkeypatch):
     plan, export = plan_sample(sample), sample.root / "extra-data/annotations.json"
     merge_round(sample, plan, export)
-    sample.reproduce()
+    reproduce(sample)
     compared = compare_models(sample)
     assert measure_chance(sample, compared, 0) is None
     changes = measure_chance(sample, compared, -1)

@@ -25,6 +25,7 @@ from helpers.pipeline.model import load_classifier
 from helpers.pipeline.params import TrainParams, read_params
 from helpers.pipeline.paths import BACKBONES, FEATURES, HISTORY, METRICS, MODEL, RAW
 from helpers.problems import Problem
+from helpers.workspace.stages import reproduce
 
 
 def read(root: Path, setting: str) -> Backbone:
@@ -251,7 +252,7 @@ def test_the_backbone_of_the_readme_is_made_tracked_and_learnt_from(tiny, run):
     assert read(tiny.root, setting).width == 1280
     params = tiny.root / "params.yaml"
     params.write_text(params.read_text().replace("backbone: none", f"backbone: {setting}"))
-    assert tiny.reproduce() == "trained"
+    assert reproduce(tiny) == "trained"
     assert tiny.load(METRICS)["accuracy"] == 1
 
 

@@ -7,6 +7,7 @@ import yaml
 from stages import PROJECT, run_stage
 
 from helpers.pipeline.stage import TELLERS
+from helpers.workspace.stages import dvc_status, reproduce
 
 STAGES = {
     name: {file for file in stage["deps"] if file.endswith(".py")}
@@ -44,7 +45,7 @@ def test_a_comment_runs_only_the_stages_again_whose_output_the_file_decides(tiny
         path = tiny.root / file
         text = path.read_text()
         path.write_text(text + "# changed\n")
-        said = tiny.status()
+        said = dvc_status(tiny)
         path.write_text(text)
         return {line.removesuffix(":") for line in said if line.removesuffix(":") in STAGES}
 
@@ -59,5 +60,5 @@ def test_a_comment_runs_only_the_stages_again_whose_output_the_file_decides(tiny
 def test_another_network_is_trained_once(tiny):
     network = tiny.root / "helpers/pipeline/network.py"
     network.write_text(network.read_text() + "# changed\n")
-    assert tiny.reproduce() == "trained"
-    assert tiny.reproduce() == "unchanged"
+    assert reproduce(tiny) == "trained"
+    assert reproduce(tiny) == "unchanged"

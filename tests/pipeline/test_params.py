@@ -10,6 +10,7 @@ from helpers.comparison.decision import DecideParams
 from helpers.pipeline.params import Params, PrepareParams, TrainParams, read_params, tell_gone
 from helpers.pipeline.paths import HISTORY
 from helpers.problems import Problem
+from helpers.workspace.stages import reproduce
 
 PARAMS = Path(__file__).parents[2] / "params.yaml"
 SECTIONS: dict[str, type[Params]] = {"prepare": PrepareParams, "train": TrainParams, "decide": DecideParams}
@@ -73,7 +74,7 @@ def test_a_file_without_the_section_is_a_problem(tmp_path, text):
 def test_a_missing_setting_stops_neither_dvc_nor_an_experiment_and_is_no_change(tiny):
     """It has its default, and `dvc exp run` changes those that are there."""
     (tiny.root / PARAMS.name).write_text("prepare:\ntrain:\n  epochs: 3\n  width: 2\n")
-    assert tiny.reproduce() == "trained"
+    assert reproduce(tiny) == "trained"
     (note,) = [note for note in decide(tiny).notes if "→" in note]
     assert note.startswith("Not only the data changed (train.epochs: 1 → 3):")
     tiny.dvc("exp", "run", "-S", "train.epochs=2", quiet=True)

@@ -13,6 +13,7 @@ from helpers.round.declining import remember_workspace
 from helpers.round.publishing import publish_round
 from helpers.round.start import start_round
 from helpers.workspace import Workspace
+from helpers.workspace.stages import reproduce
 
 
 @pytest.mark.slow
@@ -23,7 +24,7 @@ def test_a_round_may_begin_to_use_a_backbone(tiny):
     params.write_text(params.read_text().replace("backbone: none", f"backbone: {setting}"))
     start_round(tiny, **PARAMETERS)
     remember_workspace(tiny)
-    assert tiny.reproduce() == "trained"
+    assert reproduce(tiny) == "trained"
     decision = decide(tiny)
     assert any(f"none → {setting}" in note for note in decision.notes)
     publish_round(tiny, pd.DataFrame({"action": ["add"]}), decision, anyway="a test")
@@ -31,7 +32,7 @@ def test_a_round_may_begin_to_use_a_backbone(tiny):
     colleague = Workspace(tiny.root.with_name("colleague"))
     colleague.dvc("pull", quiet=True)
     assert (colleague.root / setting).read_bytes() == tiny_graph()
-    assert colleague.reproduce() == "unchanged"
+    assert reproduce(colleague) == "unchanged"
 
 
 def test_a_backbone_that_cannot_be_used_is_said_at_the_start(tiny):

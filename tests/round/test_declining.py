@@ -16,6 +16,7 @@ from helpers.round.declining import decline_round, remember_workspace
 from helpers.round.merging import merge_round
 from helpers.round.state import DECLINED, tell_state
 from helpers.workspace import Workspace
+from helpers.workspace.stages import reproduce
 
 
 def commit_a_label(workspace: Workspace, label: str) -> None:
@@ -32,7 +33,7 @@ def test_declining_gives_back_the_workspace_that_was_there(tiny, uncommitted):
     if uncommitted:
         Image.new("L", (8, 8), 200).save(tiny.root / "data/raw/light/mine.png")
         tiny.dvc("add", "data/raw", quiet=True)
-        tiny.reproduce()
+        reproduce(tiny)
     before = tree_of(tiny), tiny.git("status", "--porcelain")
     merge_something(tiny)
     merged = images_of(tiny)
@@ -212,7 +213,7 @@ def test_settings_that_were_edited_during_the_round_stay_and_are_named(tiny):
 def test_declining_is_not_offered_where_nothing_was_merged(tiny):
     params = tiny.root / "params.yaml"
     params.write_text(params.read_text().replace("epochs: 1", "epochs: 2"))
-    tiny.reproduce()
+    reproduce(tiny)
     assert "open" in tell_state(tiny)
     assert "decline" not in tell_state(tiny)
     merge_something(tiny)

@@ -16,6 +16,7 @@ from helpers.round.publishing import publish_round
 from helpers.round.record import read_decision
 from helpers.round.verdict import decide_round
 from helpers.workspace import Workspace
+from helpers.workspace.stages import reproduce
 
 
 def write_export(workspace: Workspace, label: str, day: int, minutes: int) -> Path:
@@ -38,7 +39,7 @@ def merge(workspace: Workspace, export: Path) -> tuple[pd.DataFrame, list[str]]:
     plan = plan_merge(read_export(export), images, raw, lineage=workspace.lineage, hashes=workspace.hashes)
     corrections = list_corrections(workspace, plan)
     merge_round(workspace, plan, export)
-    workspace.reproduce()
+    reproduce(workspace)
     return plan, (corrections["previous"] + " → " + corrections["label"]).tolist()
 
 

@@ -20,6 +20,7 @@ import pytest
 from helpers.pipeline.paths import MODEL
 from helpers.problems import Problem
 from helpers.workspace import Workspace
+from helpers.workspace.locks import stop_on_locks
 
 ROUND = """
 from pathlib import Path
@@ -30,13 +31,14 @@ from helpers.round.merging import merge_round
 from helpers.round.publishing import end_round
 from helpers.round.verdict import decide_round
 from helpers.workspace import open_workspace
+from helpers.workspace.stages import reproduce
 
 here = open_workspace(Path.cwd())
 export, raw, lineage = (here.root / path for path in ("extra-data/annotations.json", "data/raw", "data/labels.csv"))
 plan = plan_merge(read_export(export), here.root / "extra-data", raw, lineage=lineage, hashes=here.hashes)
 print("planned")
 merge_round(here, plan, export)
-here.reproduce()
+reproduce(here)
 decision = decide_round(here, compare_models(here), export, plan)
 end_round(here, plan, decision, publish=True, publish_anyway="a test")
 """
@@ -105,7 +107,12 @@ def training_for_long(workspace: Workspace) -> Iterator[subprocess.Popen[str]]:
     """Retrain in a process of its own, which has ended its first epoch of many; wait for its end."""
     params = workspace.root / "params.yaml"
     params.write_text(params.read_text().replace("epochs: 1", "epochs: 50000"))
-    code = "from helpers.workspace import *; open_workspace(Path.cwd()).reproduce()"
+    code = """
+from pathlib import Path
+from helpers.workspace import Workspace
+from helpers.workspace.stages import reproduce
+reproduce(Workspace(Path.cwd()))
+"""
     command = [sys.executable, "-uc", code]
     with subprocess.Popen(command, cwd=workspace.root, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -253,7 +260,7 @@ def test_a_round_that_is_killed_again_and_again_is_finished_by_the_same_command(
 def remove_locks(workspace: Workspace) -> None:
     """Do as the message says about the locks of a git or DVC that was killed, which a person knows to be gone."""
     try:
-        workspace.stop_on_locks()
+        stop_on_locks(workspace)
     except Problem as problem:
         subprocess.run(["rm", *shlex.split(problem.advice.partition("rm ")[2])], check=True)
 

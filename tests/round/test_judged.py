@@ -20,6 +20,7 @@ from helpers.problems import Problem
 from helpers.round.publishing import publish_round
 from helpers.round.record import read_decision
 from helpers.round.start import start_round
+from helpers.workspace.stages import dvc_status, reproduce
 
 
 def test_another_model_policy_or_decision_than_the_one_that_is_there_is_not_published(tiny):
@@ -60,7 +61,7 @@ def test_nothing_is_published_but_the_model_and_the_data_that_were_judged(tiny, 
     if change in ("settings", "model"):
         params.write_text(params.read_text().replace("epochs: 1", "epochs: 2"))
     if change == "model":
-        tiny.reproduce()
+        reproduce(tiny)
     if change == "policy":
         params.write_text(params.read_text().replace("margin: 0.01", "margin: 0.99"))
     before = tiny.git("rev-parse", "HEAD")
@@ -89,7 +90,7 @@ def test_the_code_that_made_the_model_is_committed_before_the_round(tiny):
     publish(tiny)
     colleague = colleague_of(tiny)
     colleague.dvc("pull", quiet=True)
-    assert colleague.status() == []
+    assert dvc_status(colleague) == []
 
 
 @pytest.mark.slow
@@ -111,7 +112,7 @@ def test_stages_of_ones_own_that_do_not_make_the_model_stop_no_publication(tiny)
     stages.write_text(stages.read_text().replace("  prepare:\n", own))
     (tiny.root / "stamp.py").write_text("# not committed\n")
     tiny.git("commit", "--quiet", "--message", "Stages of my own", "--only", "dvc.yaml")
-    tiny.reproduce()
+    reproduce(tiny)
     (tiny.root / "stamp.py").write_text("# changed since it ran\n")
     (tiny.root / "extra-data/new.txt").write_text("new")
     start_round(tiny, **PARAMETERS | {"publish": True})

@@ -15,6 +15,7 @@ from helpers.round.declining import remember_workspace
 from helpers.round.merging import count_round, end_without_labels, merge_round
 from helpers.round.publishing import publish_round
 from helpers.workspace import DECISION, LINEAGE
+from helpers.workspace.stages import reproduce
 
 PLAN = pd.DataFrame({"action": ["add"]})
 
@@ -45,7 +46,7 @@ def test_a_round_that_states_nothing_new_touches_nothing(tiny):
 def test_a_round_whose_cache_is_lost_can_be_published_by_the_same_command(tiny):
     export = tiny.root / "extra-data/annotations.json"
     merge_round(tiny, plan_sample(tiny), export)
-    tiny.reproduce()
+    reproduce(tiny)
     shutil.rmtree(tiny.root / ".dvc/cache")
     merge_round(tiny, plan_sample(tiny), export)
     tiny.dvc("commit", "--force", quiet=True)
@@ -91,6 +92,6 @@ def test_a_round_that_is_run_again_counts_against_the_images_from_before_it(tiny
     merge_round(tiny, plan, export)
     plan = plan_sample(tiny)
     assert count_round(tiny, plan).equals(first)
-    tiny.reproduce()
+    reproduce(tiny)
     publish_round(tiny, plan, decide(tiny), anyway="a test")
     assert count_round(tiny, plan_sample(tiny)).equals(first)

@@ -22,6 +22,7 @@ from round_steps import (
 from helpers.pipeline.paths import MODEL
 from helpers.problems import Problem
 from helpers.workspace import Workspace
+from helpers.workspace.stages import reproduce
 
 
 def test_a_colleague_gets_the_round_and_its_tag(tiny):
@@ -280,7 +281,7 @@ def test_the_documented_command_goes_back_to_every_model(tiny):
     publish(tiny)
     second = tree_of(tiny)
     (tiny.root / "params.yaml").write_text((tiny.root / "params.yaml").read_text().replace("epochs: 1", "epochs: 2"))
-    tiny.reproduce()
+    reproduce(tiny)
     publish(tiny)
     assert tree_of(tiny)[MODEL] != second[MODEL]
     (tiny.root / "extra-data/project-1.json").write_text("[]")

@@ -24,6 +24,7 @@ from helpers.round.merging import merge_round
 from helpers.round.removals import find_removals, read_removed
 from helpers.round.start import start_round
 from helpers.round.state import present
+from helpers.workspace.stages import reproduce
 
 
 @pytest.mark.slow
@@ -94,7 +95,7 @@ def test_a_round_after_one_that_was_taken_back_needs_the_images_of_the_colleague
 def test_so_does_one_after_a_pull_beside_an_open_round_though_dvc_has_rewritten_its_pointer(behind):
     behind.git("stash", "--quiet", "--include-untracked")
     behind.git("pull", "--quiet")
-    behind.reproduce()
+    reproduce(behind)
     assert "data/raw.dvc" in behind.git("status", "--porcelain")
     assert_refused_until_pulled(behind)
 
@@ -118,7 +119,7 @@ def test_images_that_a_commit_has_taken_out_do_not_come_back_by_a_pull_of_git_al
     colleague.dvc("push", quiet=True)
     colleague.git("push", "--quiet")
     tiny.git("pull", "--quiet")
-    tiny.reproduce()  # it rewrites the pointer
+    reproduce(tiny)  # it rewrites the pointer
     with pytest.raises(Problem, match="data/raw has the images of"):
         start_round(tiny, **PARAMETERS)
 
@@ -233,7 +234,7 @@ def test_publishing_asks_how_many_images_of_the_model_before_are_gone_and_why(ti
     for image in list((tiny.raw / "dark").iterdir())[:2]:
         image.unlink()
     commit_images(tiny)
-    tiny.reproduce()
+    reproduce(tiny)
     before = tiny.git("status", "--porcelain", "--", "data", "dvc.lock"), tiny.git("rev-parse", "HEAD")
     for removed in ("", "3: blurred"):
         with pytest.raises(Problem, match=r"(?s)2 images of the model before are gone.*removed = '2: <why>'.*dark/"):

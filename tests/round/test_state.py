@@ -10,6 +10,7 @@ from helpers.round.merging import merge_round
 from helpers.round.publishing import end_round, publish_round
 from helpers.round.state import tell_state
 from helpers.workspace import DECISION
+from helpers.workspace.stages import reproduce
 
 
 def test_a_round_is_open_then_committed_then_published(tiny):
@@ -62,17 +63,17 @@ def test_the_cells_that_are_run_again_after_a_decline_say_that_the_round_is_decl
         (tiny.root / "params.yaml").write_text(
             (tiny.root / "params.yaml").read_text().replace("epochs: 1", "epochs: 2")
         )
-        tiny.reproduce()
+        reproduce(tiny)
         publish_round(tiny, pd.DataFrame({"action": []}), decide(tiny), anyway="a test")
     kept = tiny.load(DECISION)
     plan = plan_sample(tiny)
     merge_round(tiny, plan, tiny.root / "extra-data/annotations.json")
-    tiny.reproduce()
+    reproduce(tiny)
     decision = decide(tiny)
     assert "is open" in end_round(tiny, plan, decision, publish=False)
     decline_round(tiny)
     assert "is declined" in end_round(tiny, plan, decision, publish=False)
-    assert tiny.reproduce() == "unchanged"
+    assert reproduce(tiny) == "unchanged"
     with pytest.raises(EndOfRun) as end:
         decide(tiny)
     assert "is declined" in end.value.sentence

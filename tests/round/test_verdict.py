@@ -14,6 +14,7 @@ from helpers.round.declining import decline_round, remember_workspace
 from helpers.round.publishing import publish_round
 from helpers.round.record import read_decision
 from helpers.workspace import DECISION, Workspace
+from helpers.workspace.stages import reproduce
 
 PLAN = pd.DataFrame({"action": ["add"]})
 
@@ -22,7 +23,7 @@ def train(workspace: Workspace, epochs: int) -> None:
     params = workspace.root / "params.yaml"
     lines = params.read_text().splitlines(keepends=True)
     params.write_text("".join(f"  epochs: {epochs}\n" if line.startswith("  epochs:") else line for line in lines))
-    workspace.reproduce()
+    reproduce(workspace)
 
 
 def version_at(workspace: Workspace, revision: str) -> str:
@@ -67,12 +68,12 @@ def test_models_of_other_networks_sizes_and_colours_are_compared(tiny, baseline_
     other = "    return nn.Sequential(nn.Flatten(), nn.Linear(channels * size * size, classes))\n"
     network.write_text(usual[0].replace("    sizes = [", other + "    sizes = [", 1))
     params.write_text(usual[1].replace("colour: rgb", "colour: grey").replace("image_size: 32", "image_size: 24"))
-    assert tiny.reproduce() == "trained"
+    assert reproduce(tiny) == "trained"
     if baseline_is_other:
         tiny.git("commit", "--quiet", "--all", "--message", "Another network")
         network.write_text(usual[0])
         params.write_text(usual[1].replace("  seed: 42", "  seed: 43").replace("seed: 43", "seed: 42", 1))
-        assert tiny.reproduce() == "trained"
+        assert reproduce(tiny) == "trained"
     compared = compare_models(tiny)
     assert len(compared.scored) > 0
     assert {compared.old, compared.new} == {version_at(tiny, "HEAD"), version(tiny)}
@@ -91,10 +92,10 @@ def test_another_baseline_with_the_same_model_is_as_good_as_head(sample):
 def test_images_that_are_gone_are_counted(tiny):
     pictures = sorted((tiny.raw / "dark").iterdir())
     pictures[1].rename(tiny.raw / "light" / "moved.png")
-    tiny.reproduce()
+    reproduce(tiny)
     assert not any("gone" in note for note in decide(tiny).notes)
     pictures[0].unlink()
-    tiny.reproduce()
+    reproduce(tiny)
     assert "Images of the old model that are gone from data/raw: 1." in decide(tiny).notes
 
 

@@ -20,6 +20,7 @@ from helpers.pipeline.paths import MODEL
 from helpers.problems import Problem
 from helpers.round.state import DECLINED
 from helpers.workspace import DECISION, Workspace
+from helpers.workspace.stages import dvc_status
 
 PROJECTS = sorted(bundle.parent for bundle in Path(__file__).parent.glob("*/project.bundle"))
 ANYWAY = ["-r", "publish_anyway", "a test"]
@@ -92,6 +93,6 @@ def test_the_open_round_is_declined_and_comes_back(upgraded):
     assert result.returncode == 0, result.stderr[-3000:]
     assert images_in(upgraded) == set(range(64))
     assert upgraded.git("status", "--porcelain") == ""
-    assert upgraded.status("data/raw.dvc", "data/labels.csv.dvc") == []
+    assert dvc_status(upgraded, "data/raw.dvc", "data/labels.csv.dvc") == []
     go_back(upgraded, DECLINED)
     assert images_in(upgraded) == set(range(80))

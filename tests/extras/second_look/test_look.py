@@ -15,6 +15,7 @@ from helpers.round.comparing import compare_models
 from helpers.round.merging import merge_round
 from helpers.round.publishing import publish_round
 from helpers.round.verdict import decide_round
+from helpers.workspace.stages import reproduce
 
 
 @pytest.mark.slow
@@ -30,7 +31,7 @@ def test_the_old_model_finds_wrong_labels_before_and_after_they_are_published(sa
     # The merged images are no longer new, but to the model that this round replaces they are.
     export = sample.root / "extra-data/annotations.json"
     merge_round(sample, plan, export)
-    sample.reproduce()
+    reproduce(sample)
     decision = decide_round(sample, compare_models(sample), export, plan)
     publish_round(sample, plan, decision, anyway="a test")
     _, (again, noise_again) = look_again(sample, plan_sample(sample), "keep")

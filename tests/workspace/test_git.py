@@ -1,7 +1,5 @@
 """Git answers the same, whatever a person has configured and whichever program has started the round."""
 
-import json
-
 import pytest
 from hostile import make_hostile_home
 
@@ -11,6 +9,7 @@ from helpers.round.past import past_models
 from helpers.round.state import find_round, find_state, is_changed, tell_state
 from helpers.round.verdict import _changes_since
 from helpers.workspace import DECISION, Workspace, open_workspace
+from helpers.workspace.stages import dvc_status
 
 
 @pytest.fixture
@@ -59,7 +58,7 @@ def test_files_are_named_as_they_are_called_also_where_one_was_renamed(hostile):
 
 
 def test_a_round_that_a_hook_of_another_repository_starts_works_in_its_own(tiny, tmp_path, monkeypatch):
-    head, status = tiny.git("rev-parse", "HEAD"), tiny.status()
+    head, status = tiny.git("rev-parse", "HEAD"), dvc_status(tiny)
     other = tmp_path / "other"
     tiny.git("init", "--quiet", str(other))
     monkeypatch.setenv("GIT_DIR", str(other / ".git"))
@@ -67,7 +66,7 @@ def test_a_round_that_a_hook_of_another_repository_starts_works_in_its_own(tiny,
     monkeypatch.setenv("GIT_WORK_TREE", str(other))
     assert open_workspace(tiny.root).git("rev-parse", "HEAD") == head
     assert tiny.read_at("HEAD", INDEX) == (tiny.root / INDEX).read_bytes()
-    assert tiny.status() == status
+    assert dvc_status(tiny) == status
 
 
 def test_the_message_of_a_commit_that_fails_stays_out_of_the_headline(tiny):
@@ -76,9 +75,10 @@ def test_the_message_of_a_commit_that_fails_stays_out_of_the_headline(tiny):
     assert problem.value.headline == f"`git commit --message Retrain … --only -- nothing` failed in {tiny.root}."
 
 
-def test_a_file_that_says_the_same_is_not_written_again(tiny):
-    (tiny.root / DECISION).write_text('{"sentence": "Better.", "accepted": true}')
-    tiny.save(DECISION, {"accepted": True, "sentence": "Better."})
-    assert (tiny.root / DECISION).read_text() == '{"sentence": "Better.", "accepted": true}'
-    tiny.save(DECISION, {"accepted": False, "sentence": "Better."})
-    assert json.loads((tiny.root / DECISION).read_text())["accepted"] is False
+def test_a_clone_has_the_same_bytes_whatever_ends_of_lines_git_is_set_to_write(tiny, run):
+    """DVC knows code by its bytes: with other ones all stages would be changed."""
+    clone = tiny.root.with_name("clone")
+    run("git", "-c", "core.autocrlf=true", "clone", "--quiet", tiny.root.with_name("demo.git"), clone, cwd=tiny.root)
+    tracked = tiny.git("ls-files", "-z").split("\0")[:-1]
+    assert "helpers/decode.py" in tracked
+    assert [file for file in tracked if (clone / file).read_bytes() != (tiny.root / file).read_bytes()] == []
