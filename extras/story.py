@@ -16,7 +16,7 @@ from helpers.pipeline.paths import METRICS, RAW
 from helpers.problems import Problem
 from helpers.round.publishing import PUBLISHED_BECAUSE
 from helpers.round.record import read_decision
-from helpers.round.state import TAGS
+from helpers.round.tags import TAGS
 from helpers.workspace import DECISION, Workspace
 
 COLUMNS = ["name", "date", "training_images", "held_out_images", "accuracy", "low", "high", "verdict"]

@@ -18,12 +18,12 @@ from helpers.round.state import (
     is_changed,
     is_open,
     list_files,
-    list_tags,
     made_files,
     name_round,
     present,
     write_tree,
 )
+from helpers.round.tags import list_tags
 from helpers.round.unattended import signature, started_by
 from helpers.workspace import DECISION, LINEAGE, Workspace
 from helpers.workspace.locks import stop_on_locks

@@ -1,6 +1,5 @@
 """Publish a round with DVC and git."""
 
-import re
 from contextlib import suppress
 
 import pandas as pd
@@ -17,20 +16,17 @@ from helpers.round.record import read_decision
 from helpers.round.removals import explain_removals
 from helpers.round.state import (
     POINTERS,
-    REMOTE_TAGS,
     SETTINGS,
-    TAGS,
     find_round,
     find_state,
     is_changed,
     list_files,
-    list_tags,
     made_files,
-    name_tag,
     present,
     tell_state,
 )
 from helpers.round.storage import dvc_remote, push_data, require_pushable
+from helpers.round.tags import REMOTE_TAGS, drop_taken_tag, fetch_tags, give_tag, name_tag
 from helpers.round.unattended import signature, started_by
 from helpers.workspace import DECISION, LINEAGE, Workspace
 from helpers.workspace.stages import code_of_stages, dvc_status
@@ -79,17 +75,7 @@ def publish_round(
         done.append(f"The data is in DVC's remote `{storage}`.")
     done.append(_commit(workspace, plan, decision, reasons))
     message = decision.sentence if tag and decision.accepted else ""
-    form = "--format=%(upstream:remotename) %(upstream:remoteref)"
-    remote, _, ref = workspace.git("for-each-ref", form, f"refs/heads/{branch}").strip().partition(" ")
-    if storage and remote:
-        return [*done, *_tag_and_push(workspace, remote, ref, message)]
-    if message:
-        done.append(f"Tagged `{name_tag(_give_tag(workspace, message))}`.")
-    if not storage:
-        done.append("Not pushed: DVC has no remote. `dvc remote add --default <name> <url>` adds one; then again.")
-    else:
-        done.append(f"Not pushed: `{branch}` has no upstream. `git push --set-upstream <remote> {branch}` sets one.")
-    return done
+    return [*done, *_tag_and_push(workspace, branch, storage, message)]
 
 
 def require_branch(workspace: Workspace) -> str:
@@ -132,14 +118,28 @@ def _require_judged(workspace: Workspace, decision: Decision) -> None:
         )
 
 
-def _tag_and_push(workspace: Workspace, remote: str, ref: str, message: str) -> list[str]:
-    """Push the branch and, if there is a message for it, a tag of the round to the upstream: both or neither."""
+def _tag_and_push(workspace: Workspace, branch: str, storage: str, message: str) -> list[str]:
+    """Tag the round, if there is a message for a tag, and push it to the upstream, if DVC's remote has its data."""
+    form = "--format=%(upstream:remotename) %(upstream:remoteref)"
+    remote, _, ref = workspace.git("for-each-ref", form, f"refs/heads/{branch}").strip().partition(" ")
+    if storage and remote:
+        return _push(workspace, remote, ref, message)
+    done = [f"Tagged `{name_tag(give_tag(workspace, find_round(workspace)[0], message))}`."] if message else []
+    if not storage:
+        return [*done, "Not pushed: DVC has no remote. `dvc remote add --default <name> <url>` adds one; then again."]
+    advice = f"`git push --set-upstream <remote> {branch}` sets one."
+    return [*done, f"Not pushed: `{branch}` has no upstream. {advice}"]
+
+
+def _push(workspace: Workspace, remote: str, ref: str, message: str) -> list[str]:
+    """Push the branch and, if there is a message for it, a tag of the round: both or neither."""
     done, tag = [], ""
     try:
-        _read_tags(workspace, remote)
+        fetch_tags(workspace, remote)
         if message:
-            done += _drop_taken_tag(workspace, remote)
-            tag = _give_tag(workspace, message)
+            commit, name = find_round(workspace)
+            done += drop_taken_tag(workspace, remote, commit, name)
+            tag = give_tag(workspace, commit, message)
         tags = [f"{tag}:refs/tags/{name_tag(tag)}"] if tag else []
         workspace.git("push", "--porcelain", "--atomic", "--no-follow-tags", remote, f"HEAD:{ref}", *tags)
     except Problem as problem:
@@ -155,36 +155,6 @@ def _tag_and_push(workspace: Workspace, remote: str, ref: str, message: str) -> 
         with suppress(Problem):  # it is here
             workspace.git("update-ref", f"refs/tags/{name}", tag, "")
     return [*done, f"The round is pushed to `{ref.removeprefix('refs/heads/')}` of `{remote}`{tagged}."]
-
-
-def _read_tags(workspace: Workspace, remote: str) -> None:
-    """Note the tags that the remote has, and keep all that it once had: each number is given once.
-
-    However fetching is configured, the tags that are here stay as they are.
-    """
-    options = ["--quiet", "--no-tags", "--no-prune", "--no-prune-tags", "--refmap="]
-    workspace.git("fetch", *options, remote, f"+refs/tags/{TAGS}:{REMOTE_TAGS}/{TAGS}")
-
-
-def _drop_taken_tag(workspace: Workspace, remote: str) -> list[str]:
-    """Remove the round's tag, and say so, if the remote has given its number to another model."""
-    commit, tag = find_round(workspace)
-    with suppress(Problem):  # the remote has no such tag
-        if workspace.commit_of(f"{REMOTE_TAGS}/{tag}") != workspace.commit_of(commit):
-            workspace.git("tag", "--delete", tag)
-            return [f"`{tag}` names another model on `{remote}`, so that this one gets another number."]
-    return []
-
-
-def _give_tag(workspace: Workspace, message: str) -> str:
-    """Tag the round's commit with the next ``model/v…``, unless it has a tag; return the tag's ref."""
-    commit, _ = find_round(workspace)
-    if tags := list_tags(workspace, f"--points-at={commit}"):
-        return tags[0]
-    numbers = re.findall(r"/v([0-9]+)$", "\n".join(list_tags(workspace)), re.MULTILINE)
-    tag = f"model/v{max(map(int, numbers), default=0) + 1}"
-    workspace.git("tag", "--annotate", "--message", message, tag, commit)
-    return f"refs/tags/{tag}"
 
 
 def _commit(workspace: Workspace, plan: pd.DataFrame, decision: Decision, reasons: list[str]) -> str:

@@ -9,6 +9,7 @@ from helpers.merge.apply import part_of
 from helpers.pipeline.paths import BACKBONES, METRICS, PARAMS, RAW
 from helpers.problems import Problem
 from helpers.round.record import read_decision
+from helpers.round.tags import list_tags, name_tag
 from helpers.workspace import DECISION, LINEAGE, Workspace
 
 POINTERS = (f"{RAW}.dvc", f"{LINEAGE}.dvc")
@@ -18,8 +19,6 @@ SETTINGS = (PARAMS, BACKBONES)
 BEFORE = "refs/worktree/retrain/before"  # the workspace before the last round; its parent is HEAD at that time
 DECLINING = "refs/worktree/retrain/declining"  # the round that is being declined, until its last step is done
 DECLINED = "refs/worktree/retrain/declined"  # the last round that was declined
-TAGS = "model/v*"
-REMOTE_TAGS = "refs/retrain"  # all tags that the remote has shown: a fetch neither removes them nor those of a person
 
 State = Literal["not begun", "open", "committed", "published", "half declined", "declined"]
 
@@ -144,17 +143,6 @@ def find_round(workspace: Workspace) -> tuple[str, str]:
         commits = workspace.git("log", "--format=%H", f"--find-object={decision}", "--", DECISION)
         commit = commits.split()[-1]
     return commit, next(map(name_tag, list_tags(workspace, f"--points-at={commit}")), "")
-
-
-def list_tags(workspace: Workspace, *options: str) -> list[str]:
-    """List the refs of the tags of models: those that the remote has shown come before those that are here."""
-    places = f"{REMOTE_TAGS}/{TAGS}", f"refs/tags/{TAGS}"
-    return workspace.git("for-each-ref", "--format=%(refname)", *options, *places).split()
-
-
-def name_tag(ref: str) -> str:
-    """The name of a tag that `list_tags` lists."""
-    return ref.split("/", 2)[2]
 
 
 def name_round(workspace: Workspace) -> str:
