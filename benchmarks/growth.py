@@ -20,7 +20,7 @@ from PIL import Image
 from benchmarks.rounds import PLANETS
 from examples.digits import write_digits
 from examples.workspace import clone_project
-from helpers.pipeline.near_duplicates import near_duplicates
+from helpers.pipeline.near_duplicates import pair_near_duplicates
 from helpers.pipeline.paths import PARAMS, RAW
 
 SIZES = (1_000, 10_000, 50_000)
@@ -110,5 +110,5 @@ def main(folder: Path) -> None:
     split = np.where(np.arange(HASHES) % 5, "train", "held-out")
     index = pd.DataFrame({"file": np.arange(HASHES).astype(str), "label": "", "split": split})
     started = time.perf_counter()
-    near_duplicates(index, hashes)
+    pair_near_duplicates(index, hashes)
     print(f"{HASHES:,} perceptual hashes compared: {time.perf_counter() - started:.1f} s")

@@ -45,8 +45,8 @@ def offer_buttons(
         anyway.disabled = accepted or not reason.value.strip()
 
     def act(step: Callable[[], list[str]]) -> None:
-        for control in (publish, decline, anyway, reason):
-            control.disabled = True
+        for widget in (publish, decline, anyway, reason):
+            widget.disabled = True
         message.value = "At work …"
         try:
             if read_decision(workspace).model != decision.model:

@@ -183,7 +183,9 @@ def test_a_round_is_published_where_charts_and_links_fail_and_each_says_so_in_it
     (tiny.root / ".dvc/plots").mkdir(exist_ok=True)
     (tiny.root / ".dvc/plots/confusion.json").write_text('{"damaged": ')
     prepare = tiny.root / "helpers/pipeline/prepare.py"  # of one's own, with another table
-    prepare.write_text(prepare.read_text().replace("near_duplicates(index, pictures.notes)", "index[:1][['split']]"))
+    prepare.write_text(
+        prepare.read_text().replace("pair_near_duplicates(index, pictures.notes)", "index[:1][['split']]")
+    )
     tiny.git("commit", "--quiet", "--all", "--message", "A stage of one's own")
     result = retrain(tiny, "-p", "publish", "True", "-r", "publish_anyway", "eight images are few")
     assert result.returncode == 0, result.stderr[-3000:]

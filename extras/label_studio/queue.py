@@ -14,7 +14,7 @@ from helpers.hashing import draw, hash_all, sha256_of_image
 from helpers.labels.fields import CHANCE, LEAST_CERTAIN
 from helpers.pipeline.backbone import feature_cache
 from helpers.pipeline.model import Classifier
-from helpers.pipeline.near_duplicates import near_duplicates
+from helpers.pipeline.near_duplicates import pair_near_duplicates
 from helpers.pipeline.paths import HASHES, RAW
 from helpers.pipeline.pixels import picture_cache
 
@@ -65,7 +65,7 @@ def find_near_duplicates(images: pd.DataFrame, labelled: pd.DataFrame) -> list[s
     both = pd.concat([images, labelled])
     split = np.repeat(["held-out", "train"], [len(images), len(labelled)])
     index = pd.DataFrame({"file": both.index, "label": "", "split": split})
-    return near_duplicates(index, np.stack(list(both["hash"])))["file"].tolist()
+    return pair_near_duplicates(index, np.stack(list(both["hash"])))["file"].tolist()
 
 
 def plan_queue(

@@ -77,7 +77,7 @@ def gallery(files: Collection[str | Path], captions: Collection[str], title: str
     return wall(title + left_out(files, most), [Picture(file, Path(file).name, [line]) for file, line in pairs])
 
 
-def review(plan: pd.DataFrame, project: str = "", most: int = 50) -> Shown | None:
+def unsettled(plan: pd.DataFrame, project: str = "", most: int = 50) -> Shown | None:
     """Show the images of a merge plan that somebody labelled, and that were left out or keep a newer label."""
     left_out_ones = (plan["action"] == "leave out") & ~plan["status"].isin(["unlabelled", "skipped"])
     overruled = (plan["action"] == "keep") & (plan["destination"].map(class_of) != plan["label"])
@@ -111,7 +111,7 @@ def corrected(moves: pd.DataFrame, project: str = "", most: int = 16) -> Shown |
     return wall(f"Corrected labels: {len(moves):,}{left_out(moves, most)}", pictures)
 
 
-def near_duplicates(pairs: pd.DataFrame, folder: Path, most: int = 8) -> Shown | None:
+def nearly_equal(pairs: pd.DataFrame, folder: Path, most: int = 8) -> Shown | None:
     """Show each held-out image beside the training image that it nearly equals; `folder` holds the files."""
     pictures = []
     for pair in pairs.head(most).to_dict("records"):

@@ -9,7 +9,7 @@ NEAR = 8  # bits
 PAIRS = 2**22  # that are compared at once
 
 
-def near_duplicates(index: pd.DataFrame, hashes: np.ndarray) -> pd.DataFrame:
+def pair_near_duplicates(index: pd.DataFrame, hashes: np.ndarray) -> pd.DataFrame:
     """Pair each held-out picture with the most similar training picture, if that is within `NEAR` bits.
 
     Near-duplicates across the split are 3.3 % of CIFAR-10's test images (Barz and Denzler 2020, J. Imaging 6:41).

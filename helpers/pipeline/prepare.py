@@ -8,7 +8,7 @@ import pandas as pd
 
 from helpers.decode import Input
 from helpers.files import class_of, read_training_set
-from helpers.pipeline.near_duplicates import near_duplicates
+from helpers.pipeline.near_duplicates import pair_near_duplicates
 from helpers.pipeline.params import PrepareParams, read_params
 from helpers.pipeline.paths import HASHES, INDEX, NEAR_DUPLICATES, RAW
 from helpers.pipeline.pixels import picture_cache
@@ -47,7 +47,7 @@ def main() -> None:
 
     Path(INDEX).parent.mkdir(parents=True, exist_ok=True)
     index.to_csv(INDEX, index=False)
-    near_duplicates(index, pictures.notes).to_csv(NEAR_DUPLICATES, index=False)
+    pair_near_duplicates(index, pictures.notes).to_csv(NEAR_DUPLICATES, index=False)
     print(f"{len(index):,} images of {classes} classes: {len(index) - kept:,} to train, {kept:,} held out")
 
 

@@ -107,9 +107,9 @@ def test_a_picture_that_cannot_be_read_does_not_take_the_others_with_it(digits, 
 def test_only_images_that_somebody_labelled_in_vain_need_a_person():
     rows = [("leave out", "conflict"), ("leave out", "unlabelled"), ("leave out", "labelled"), ("add", "labelled")]
     plan = pd.concat([plan_of(action=action, status=status, reason=f"{action}, {status}") for action, status in rows])
-    html = html_of(galleries.review(plan))
+    html = html_of(galleries.unsettled(plan))
     assert [f"{action}, {status}" in html for action, status in rows] == [True, False, True, False]
-    assert galleries.review(plan.iloc[[1, 3]]) is None
+    assert galleries.unsettled(plan.iloc[[1, 3]]) is None
 
 
 def test_a_label_that_a_newer_one_overrules_is_shown():
@@ -117,19 +117,19 @@ def test_a_label_that_a_newer_one_overrules_is_shown():
         action="keep", destination="Mars/a.png", label="Moon", reason="the lineage holds a newer label, Mars"
     )
     known = plan_of(action="keep", destination="Moon/b.png", label="Moon", reason="already there")
-    html = html_of(galleries.review(pd.concat([newer, known])))
+    html = html_of(galleries.unsettled(pd.concat([newer, known])))
     assert lines_in(html) == [["a.png", "1: Moon", "2: Mars", "the lineage holds a newer label, Mars", "task 3, 4"]]
 
 
 def test_an_image_for_a_person_has_its_file_answers_reason_and_tasks():
-    html = html_of(galleries.review(plan_of(), "http://labels.example/projects/3"))
+    html = html_of(galleries.unsettled(plan_of(), "http://labels.example/projects/3"))
     assert lines_in(html) == [["a.png", "1: Moon", "2: Mars", "people disagree", "task 3, 4"]]
     assert html.count("href=") == 2
-    assert "href=" not in html_of(galleries.review(plan_of(), "annotations.json"))
+    assert "href=" not in html_of(galleries.unsettled(plan_of(), "annotations.json"))
 
 
 def test_images_for_a_person_are_counted():
-    gallery = galleries.review(pd.concat([plan_of()] * 1234), most=3)
+    gallery = galleries.unsettled(pd.concat([plan_of()] * 1234), most=3)
     assert len(lines_in(html_of(gallery))) == 3
     assert gallery
     assert gallery.text == "For a person: 1,234 images (1,231 more are not shown)"
@@ -153,18 +153,18 @@ def test_corrected_labels_are_shown_with_the_former_one_and_never_as_none():
 
 def test_near_duplicates_stand_side_by_side(digits):
     pairs = pd.DataFrame({"file": ["0.png"], "label": ["a"], "like": ["1.png"], "like_label": ["b"]})
-    gallery = galleries.near_duplicates(pairs, digits)
+    gallery = galleries.nearly_equal(pairs, digits)
     assert gallery
     assert gallery.text == "1 held-out image nearly equals a training image"
     assert lines_in(html_of(gallery)) == [["0.png", "held out", "label: a"], ["1.png", "trained on", "label: b"]]
-    assert galleries.near_duplicates(pairs.head(0), digits) is None
+    assert galleries.nearly_equal(pairs.head(0), digits) is None
 
 
 def test_text_from_outside_is_never_markup(digits):
     plan = plan_of(file=EVIL, tasks=[(EVIL,)], annotators=[(EVIL,)], labels=[(EVIL,)], reason=EVIL, label=EVIL)
     flipped = flips_of(1, 1).assign(file=EVIL, actual=EVIL, old_predicted=EVIL, new_predicted=EVIL)
     for gallery in (
-        galleries.review(plan, f"http://{EVIL}"),
+        galleries.unsettled(plan, f"http://{EVIL}"),
         galleries.withdrawn(plan.assign(task=EVIL, happened=EVIL), digits, f"http://{EVIL}/projects/3"),
         galleries.corrected(plan.assign(action="move", previous=EVIL)),
         galleries.flips(flipped, digits, {}),

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageEnhance
 
 from helpers.decode import read_upright
-from helpers.pipeline.near_duplicates import near_duplicates
+from helpers.pipeline.near_duplicates import pair_near_duplicates
 from helpers.pipeline.pixels import perceptual_hash
 
 
@@ -44,7 +44,7 @@ def test_a_changed_copy_across_the_split_is_found_with_its_original(change):
             "split": ["train"] * 30 + ["held-out"] * 11,
         }
     )
-    near = near_duplicates(index, np.stack([perceptual_hash(image) for image in pictures]))
+    near = pair_near_duplicates(index, np.stack([perceptual_hash(image) for image in pictures]))
     assert near[["file", "label", "like", "like_label"]].to_numpy().tolist() == [["40.png", "Mars", "7.png", "Moon"]]
     assert near["bits"].between(0, 8).all()
 
@@ -57,13 +57,13 @@ def test_drawings_on_a_transparent_ground_are_told_apart_by_the_drawing():
         drawing.save(file, "PNG")
         hashes.append(perceptual_hash(read_upright(file, 32)))
     index = pd.DataFrame({"file": list("ab"), "label": "x", "split": ["train", "held-out"]})
-    assert near_duplicates(index, np.stack(hashes)).empty
+    assert pair_near_duplicates(index, np.stack(hashes)).empty
 
 
 def test_copies_on_the_same_side_do_no_harm():
     hashes = np.stack([perceptual_hash(picture(seed)) for seed in (1, 1, 2, 2)])
     index = pd.DataFrame({"file": list("abcd"), "label": "x", "split": ["train", "train", "held-out", "held-out"]})
-    near = near_duplicates(index, hashes)
+    near = pair_near_duplicates(index, hashes)
     assert near.empty
     assert list(near.columns) == ["file", "label", "like", "like_label", "bits"]
 
@@ -96,4 +96,4 @@ def test_the_pairs_are_those_of_the_plain_loop(seed, originals, most, flat):
         }
     )
     hashes = np.packbits(bits, axis=1)
-    assert near_duplicates(index, hashes).to_numpy().tolist() == plain_loop(index, hashes)
+    assert pair_near_duplicates(index, hashes).to_numpy().tolist() == plain_loop(index, hashes)

@@ -14,6 +14,7 @@ from helpers.pipeline.model import Classifier
 from helpers.pipeline.paths import PREDICTIONS
 from helpers.round.comparing import compare_models
 from helpers.workspace import Workspace
+from helpers.workspace.stages import reproduce
 
 
 @pytest.fixture
@@ -47,7 +48,7 @@ def without_records(workspace: Workspace) -> Iterator[None]:
 def test_models_predict_only_the_pictures_that_they_have_not_answered(tiny, asked):
     for number in range(20):
         Image.new("L", (8, 9 + number), 77).save(tiny.raw / "dark" / f"more{number}.png")
-    assert tiny.reproduce() == "trained"
+    assert reproduce(tiny) == "trained"
     with without_records(tiny):
         predicted = compare_models(tiny)
     images = len(predicted.scores)
