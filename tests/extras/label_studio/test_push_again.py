@@ -7,6 +7,7 @@ from label_studio_server import old_and_new
 from pushing import CLASSES, all_tasks, annotate, dying, label_all, number_of, pictured, push
 
 from extras.label_studio import push as module
+from extras.label_studio.fields import is_blind
 from extras.label_studio.label_config import make_config
 
 pytest_plugins = ["connected"]  # its fixtures
@@ -75,7 +76,7 @@ def test_what_was_uploaded_by_hand_is_recognised_by_content(server, title, folde
     found = all_tasks(server, title)
     assert sorted(map(pictured, found)) == list("0123456")
     assert all(len(task["predictions"]) == 1 for task in found)
-    assert all(task["data"]["blind"] == "false" for task in found)
+    assert all(is_blind(task["data"]["blind"]) is False for task in found)
 
 
 @old_and_new
