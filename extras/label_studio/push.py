@@ -57,15 +57,7 @@ def _requeue(server: Server, project: Project, queue: pd.DataFrame, tasks: pd.Da
     waiting = tasks[~tasks["annotated"] & ~tasks["queued"]].join(queue, on="sha256", how="inner")
     # Who got a prediction with the task has seen it: the first draw of the blind ones holds.
     waiting["blind"] = [is_blind(data.get(BLIND)) is True for data in waiting["data"]]
-    predictions = []
-    for row in waiting[~waiting["predicted"]].itertuples():
-        predictions += [{"task": row.Index, **one} for one in _predictions(project.control, row, version)]
-    for start in range(0, len(predictions), ROWS):
-        batch = predictions[start : start + ROWS]
-        answer = server.ask("POST", f"/api/projects/{project.number}/import/predictions", json=batch)
-        if answer["created"] != len(batch):  # it leaves out predictions that it does not like, and says nothing
-            raise Problem(f"Label Studio took {answer['created']} of {len(batch)} predictions.")
-
+    _add_predictions(server, project, waiting[~waiting["predicted"]], version)
     untold = [is_blind(data.get(BLIND)) is None for data in waiting["data"]]
     _set_field(server, project, waiting.index[untold], BLIND, "false")
     waiting = waiting.sort_values("queue")
@@ -78,6 +70,17 @@ def _requeue(server: Server, project: Project, queue: pd.DataFrame, tasks: pd.Da
     for reason, group in waiting[told != waiting["reason"]].groupby("reason"):
         _set_field(server, project, group.index, QUEUE_REASON, str(reason))
     _set_field(server, project, waiting.index, QUEUED_BY, version)
+
+
+def _add_predictions(server: Server, project: Project, tasks: pd.DataFrame, version: str) -> None:
+    predictions = []
+    for row in tasks.itertuples():
+        predictions += [{"task": row.Index, **one} for one in _predictions(project.control, row, version)]
+    for start in range(0, len(predictions), ROWS):
+        batch = predictions[start : start + ROWS]
+        answer = server.ask("POST", f"/api/projects/{project.number}/import/predictions", json=batch)
+        if answer["created"] != len(batch):  # it leaves out predictions that it does not like, and says nothing
+            raise Problem(f"Label Studio took {answer['created']} of {len(batch)} predictions.")
 
 
 def _set_field(server: Server, project: Project, tasks: pd.Index, name: str, value: float | str) -> None:

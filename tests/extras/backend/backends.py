@@ -12,6 +12,7 @@ import pandas as pd
 from dvc.repo import Repo
 from sklearn.datasets import load_digits
 
+from extras.label_studio.client import Server
 from helpers.decode import Input
 from helpers.pipeline.dataset import Dataset
 from helpers.pipeline.model import Classifier, Description, save_classifier
@@ -21,7 +22,6 @@ from helpers.pipeline.train import train
 from helpers.workspace import Workspace
 
 PROJECT = Path(__file__).parents[3]
-KEY = "0123456789abcdef0123456789abcdef01234567"
 CLASSES = [str(digit) for digit in range(10)]
 
 
@@ -75,6 +75,18 @@ def ask(backend: httpx2.Client, images: list[Any], label_config: str = config())
     predicted = [result for result in results if "error" not in result]
     assert all(one["score"] is None if not one["result"] else 0 <= one["score"] <= 1 for one in predicted)
     return results
+
+
+def retrieve_predictions(server: Server, project: int) -> list[dict[str, Any]]:
+    """Let Label Studio ask the model that is connected about all tasks of a project; gives these."""
+    action = {"id": "retrieve_tasks_predictions", "project": project}
+    server.ask("POST", "/api/dm/actions", params=action, json={"selectedItems": {"all": True, "excluded": []}})
+    return tasks_of(server, project)
+
+
+def tasks_of(server: Server, project: int) -> list[dict[str, Any]]:
+    fields = {"project": project, "fields": "all", "page_size": 100}
+    return server.ask("GET", "/api/tasks", params=fields)["tasks"]
 
 
 def labels(results: list[dict[str, Any]]) -> list[str | None]:

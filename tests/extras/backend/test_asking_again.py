@@ -1,7 +1,7 @@
 """Images that the backend cannot have now: the real Label Studio stores nothing for them, and asks again."""
 
 import pytest
-from backends import config, labels
+from backends import config, labels, retrieve_predictions
 from label_studio_server import old_and_new
 from servers import serving, wait_until
 
@@ -15,9 +15,7 @@ pytest_plugins = ["served", "connected"]  # their fixtures
 @old_and_new
 def test_images_that_were_not_there_get_their_predictions_the_next_time(root, names, server):
     def retrieve() -> dict[str, list[str | None]]:
-        options = {"id": "retrieve_tasks_predictions", "project": project}
-        server.ask("POST", "/api/dm/actions", params=options, json={"selectedItems": {"all": True, "excluded": []}})
-        tasks = server.ask("GET", "/api/tasks", params={"project": project, "fields": "all"})["tasks"]
+        tasks = retrieve_predictions(server, project)
         return {task["file_upload"].partition("-")[2]: labels(task["predictions"]) for task in tasks}
 
     folder, names = root / "extra-data", names[:5]

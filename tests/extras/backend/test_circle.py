@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from backends import PROJECT, config, labels
+from backends import PROJECT, config, labels, retrieve_predictions, tasks_of
 from label_studio_server import old_and_new
 from notebook_runs import run_notebook
 from pictures import table_of
@@ -50,9 +50,11 @@ def run_whole(workspace: Workspace, name: str, *options: str) -> None:
     assert result.returncode == 0, result.stderr[-3000:]
 
 
-def tasks_of(server: Server, project: int) -> list[dict[str, Any]]:
-    fields = {"project": project, "fields": "all", "page_size": PICTURES}
-    return server.ask("GET", "/api/tasks", params=fields)["tasks"]
+def connect_model(server: Server, project: int, url: str) -> int:
+    """Connect a backend that has a password; gives the number of the connection."""
+    connection = {"project": project, "url": url, "title": "model", "auth_method": "BASIC_AUTH"}
+    connection |= {"basic_auth_user": "label-studio", "basic_auth_pass": PASSWORD}
+    return int(server.ask("POST", "/api/ml", json=connection)["id"])
 
 
 def picture_of(task: dict[str, Any]) -> str:
@@ -94,11 +96,8 @@ def test_labels_come_back_as_a_model_that_prelabels_the_next_pictures(workspace)
         if number < SHARED:
             annotate(server, task, str((int(label) + 1) % 10) if number < DISPUTED else label, people[1]["id"])
 
-    connected = BackendSettings(backend_password=PASSWORD)
-    with serving(make_app(workspace.root, connected)) as url:
-        connection = {"project": project, "url": url, "title": "model", "auth_method": "BASIC_AUTH"}
-        connection |= {"basic_auth_user": connected.backend_user, "basic_auth_pass": PASSWORD}
-        backend = server.ask("POST", "/api/ml", json=connection)["id"]
+    with serving(make_app(workspace.root, BackendSettings(backend_password=PASSWORD))) as url:
+        backend = connect_model(server, project, url)
         old_version = served_version(server, backend)
 
         export = f"{server.url}/projects/{project}"
@@ -122,10 +121,7 @@ def test_labels_come_back_as_a_model_that_prelabels_the_next_pictures(workspace)
 
         new_version = served_version(server, backend)
         assert new_version != old_version
-        everything = {"selectedItems": {"all": True, "excluded": []}}
-        action = {"id": "retrieve_tasks_predictions", "project": project}
-        server.ask("POST", "/api/dm/actions", params=action, json=everything)
-        for task in tasks_of(server, project)[LABELLED:]:
+        for task in retrieve_predictions(server, project)[LABELLED:]:
             (prediction,) = (each for each in task["predictions"] if each["model_version"] == new_version)
             assert bool(prediction["result"]) is not is_blind(task)
 
@@ -157,13 +153,8 @@ def test_label_studio_connects_shows_the_predictions_and_starts_trainings(
     )
     trigger = Trigger(root, settings, [sys.executable, "-c", "pass"])
     with serving(make_app(root, settings, trigger)) as url:
-        connection = {"project": project, "url": url, "title": "model", "auth_method": "BASIC_AUTH"}
-        connection |= {"basic_auth_user": "label-studio", "basic_auth_pass": PASSWORD}
-        number = server.ask("POST", "/api/ml", json=connection)["id"]
-        everything = {"selectedItems": {"all": True, "excluded": []}}
-        options = {"id": "retrieve_tasks_predictions", "project": project}
-        server.ask("POST", "/api/dm/actions", params=options, json=everything)
-        tasks = server.ask("GET", "/api/tasks", params={"project": project, "fields": "all"})["tasks"]
+        number = connect_model(server, project, url)
+        tasks = retrieve_predictions(server, project)
         shown = {task["file_upload"].partition("-")[2]: labels(task["predictions"]) for task in tasks}
         assert shown == {name: [label] for name, label in expected.items()}
         version = server.ask("GET", f"/api/ml/{number}")["model_version"]

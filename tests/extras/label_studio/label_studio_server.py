@@ -45,20 +45,11 @@ VARIABLES = {
 
 
 class LabelStudio(NamedTuple):
-    """A running server.
-
-    Attributes
-    ----------
-    url : str
-    key : str
-        A legacy token.
-    personal_access_token : str
-        Empty if the version has none.
-    """
+    """A running server."""
 
     url: str
-    key: str
-    personal_access_token: str
+    key: str  # a legacy token
+    personal_access_token: str  # empty if the version has none
 
 
 @contextmanager

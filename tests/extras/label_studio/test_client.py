@@ -4,7 +4,7 @@ from itertools import repeat
 
 import httpx2
 import pytest
-from label_studio_server import Answer, pretend_label_studio
+from label_studio_server import KEY, Answer, pretend_label_studio
 from servers import proxying
 
 from extras.label_studio.client import Server, connect
@@ -14,7 +14,6 @@ from helpers.problems import Problem
 
 pytest_plugins = ["connected"]  # its fixtures
 
-KEY = "0123456789abcdef0123456789abcdef01234567"
 TOKEN = "header.claims.signature"  # a personal access token is a JWT
 
 
