@@ -1,6 +1,7 @@
 """End a round with a click, where a person sits at the notebook."""
 
 from collections.abc import Callable
+from functools import partial
 
 import pandas as pd
 
@@ -9,9 +10,9 @@ from helpers.figures.markup import render
 from helpers.problems import Problem
 from helpers.progress import Output, is_watched
 from helpers.round.declining import can_decline, decline_round
-from helpers.round.publishing import publish_round
+from helpers.round.publishing import end_round
 from helpers.round.record import read_decision
-from helpers.round.state import find_state, tell_state
+from helpers.round.state import find_state
 from helpers.workspace import Workspace
 
 
@@ -44,27 +45,24 @@ def offer_buttons(
         publish.disabled, decline.disabled, reason.disabled = not accepted, not can_decline(workspace), accepted
         anyway.disabled = accepted or not reason.value.strip()
 
-    def act(step: Callable[[], list[str]]) -> None:
+    def act(step: Callable[[], str]) -> None:
         for widget in (publish, decline, anyway, reason):
             widget.disabled = True
         message.value = "At work …"
         try:
             if read_decision(workspace).model != decision.model:
                 raise Problem("There is a newer decision: run this cell again.")
-            show(decision, "\n".join(step()))
+            show(decision, step())
             output.show({"text/plain": ""})
         except Problem as problem:
             message.value = render("failure", text=problem)
             enable()
 
-    def publish_because(why: str) -> list[str]:
-        done = publish_round(workspace, plan, decision, anyway=why, tag=tag, removed=removed)
-        return [*done, tell_state(workspace)]
-
+    end = partial(end_round, workspace, plan, decision, publish=True, tag=tag, removed=removed)
     enable()
     reason.observe(enable, "value")
-    publish.on_click(lambda _: act(lambda: publish_because("")))
-    anyway.on_click(lambda _: act(lambda: publish_because(reason.value.strip())))
-    decline.on_click(lambda _: act(lambda: [decline_round(workspace)]))
+    publish.on_click(lambda _: act(end))
+    anyway.on_click(lambda _: act(lambda: end(publish_anyway=reason.value.strip())))
+    decline.on_click(lambda _: act(lambda: decline_round(workspace)))
     box = VBox([HBox([publish, decline, anyway, reason]), message])
     output.show(box._repr_mimebundle_() | {"text/plain": ""})
