@@ -93,6 +93,7 @@ def test_figures_leave_the_users_settings_and_figures_alone():
     plt.close(mine)
 
 
+@pytest.mark.slow
 def test_a_notebook_shows_each_figure_once_and_still_shows_the_users_own():
     user = "import matplotlib.pyplot as plt\nplt.plot([1, 2]);"
     cells = [

@@ -45,6 +45,7 @@ def without_records(workspace: Workspace) -> Iterator[None]:
         Path(f"{file}.lost").rename(file)
 
 
+@pytest.mark.slow
 def test_models_predict_only_the_pictures_that_they_have_not_answered(tiny, asked):
     for number in range(20):
         Image.new("L", (8, 9 + number), 77).save(tiny.raw / "dark" / f"more{number}.png")

@@ -24,6 +24,7 @@ def test_a_round_tells_its_epochs_and_ends_with_the_verdict(tiny, run):
     assert "<title>Retrain from new labels</title>" in (tiny.root / "report.html").read_text()
 
 
+@pytest.mark.slow
 def test_without_labels_it_ends_early_and_well(tiny, run):
     before, export = tiny.git("status", "--porcelain"), tiny.root / "extra-data/annotations.json"
     rows = json.loads(export.read_text())

@@ -180,6 +180,7 @@ def tags_of_the_remote(workspace: Workspace) -> list[str]:
     return [line.split("/", 2)[2] for line in workspace.git("ls-remote", "--tags", "--refs", "origin").splitlines()]
 
 
+@pytest.mark.slow
 def test_a_push_that_is_rejected_leaves_no_tag_and_can_be_repeated_with_the_same_command(tiny):
     push_something_else(tiny)
     merge_something(tiny)

@@ -69,6 +69,7 @@ def test_it_is_told_since_when_the_round_of_whom_is_open(tiny, monkeypatch):
         require_own_work(tiny, "project 8")
 
 
+@pytest.mark.slow
 def test_images_that_a_person_added_are_in_the_way_and_those_of_an_open_round_are_not(tiny):
     require_recorded_data(tiny)
     Image.new("L", (8, 8), 99).save(tiny.raw / "dark/by-hand.png")

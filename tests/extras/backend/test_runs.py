@@ -154,6 +154,7 @@ def test_the_open_round_of_a_person_stays_as_it_is_whoever_presses_the_button(ti
     assert tiny.commit_of("HEAD") == head
 
 
+@pytest.mark.slow
 def test_a_round_that_a_person_begins_during_a_training_is_not_declined_with_it(tiny):
     begin = (
         f"sys.path.insert(0, {str(PROJECT / 'tests')!r})\nimport round_steps\nfrom helpers.workspace import Workspace\n"

@@ -37,7 +37,7 @@ def draw(chance, images: int, sure: float, wrong: float) -> tuple[np.ndarray, np
 
 
 @pytest.mark.parametrize("wrong", [0.0, 0.05, 0.2, 0.5])
-@pytest.mark.parametrize("oversure", [1.0, 3.0])
+@pytest.mark.parametrize("oversure", [pytest.param(1.0, marks=pytest.mark.slow), 3.0])
 def test_the_share_of_wrong_labels_is_found_also_by_a_model_that_is_too_sure(wrong, oversure):
     chance, found = np.random.default_rng(0), []
     for _ in range(20):
