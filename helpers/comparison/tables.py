@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 from scipy.sparse import csr_array
-from scipy.stats import bootstrap, hypergeom
+from scipy.stats import bootstrap
 
 from helpers.comparison.statistics import bonett_price, mcnemar, wilson
 from helpers.pipeline.calibration import SMALLEST
@@ -112,48 +112,6 @@ def per_class(scores: pd.DataFrame) -> pd.DataFrame:
     if "old_recall" in table:
         table["recall_difference"] = table["new_recall"] - table["old_recall"]
     return table
-
-
-def name_exports(lineage: pd.DataFrame) -> pd.Series:
-    """Name the export of each row by 12 digits of the hash of its labels; by that of its bytes in older rows."""
-    labels, content = lineage["labels_sha256"], lineage["export_sha256"]
-    return labels.where(labels != "", content).str[:12]
-
-
-def slices(scores: pd.DataFrame, lineage: pd.DataFrame) -> pd.DataFrame:
-    """Measure how far the new model agrees with the labels of each annotator, labelling round and kind of label.
-
-    Labels with which it agrees far less than with others, on scored images, are worth a look; hard images have the same
-    effect. A row of `lineage` counts if its content and label are those of the image: a label that was changed by hand
-    later is nobody's.
-
-    Index `by` (``annotator``, ``labelling round``: its export, from `name_exports`, ``label made by``: a person or a
-    model) and `value`, ``not recorded`` for images without lineage. Columns: `images`; `accuracy` with
-    Wilson's 95 % interval `low` and `high`; `p`: the probability that the model gets so few right in a random draw of
-    the scored images (one-sided hypergeometric, times the number of slices of its kind after Bonferroni); `suspect`:
-    `p` is below 0.05. Within a kind, the least agreement comes first.
-    """
-    scored = scores[scores["scored"]]
-    known = lineage[["sha256", "label", "annotators", "by_model"]].assign(export=name_exports(lineage))
-    labels = scored.merge(known, how="left", left_on=["sha256", "actual"], right_on=["sha256", "label"])
-
-    # A row for each slice that an image belongs to; an image that was merged twice counts once.
-    labels["annotator"] = labels["annotators"].astype(object).str.split()
-    labels["labelling round"] = labels["export"]
-    labels["label made by"] = labels["by_model"].map({True: "a model", False: "a person"})
-    kinds = ["annotator", "labelling round", "label made by"]
-    members = labels.explode("annotator").melt(["file", "new_right"], kinds, var_name="by")
-    members = members.fillna({"value": "not recorded"}).drop_duplicates(["file", "by", "value"])
-
-    # Measure each slice, and test whether chance explains its accuracy.
-    groups = members.groupby(["by", "value"])
-    images, right = groups.size(), groups["new_right"].sum()
-    table = pd.DataFrame({"images": images, "accuracy": right / images})
-    table["low"], table["high"] = wilson(right, images)
-    chance = hypergeom.cdf(right, len(scored), scored["new_right"].sum(), images)
-    table["p"] = (chance * table.groupby("by")["images"].transform("size")).clip(upper=1.0)
-    table["suspect"] = table["p"] < 0.05
-    return table.sort_values(["by", "accuracy"], kind="stable")
 
 
 def flips(scores: pd.DataFrame) -> pd.DataFrame:

@@ -9,8 +9,8 @@ import pandas as pd
 from helpers.comparison.decision import explain_acceptance, list_facts
 from helpers.comparison.record import Decision
 from helpers.comparison.scores import Comparison
-from helpers.comparison.tables import models_in, name_exports, slices
-from helpers.comparison.words import p_value, percent, signed
+from helpers.comparison.tables import models_in
+from helpers.comparison.words import p_value, signed
 from helpers.figures.style import Chart
 
 OUTCOMES = {True: "✓ met", False: "✗ not met", None: "· for information"}  # of rules
@@ -78,18 +78,3 @@ def write_report(
         cells = section.replace(r"\|", r"\|", regex=True)  # text may have the mark between cells
         parts += [f"## {heading}", cells.to_markdown(disable_numparse=True)]
     (folder / "report.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
-
-
-def doubtful_slices(comparison: Comparison) -> pd.DataFrame | None:
-    """Return the slices whose labels the new model contradicts more than chance explains; None without any."""
-    doubtful = slices(comparison.scores, comparison.lineage).query("suspect")
-    if doubtful.empty:
-        return None
-    table = doubtful[["images"]].set_axis(["Images"], axis=1)
-    table["Accuracy"] = doubtful["accuracy"].map(percent)
-    table["95 % interval"] = doubtful["low"].map(percent) + " to " + doubtful["high"].map(percent)
-    table["p"] = doubtful["p"].map(p_value)
-    # A person knows a round by its date.
-    last_label = comparison.lineage.groupby(name_exports(comparison.lineage))["updated_at"].max().dropna()
-    dates = last_label.dt.strftime("until %Y-%m-%d %H:%M").to_dict()
-    return table.rename_axis(["Labels by", "Name"]).rename(index=dates, level="Name")

@@ -4,15 +4,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.stats import bootstrap
-from score_tables import NO_LINEAGE, compared, images, noisy, outcome, says
-from sklearn.datasets import load_digits
-from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from score_tables import compared, images, noisy, outcome, says
 from sklearn.metrics import accuracy_score, f1_score, log_loss, precision_recall_fscore_support
 from statsmodels.stats.proportion import proportion_confint
 
 from helpers.comparison.scores import score_images
 from helpers.comparison.statistics import bonett_price, mcnemar
-from helpers.comparison.tables import flips, per_class, slices, summary, tally
+from helpers.comparison.tables import flips, per_class, summary, tally
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -145,77 +143,6 @@ class TestPerClass:
         assert table["new_recall"]["cat"] == pytest.approx(2 / 3)
         assert table["new_recall"]["fox"] == 3 / 4
         assert table.filter(regex="old_|difference").loc["fox"].isna().all()
-
-
-class TestSlices:
-    @pytest.fixture(scope="class")
-    @staticmethod
-    def rounds():
-        """Digits: an old training set, a round by three annotators, and images held out of both.
-
-        In the round `careful` all labels are right; in `shuffled` those of one annotator are not.
-        """
-        digits = load_digits()
-        table = images(digits.target.astype(str))
-        rng = np.random.default_rng(0)
-        table["annotators"] = np.resize(["", "", "ann", "ben", "eve", "ann eve"], len(table))
-        table["split"] = np.where(rng.random(len(table)) < 0.25, "held-out", "train")
-        before = table["annotators"] == ""
-
-        def compare(table):
-            """Train the old model without, and the new one with, the labels of the round; let both predict."""
-            train, held_out = table["split"] == "train", table[table["split"] == "held-out"]
-
-            def probabilities(rows):
-                model = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=0.1)
-                predicted = model.fit(digits.data[rows], table["label"][rows]).predict_proba(
-                    digits.data[held_out.index]
-                )
-                return pd.DataFrame(predicted, index=held_out["file"], columns=model.classes_)
-
-            scores = score_images(held_out, probabilities(train), probabilities(train & before), table[before])
-            lineage = table[~before].assign(labels_sha256="e" * 64, by_model=table["annotators"] == "eve")
-            lineage["export_sha256"] = "b" * 64
-            return scores, lineage
-
-        bens = table["annotators"] == "ben"
-        wrong = table["label"].mask(bens, pd.Series(rng.permutation(table.loc[bens, "label"]), table.index[bens]))
-        return {"careful": compare(table), "shuffled": compare(table.assign(label=wrong)), "table": table}
-
-    def test_an_annotator_with_shuffled_labels_is_pointed_at(self, rounds):
-        found = slices(*rounds["shuffled"]).loc["annotator"]
-        assert found.index[0] == "ben"
-        assert list(found.index[found["suspect"]]) == ["ben"]
-        assert found["high"]["ben"] < found["low"]["ann"]
-
-    def test_careful_annotators_are_left_alone(self, rounds):
-        assert not slices(*rounds["careful"])["suspect"].any()
-
-    def test_an_image_counts_for_each_of_its_annotators_and_once_for_the_round(self, rounds):
-        table = rounds["table"]
-        held_out = table.loc[table["split"] == "held-out", "annotators"]
-        found = slices(*rounds["careful"])["images"]
-        assert found["annotator", "ann"] == held_out.str.contains("ann").sum()
-        assert found["annotator", "eve"] == held_out.str.contains("eve").sum()
-        assert found["labelling round", "e" * 12] == (held_out != "").sum()
-        assert found["label made by", "a model"] == (held_out == "eve").sum()
-        assert (found.xs("not recorded", level="value") == (held_out == "").sum()).all()
-
-    def test_a_label_changed_by_hand_is_not_blamed_on_the_annotator(self):
-        scores = outcome(neither=10)
-        lineage = scores[["sha256"]].assign(label="dog", annotators="ann", export_sha256="b", labels_sha256="e")
-        lineage["by_model"] = False
-        assert list(slices(scores, lineage).loc["annotator"].index) == ["not recorded"]
-
-    def test_a_content_that_was_merged_twice_counts_once(self):
-        scores = outcome(both=10)
-        lineage = scores.assign(label="cat", annotators="ann", labels_sha256="", export_sha256="e", by_model=False)
-        assert set(slices(scores, pd.concat([lineage, lineage]))["images"]) == {10}
-
-    def test_without_an_old_model_or_any_lineage(self):
-        held_out = images(["cat", "dog"])
-        found = slices(score_images(held_out, says(held_out, ["cat", "cat"])), NO_LINEAGE)
-        assert list(found["accuracy"]) == [0.5] * 3
 
 
 def test_flips_are_ordered_by_the_confidence_of_the_new_model():

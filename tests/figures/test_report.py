@@ -5,10 +5,8 @@ from score_tables import FACTS, comparison_of, images, outcome, says
 
 from helpers.comparison.record import Decision, Rule
 from helpers.comparison.scores import score_images
-from helpers.figures import report
 from helpers.figures.report import (
     describe_decision,
-    doubtful_slices,
     figures_table,
     write_report,
 )
@@ -75,20 +73,3 @@ def test_the_table_of_figures_of_a_first_model_has_its_own_figures_alone():
     assert list(table.columns) == ["New"]
     assert table["New"].iloc[0] == "0.500"
     assert figures_table(comparison_of(outcome(both=3, population="leaked"))).empty
-
-
-def test_slices_are_shown_only_where_labels_deserve_a_second_look(monkeypatch):
-    labels_by = [("labelling round", "e" * 12), ("annotator", "bob")]
-    index = pd.MultiIndex.from_tuples(labels_by, names=["by", "value"])
-    table = pd.DataFrame({"images": [50, 40], "accuracy": [0.5, 0.95], "p": [0.0004, 1.0]}, index)
-    table = table.assign(low=0.4, high=0.6, suspect=[True, False])
-    lineage = pd.DataFrame({"labels_sha256": ["e" * 64], "updated_at": pd.to_datetime(["2026-01-05 10:30"], utc=True)})
-    lineage["export_sha256"] = "b" * 64
-    compared = comparison_of(outcome(both=50, fixed=1, broken=0, neither=0), lineage)
-    monkeypatch.setattr(report, "slices", lambda *_: table)
-    shown = doubtful_slices(compared)
-    assert shown is not None
-    assert shown.to_numpy().tolist() == [[50, "50.0 %", "40.0 % to 60.0 %", "<0.001"]]
-    assert list(shown.index) == [("labelling round", "until 2026-01-05 10:30")], "a person knows it by its last label"
-    monkeypatch.setattr(report, "slices", lambda *_: table.assign(suspect=False))
-    assert doubtful_slices(compared) is None
