@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from helpers.decode import UNREADABLE, Input
+from helpers.decode import UNREADABLE
+from helpers.pipeline.input import Input
 
 
 def encoded(image: Image.Image, kind: str, **options: object) -> io.BytesIO:

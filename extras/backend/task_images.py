@@ -15,10 +15,10 @@ import numpy as np
 from extras.backend.memory import Pixels
 from extras.backend.settings import BackendSettings
 from extras.label_studio.client import Server, connect
-from helpers.decode import Input
 from helpers.hashing import sha256_of
 from helpers.labels.fields import file_of
 from helpers.merge.image_files import ImageFiles
+from helpers.pipeline.input import Input
 
 LONGEST_REFERENCE = 4096  # characters; a data: URI or an attack is longer
 LARGEST_IMAGE = 1 << 26  # bytes

@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from helpers.decode import SUFFIXES, Input
+from helpers.decode import SUFFIXES
 from helpers.files import is_text, list_files, read_training_set
 from helpers.hashing import draw, hash_all, sha256_of_image
 from helpers.labels.fields import CHANCE, LEAST_CERTAIN
 from helpers.pipeline.backbone import feature_cache
+from helpers.pipeline.input import Input
 from helpers.pipeline.model import Classifier
 from helpers.pipeline.near_duplicates import pair_near_duplicates
 from helpers.pipeline.paths import HASHES, RAW

@@ -10,9 +10,10 @@ from statistics import median
 
 import numpy as np
 
-from helpers.decode import Input, open_image
+from helpers.decode import open_image
 from helpers.pipeline.cache import RecordCache
 from helpers.pipeline.graphs import check_graph, run_graph
+from helpers.pipeline.input import Input
 from helpers.pipeline.params import BackboneParams, TrainParams, read_params
 from helpers.pipeline.paths import BACKBONES, FEATURES, INDEX, METRICS, PARAMS, RAW, read_table
 from helpers.problems import Problem

@@ -17,6 +17,7 @@ import PIL
 from filelock import FileLock
 
 from helpers import decode
+from helpers.pipeline.input import Input
 from helpers.problems import Problem
 from helpers.progress import progress_bar
 
@@ -65,7 +66,7 @@ class RecordCache:
         self,
         parent: Path,
         settings: str,
-        seen: decode.Input,
+        seen: Input,
         decode_one: Callable[[BytesIO], tuple[np.ndarray, np.ndarray]],
         record: np.dtype,
         note: int = 0,

@@ -8,9 +8,9 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from helpers.decode import Input
 from helpers.pipeline.backbone import Backbone, feature_cache
 from helpers.pipeline.cache import Records
+from helpers.pipeline.input import Input
 from helpers.pipeline.network import build_head, build_network
 from helpers.pipeline.params import TrainParams
 from helpers.pipeline.paths import RAW

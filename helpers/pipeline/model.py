@@ -14,11 +14,11 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from helpers.decode import Input
 from helpers.pipeline.backbone import Backbone, feature_cache
 from helpers.pipeline.cache import Records
 from helpers.pipeline.calibration import softmax
 from helpers.pipeline.graphs import check_graph, run_graph
+from helpers.pipeline.input import Input
 from helpers.pipeline.pixels import picture_cache
 from helpers.problems import Problem
 

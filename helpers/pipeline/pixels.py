@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from helpers.decode import Input, read_upright
+from helpers.decode import read_upright
 from helpers.pipeline.cache import RecordCache
+from helpers.pipeline.input import Input
 from helpers.pipeline.paths import PIXELS
 
 HASH_SIZE = 16  # 256 bits; with 64, one in six near pairs of rendered planets had different labels

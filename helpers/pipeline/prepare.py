@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from helpers.decode import Input
 from helpers.files import class_of, read_training_set
+from helpers.pipeline.input import Input
 from helpers.pipeline.near_duplicates import pair_near_duplicates
 from helpers.pipeline.params import PrepareParams, read_params
 from helpers.pipeline.paths import HASHES, INDEX, NEAR_DUPLICATES, RAW

@@ -15,10 +15,10 @@ import pandas as pd
 import torch
 from torch import distributed, nn
 
-from helpers.decode import Input
 from helpers.pipeline.backbone import read_backbone
 from helpers.pipeline.calibration import fit_temperature, score
 from helpers.pipeline.dataset import Dataset, read_dataset
+from helpers.pipeline.input import Input
 from helpers.pipeline.model import Classifier, Description, save_classifier
 from helpers.pipeline.network import export_network
 from helpers.pipeline.params import PrepareParams, TrainParams, read_params

@@ -17,10 +17,10 @@ from stages import PROJECT, run_stage
 from tiny_backbones import SIZE, keep_data_elsewhere, tiny_graph, write_backbone
 
 from examples import efficientnet_lite0
-from helpers.decode import Input
 from helpers.pipeline import evaluate, prepare, train
 from helpers.pipeline.backbone import Backbone, feature_cache, read_backbone
 from helpers.pipeline.dataset import read_dataset
+from helpers.pipeline.input import Input
 from helpers.pipeline.model import load_classifier
 from helpers.pipeline.params import TrainParams, read_params
 from helpers.pipeline.paths import BACKBONES, FEATURES, HISTORY, METRICS, MODEL, RAW

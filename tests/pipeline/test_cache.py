@@ -16,8 +16,8 @@ from pictures import table_of
 from PIL import Image
 
 from helpers import decode
-from helpers.decode import Input
 from helpers.pipeline import cache, pixels
+from helpers.pipeline.input import Input
 from helpers.pipeline.paths import PIXELS
 from helpers.pipeline.pixels import picture_cache
 from helpers.problems import Problem
@@ -151,7 +151,7 @@ FILL = """
 import sys
 from pathlib import Path
 import pandas as pd
-from helpers.decode import Input
+from helpers.pipeline.input import Input
 from helpers.pipeline import cache, pixels
 cache.CHUNK = 10 * 768
 pixels.picture_cache(Path(), Input(16)).read(Path("raw"), pd.read_csv("images.csv"))

@@ -8,9 +8,9 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
-from helpers.decode import Input
 from helpers.pipeline.calibration import apply_temperature, cross_fit, fit_temperature, score
 from helpers.pipeline.dataset import Dataset
+from helpers.pipeline.input import Input
 from helpers.pipeline.model import Classifier, Description, load_classifier, save_classifier
 from helpers.pipeline.params import TrainParams, read_params
 from helpers.pipeline.train import train

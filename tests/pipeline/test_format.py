@@ -9,9 +9,10 @@ import pytest
 from PIL import Image
 from tiny_backbones import tiny_graph
 
-from helpers.decode import Input, read_upright
+from helpers.decode import read_upright
 from helpers.pipeline.backbone import Backbone
 from helpers.pipeline.cache import FORMAT
+from helpers.pipeline.input import Input
 from helpers.pipeline.pixels import perceptual_hash
 
 REMEDY = (

@@ -17,7 +17,7 @@ from PIL import Image
 from tiny_backbones import keep_data_elsewhere
 from torch import nn
 
-from helpers.decode import Input
+from helpers.pipeline.input import Input
 from helpers.pipeline.model import Classifier, Description, load_classifier, save_classifier
 from helpers.pipeline.network import build_network, export_network
 from helpers.problems import Problem

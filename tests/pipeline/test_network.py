@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from helpers.decode import Input
+from helpers.pipeline.input import Input
 from helpers.pipeline.model import Classifier, Description
 from helpers.pipeline.network import build_network, export_network
 

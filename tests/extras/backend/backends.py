@@ -13,8 +13,8 @@ from dvc.repo import Repo
 from sklearn.datasets import load_digits
 
 from extras.label_studio.client import Server
-from helpers.decode import Input
 from helpers.pipeline.dataset import Dataset
+from helpers.pipeline.input import Input
 from helpers.pipeline.model import Classifier, Description, save_classifier
 from helpers.pipeline.params import TrainParams, read_params
 from helpers.pipeline.paths import MODEL

@@ -9,7 +9,7 @@ from servers import wait_until
 
 from extras.backend import serving as module
 from extras.backend.task_images import TaskImages
-from helpers.decode import Input
+from helpers.pipeline.input import Input
 from helpers.pipeline.model import Classifier, load_classifier, save_classifier
 from helpers.pipeline.paths import MODEL
 from helpers.workspace import Workspace

@@ -18,7 +18,7 @@ from servers import trickle, wait_until
 from extras.backend import serving, task_images
 from extras.backend.settings import BackendSettings
 from extras.backend.task_images import TaskImages
-from helpers.decode import Input
+from helpers.pipeline.input import Input
 
 pytest_plugins = ["served", "connected"]  # their fixtures
 

@@ -13,7 +13,7 @@ from extras.label_studio.client import NotFound, Server
 from extras.label_studio.projects import find_project
 from extras.label_studio.push import push_queue
 from extras.label_studio.queue import order_queue, read_images
-from helpers.decode import Input
+from helpers.pipeline.input import Input
 
 CLASSES = ["ham & eggs", '"<b>"', "7"]
 

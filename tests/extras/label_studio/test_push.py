@@ -17,8 +17,8 @@ from extras.label_studio.label_config import make_config
 from extras.label_studio.projects import describe, find_project
 from extras.label_studio.queue import read_images
 from extras.label_studio.settings import Settings
-from helpers.decode import Input
 from helpers.labels import read_export
+from helpers.pipeline.input import Input
 from helpers.problems import Problem
 
 pytest_plugins = ["connected"]  # its fixtures

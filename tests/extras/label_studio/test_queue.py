@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from extras.label_studio.queue import draw, find_near_duplicates, group_alike, order_queue, read_images, read_trained
-from helpers.decode import Input
+from helpers.pipeline.input import Input
 from helpers.pipeline.paths import RAW
 from helpers.problems import Problem
 
