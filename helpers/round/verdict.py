@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from helpers.comparison.decision import DecideParams, Finding, decide
-from helpers.comparison.record import Decision
+from helpers.comparison.record import SCHEMA, Decision
 from helpers.comparison.scores import Comparison
 from helpers.hashing import sha256_of
 from helpers.merge.lineage import hash_labels
@@ -25,6 +25,7 @@ from helpers.round.state import find_state, tell_state
 from helpers.workspace import DECISION, Workspace
 from helpers.workspace.stages import code_of_stages, read_stages
 
+COMPARED = ("model", "baseline_commit", "replaces_commit")
 OF_THE_EXPORT = ("export", "export_sha256", "labels_sha256", "labels_until")
 
 
@@ -63,13 +64,19 @@ def decide_round(
     )
     # In the form that it is read in.
     decision = Decision.from_json(json.loads(json.dumps(decision.to_json())))
-    # The same labels from another export are no new decision.
     committed = read_decision(workspace, "HEAD")
-    if replace(committed, **{name: getattr(decision, name) for name in OF_THE_EXPORT}) == decision:
+    if _is_committed(decision, committed, workspace.load(DECISION, "HEAD").get("schema", 1)):
         workspace.save(DECISION, workspace.load(DECISION, "HEAD"))
         return committed
     workspace.save(DECISION, decision.to_json())
     return decision
+
+
+def _is_committed(decision: Decision, committed: Decision, schema: int) -> bool:
+    """Whether a decision says nothing new: another export has the same labels, or newer code judges the same models."""
+    if schema < SCHEMA:
+        return all(getattr(committed, name) == getattr(decision, name) for name in COMPARED)
+    return replace(committed, **{name: getattr(decision, name) for name in OF_THE_EXPORT}) == decision
 
 
 def _name_models(workspace: Workspace, comparison: Comparison) -> dict[str, Any]:

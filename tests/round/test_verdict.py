@@ -172,6 +172,7 @@ def test_a_published_round_that_runs_again_under_newer_code_keeps_its_decision_o
     older = decision.to_json()
     for name in ("schema", "headline", "settings", "findings"):
         del older[name]
+    older["notes"] = ["In other words."]
     tiny.save(DECISION, older)
     publish_round(tiny, PLAN, read_decision(tiny), anyway="a test")
     assert tiny.load(DECISION) == older
