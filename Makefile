@@ -56,7 +56,7 @@ format: $(VENV)/installed-dev ## Put the code into shape
 notebook: $(VENV)/installed-dev ## Run the notebook in a new sample and store its outputs in notebooks/, its picture in docs/
 	rm -rf demo demo.git demo-storage
 	$(BIN)/python -m examples.digits demo
-	cd demo/notebooks && "$(abspath $(BIN))/jupyter" nbconvert --log-level WARN --to notebook --execute --inplace retrain.ipynb
+	cd demo/notebooks && "$(abspath $(BIN))/jupyter" nbconvert --log-level WARN --to notebook --execute --ExecutePreprocessor.record_timing=False --inplace retrain.ipynb
 	cp demo/notebooks/retrain.ipynb notebooks/retrain.ipynb
 	cd demo/notebooks && "$(abspath $(BIN))/jupyter" nbconvert --log-level WARN --to html --template report retrain.ipynb
 	$(BIN)/python -m examples.picture demo/notebooks/retrain.html

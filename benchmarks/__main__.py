@@ -6,8 +6,9 @@ import tempfile
 from importlib import import_module
 from pathlib import Path
 
-USUAL = ("reading", "merging", "backend", "rounds")
-ALL = (*USUAL, "growth", "photographs")
+ALL = sorted(file.stem for file in Path(__file__).parent.glob("[!_]*.py"))
+LONG = ("growth", "photographs")  # run only by their names
+USUAL = [name for name in ALL if name not in LONG]
 
 
 def main() -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 from notebook_runs import run_notebook
+from test_docs import ROW, read_defaults
 
 from examples.workspace import PROJECT
 
@@ -54,12 +55,28 @@ def take_away(root: Path, extras: list[str]) -> None:
     """Do what CONTRIBUTING.md says, step by step."""
     for extra in extras:
         delete(root / "extras" / extra, root / f"extras/{extra}.py", root / "tests/extras" / extra)
-        delete(root / f"tests/extras/test_{extra}.py", root / f"benchmarks/{extra}.py")
+        delete(root / f"tests/extras/test_{extra}.py", root / f"tests/browser/test_lab_{extra}.py")
+        delete(root / f"benchmarks/{extra}.py")
     if "label_studio" in extras:
         delete(root / "notebooks/label.ipynb")
     cut_notebook(root / "notebooks/retrain.ipynb", extras)
     settings = yaml.safe_load((root / "params.yaml").read_text())
     (root / "params.yaml").write_text(yaml.safe_dump({name: settings[name] for name in settings if name not in extras}))
+    cut_documents(root)
+
+
+def cut_documents(root: Path) -> None:
+    """Delete the rows of parameters and settings that have gone, a guide of its own, and the lines with links to it."""
+    if not (root / "extras/label_studio").exists():
+        delete(root / "docs/label-studio.md")
+    known = {name for file in [*root.glob("notebooks/*.ipynb"), root / "params.yaml"] for name in read_defaults(file)}
+    for page in [*root.glob("*.md"), *root.glob("docs/*.md")]:
+        lines = page.read_text().splitlines(keepends=True)
+        if page.name == "settings.md":
+            lines = [line for line in lines if not (row := ROW.match(line)) or row[1] in known]
+        if not (root / "docs/label-studio.md").exists():
+            lines = [line for line in lines if "label-studio.md" not in line]
+        page.write_text("".join(lines))
 
 
 @pytest.mark.slow
@@ -70,8 +87,9 @@ def test_without_an_extra_contracts_hold_tests_are_collected_and_a_round_runs(ti
     tiny.git("add", "--all")
     tiny.git("commit", "--quiet", "--message", f"Without {', '.join(extras)}")
     bin_folder = Path(sys.executable).parent
-    for command in ([bin_folder / "lint-imports"], [bin_folder / "pytest", "--collect-only", "-q"]):
-        done: subprocess.CompletedProcess[str] = run(*command, cwd=tiny.root)
+    documents = ["tests/test_docs.py", "tests/test_requirements.py", "-k", "not yaml"]  # whose settings are not tiny
+    for name, *arguments in (["lint-imports"], ["ruff", "check"], ["pytest", "--collect-only"], ["pytest", *documents]):
+        done: subprocess.CompletedProcess[str] = run(bin_folder / name, *arguments, cwd=tiny.root)
         assert done.returncode == 0, done.stdout[-3000:]
     done = run_notebook(tiny, "retrain.ipynb", "-p", "publish", "True", "-r", "publish_anyway", "a test")
     assert done.returncode == 0, done.stderr[-3000:]

@@ -35,12 +35,12 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True)
 class Finding:
-    """Whatever an extra contributes to a decision; card, report and chart show it without knowing the extra.
+    """An extra's contribution to a decision; card, report and chart show it without knowing the extra.
 
-    `rules` have to be met like the decision's own; one without an outcome only informs. `notes` are sentences,
-    `headline` is a second half for the headline, and `row` a row of the chart of the difference. `record`, of JSON, is
-    kept in the decision, and so is a copy of the extra's `section` of ``params.yaml``: when that has changed, the
-    decision does not hold any more.
+    `rules` have to be met like the decision's own; one whose `passed` is None is shown for information only. `notes`
+    are sentences, `headline` is appended to the card's headline, and `row` is a row of the chart of the difference.
+    `record`, of JSON, is kept in the decision, and so is a copy of the extra's `section` of ``params.yaml``: when that
+    changes, publishing is refused until the round has run again.
 
     >>> Finding(rules=[Rule("labels", False, "9 of 100 labels are wrong.")], record={"wrong": 9, "of": 100})
     """
@@ -67,7 +67,7 @@ def decide(
     therefore no single population may get worse either. An accepted model need not come out as better: with 300 images,
     3 % fixed and 1 % broken, it does so in a third of cases.
 
-    `findings` are those of extras, by their names; rules and notes keep their order. `changed` names further changes
+    `findings` are the findings of extras, by name; rules and notes keep their order. `changed` names further changes
     since the baseline: parameters, code. If the old model is not the one that the new model would replace,
     `other_baseline` is a sentence that names both.
     """

@@ -25,11 +25,12 @@ class Decision:
     `verdict`: ``first`` (there is no old model), ``better`` or ``worse`` (the 95 % interval lies above or below 0),
     ``equivalent`` (within ± margin) or ``undecided``. `accepted` is None where nothing was decided. `sentence` is the
     verdict in words, and `headline` a second half for it. `notes` are sentences on the limits of the comparison;
-    `images` and `figures` the rows of its `tally` and `summary`. `policy` is a copy of the section ``decide`` of
-    ``params.yaml``, and `settings` has those of the sections of extras. `findings` are the records of extras, by name.
+    `images` and `figures` are the rows of the comparison's `tally` and `summary`. `policy` has the settings of the
+    section ``decide`` of ``params.yaml``, and `settings` copies of the sections that extras depend on. `findings` are
+    the records of extras, by name.
 
-    `judged` are the versions of all models that were judged on the held-out images of this `seed`: held-out sets wear
-    out (Renggli et al. 2019, arXiv 1903.00278).
+    `judged` are the versions of all models that were judged on the held-out images of this `seed`: a held-out set
+    loses value each time it judges a model (Renggli et al. 2019, arXiv 1903.00278).
     """
 
     schema: int = SCHEMA

@@ -11,7 +11,7 @@ import pandas as pd
 from helpers.labels.annotations import Annotation, Outcome, leaves_of
 from helpers.labels.fields import file_of
 from helpers.labels.formats import read_annotations
-from helpers.problems import require_choice
+from helpers.problems import Problem, require_choice
 from helpers.progress import progress_bar
 
 ON_DISAGREEMENT = ("leave out", "majority", "latest", "ground truth")
@@ -34,11 +34,11 @@ def read_export(
 
     Skipped annotations and those without a choice never count. All others of an image must agree on exactly one class,
     even if one person annotated the image twice, or if it has two tasks. A `Problem` tells that the file is missing,
-    damaged or no export, or that it does not show by itself which field or control to read.
+    damaged or not an export, or that its image field or its label control is ambiguous.
 
     docs/settings.md describes the options. Where JSON-MIN does not tell the control from the tasks' data, every value
     of the field `label_control` in an annotation counts as chosen. Only JSON records ground truth, and accepted
-    reviews, which count as such. A tie gives no label, and so does a missing time under ``latest``.
+    reviews, which count as ground truth. A tie gives no label, and so does a missing time under ``latest``.
 
     Returns
     -------
@@ -62,13 +62,15 @@ def read_export(
           is that of the project which the file was uploaded to, and its tasks may have been copied since. Empty if it
           is unknown.
         - ``queue`` (str): why the image was asked for, ``chance`` or ``least certain``, as the field ``queue_reason``
-          of the tasks' data says; empty if that says nothing else, or not the same of all annotations.
-        - a column for each field of the tasks' data that `keep` names: its value; None if it has none, or not the same
-          for all annotations. Where tasks come from a queue, such a field is taken neither for the image nor for a
-          control.
+          of the tasks' data says; empty if it says neither, or differs between annotations.
+        - a column for each field of the tasks' data that `keep` names: its value; None if it is missing, or differs
+          between annotations. Where tasks come from a queue, such a field is never taken for the image or a control.
     """
     require_choice("on_disagreement", on_disagreement, ON_DISAGREEMENT)
     require_choice("nested_choices", nested_choices, NESTED_CHOICES)
+    keep = list(dict.fromkeys(keep))  # a cell of the notebook may have been run twice
+    if taken := sorted(set(keep) & set(COLUMNS)):
+        raise Problem(f"Fields to keep have names of columns: {', '.join(taken)}.", advice="Name other fields.")
     by_image: dict[str, list[Annotation]] = {}
     for annotation in read_annotations(Path(path), image_key, label_control, keep):
         if nested_choices == "leaf":

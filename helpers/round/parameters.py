@@ -97,7 +97,7 @@ def _refuse_name(name: str, declared: Iterable[str]) -> str:
 
 def find_export(export: str, root: Path) -> Path:
     """Find the file `export`: in the current folder, at the root of the workspace, or in its ``extra-data``."""
-    advice = "Export the labels from Label Studio, for example as JSON-MIN, or give the address of the project."
+    advice = "Export the labels from Label Studio, for example as JSON-MIN."
     return _find(export, [Path.cwd(), root, root / EXTRA], os.path.isfile, advice)
 
 

@@ -35,7 +35,8 @@ def start_round(
 ) -> None:
     """Check, before any change, that the round can run to its end; if `decline` is set, decline it and end the run.
 
-    A decline that was killed is finished first. Each of `checks`, of extras, raises a `Problem` if it fails.
+    An interrupted decline is completed first; with `publish`, the run then ends. `checks`, which extras supply, raise a
+    `Problem` each if they fail. Settings of earlier versions that have no effect are named.
     """
     if decline and publish:
         raise Problem("A round is published or declined, not both.", advice="Set `publish` or `decline`.")

@@ -127,7 +127,7 @@ def tell_state(workspace: Workspace) -> str:
         return f"The round is open, its model not accepted: see the failed rules. papermill's {anyway}{decline}."
     name = name_round(workspace)
     if state == "published":
-        return f"The round is published: `{name}`. Next, `notebooks/label.ipynb` sends more images to label."
+        return f"The round is published: `{name}`. The next export of labels begins another one."
     decline = ", `-p decline True` takes it back" if find_own_commit(workspace) else ""
     return f"The round is committed, `{name}`, but not pushed: papermill's `-p publish True` pushes it{decline}."
 

@@ -9,7 +9,7 @@ from helpers.workspace.stages import reproduce
 def retrain(workspace: Workspace, tell: Collection[Callable[[str], bool]] = ()) -> str:
     """Run the stages whose inputs changed, and return the state of the model; see `reproduce`.
 
-    Each of `tell` is called with every line that DVC and the stages print, and with an empty one in the end. A line is
+    Each of `tell` is called with every line that DVC and the stages print, and with an empty one at the end. A line is
     printed unless one of them returns True, because it shows the line in another way.
     """
 

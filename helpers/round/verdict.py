@@ -38,7 +38,7 @@ def decide_round(
 ) -> Decision:
     """Decide by the policy of params.yaml whether the new model may replace the old one, and record the decision.
 
-    `labels` are those of this round, from `export`; `findings` are those of extras, by their names.
+    `labels` are those of this round, from `export`; `findings` are the findings of extras, by name.
     """
     _end_without_round(workspace, comparison)
     findings = findings or {}

@@ -174,6 +174,13 @@ def test_fields_of_the_tasks_data_are_kept_where_all_annotations_agree(tmp_path,
     assert table["label"].tolist() == ["Mars"] * 4
 
 
+def test_a_field_to_keep_must_not_have_the_name_of_a_column_and_may_be_named_twice(tmp_path):
+    tasks = [task(UPLOAD.format("a"), annotation("Mars"), site="north")]
+    assert read(tmp_path, *tasks, keep=["site", "site"])["site"].tolist() == ["north"]
+    with pytest.raises(Problem, match="names of columns: label"):
+        read(tmp_path, *tasks, keep=["label"])
+
+
 def test_annotators_of_a_snapshot_are_people_with_addresses(tmp_path):
     ann, bob = {"id": 4, "email": "ann@example.org"}, {"id": 5, "first_name": "Bob"}
     table = read(tmp_path, task(UPLOAD.format("a"), annotation("Mars", by=ann), annotation("Mars", by=bob)))
