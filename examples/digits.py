@@ -76,7 +76,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Make a workspace with handwritten digits.")
     parser.add_argument("folder", type=Path, nargs="?", default=Path("demo"))
     folder = parser.parse_args().folder.resolve()
-    print(f"{folder}: {'made' if make_digits(folder) else 'already there, left alone; remove it to begin anew'}")
+    print(f"{folder}: {'made' if make_digits(folder) else 'already there, left alone; remove it to make another one'}")
 
 
 if __name__ == "__main__":

@@ -140,13 +140,13 @@ def test_only_files_are_read(cache, tmp_path, make):
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b"\xff\xfe"])
-def test_a_damaged_cache_knows_nothing_and_is_made_anew(files, cache, content):
+def test_a_damaged_cache_knows_nothing_and_is_made_again(files, cache, content):
     cache.write_bytes(content)
     assert hash_and_save(files, cache) == (truth(files), files)
     assert hash_and_save(files, cache) == (truth(files), [])
 
 
-def test_a_cache_that_grew_too_large_begins_anew(files, cache, monkeypatch):
+def test_a_cache_that_grew_too_large_starts_over(files, cache, monkeypatch):
     hash_and_save(files, cache)
     monkeypatch.setattr(hashing, "LARGEST_CACHE", 10)
     assert hash_and_save(files[:1], cache) == (truth(files[:1]), files[:1])

@@ -31,7 +31,7 @@ class TestDecide:
             ((170, 2, 20, 8), "worse", False, "difference −9.0 points, 95 % interval −13.5 to −4.3"),
             ((950, 1, 1, 48), "equivalent", True, "difference 0 points"),
             ((45, 2, 1, 2), "undecided", False, "too few images to tell"),
-            ((950, 20, 12, 18), "undecided", True, "too few images to tell"),  # but surely not worse by the margin
+            ((950, 20, 12, 18), "undecided", True, "too few images to tell"),  # but not worse by the margin
         ],
     )
     def test_the_interval_gives_the_verdict_and_the_margin_the_acceptance(self, counts, verdict, accepted, sentence):

@@ -106,7 +106,7 @@ def test_a_class_that_only_one_model_knows_is_shown_and_not_counted():
     ("better", "worse", "finding"),
     [(3, 1, "rose by 20.0 points"), (1, 3, "fell by 20.0 points"), (1, 1, "did not change")],
 )
-def test_the_difference_says_which_way_accuracy_went_and_how_surely(better, worse, finding):
+def test_the_difference_says_which_way_accuracy_went_and_how_sure_that_is(better, worse, finding):
     right, wrong = ["a"], ["b"]
     old = wrong * better + right * worse + right * (10 - better - worse)
     new = right * better + wrong * worse + right * (10 - better - worse)

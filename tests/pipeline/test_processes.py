@@ -74,6 +74,6 @@ def test_torchrun_starts_again_when_a_process_is_killed(trained):
             if epochs == [1, 2, 3] and line.startswith("epoch"):
                 psutil.Process(launcher.pid).children()[-1].kill()
     assert launcher.returncode == 0
-    assert epochs.count(1) == 2  # torchrun begins anew: nothing of a training is kept
+    assert epochs.count(1) == 2  # torchrun starts over: nothing of a training is kept
     assert epochs[-1] == 40
     assert load_classifier((trained / MODEL).read_bytes()).description.classes == ("bright", "dark")

@@ -13,7 +13,7 @@ def drawn_revisions(workspace: Workspace, baseline: str, monkeypatch) -> set[str
     return set(re.findall(r'"rev": *"([^"]+)"', (workspace.root / "dvc_plots/index.html").read_text()))
 
 
-def test_it_names_the_old_model_and_is_drawn_anew_for_another_one(tiny, monkeypatch):
+def test_it_names_the_old_model_and_is_drawn_again_for_another_one(tiny, monkeypatch):
     commit = tiny.git("rev-parse", "--short", "HEAD").strip()
     assert drawn_revisions(tiny, "HEAD", monkeypatch) == {commit, "workspace"}
     tiny.git("tag", "model/v1")

@@ -70,7 +70,7 @@ def test_a_model_that_nobody_has_any_more_is_a_problem_and_not_the_absence_of_a_
 def test_a_revision_from_before_the_first_model_has_none(tiny):
     tiny.git("checkout", "--quiet", "--orphan", "empty")
     tiny.git("rm", "--quiet", "-r", "--cached", "dvc.lock")
-    tiny.git("commit", "--quiet", "--message", "Start anew")
+    tiny.git("commit", "--quiet", "--message", "Start over")
     assert tiny.read_at("HEAD", MODEL) is None
 
 
