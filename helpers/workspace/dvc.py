@@ -18,7 +18,6 @@ ADVICE = re.compile(
     r"$|To track the changes|\tgit add|To enable auto staging|\tdvc config core.autostage|Use `dvc push`"
     r"|(Updating|Generating) lock file"
 )
-PATIENCE = 20  # seconds between two interrupts
 OF_LISTED_FILES = {"checkout", "fetch", "pull", "push"}  # commands of DVC that believe its list of files
 
 
@@ -44,7 +43,8 @@ def run_dvc(root: Path, *arguments: str, quiet: bool = False, tell: Callable[[st
                     tell(line)
                 said.append(line)
         except BaseException:  # a person interrupts it, or nobody reads any more what it prints
-            _interrupt(process)
+            os.killpg(process.pid, signal.SIGINT)  # DVC and the stage that it runs
+            process.communicate()  # read their last words: else they wait for room in the pipe for ever
             raise
     if process.returncode:
         shown = f"`dvc {' '.join(arguments)}`"
@@ -52,14 +52,6 @@ def run_dvc(root: Path, *arguments: str, quiet: bool = False, tell: Callable[[st
             raise Problem(f"{shown}: another DVC command is running in {root}.", advice="Wait for it to end.")
         raise Problem(f"{shown} failed.", said[-15:])
     return said
-
-
-def _interrupt(process: subprocess.Popen[str]) -> None:
-    """Interrupt DVC and the stage that it runs, and wait for their end; a stage may miss an interrupt."""
-    while process.poll() is None:
-        os.killpg(process.pid, signal.SIGINT)
-        with suppress(subprocess.TimeoutExpired):
-            process.communicate(timeout=PATIENCE)  # read their last words: else they wait for room in the pipe for ever
 
 
 def drop_data_index(root: Path) -> None:

@@ -7,7 +7,6 @@ import pytest
 
 from helpers.pipeline.paths import MODEL
 from helpers.problems import Problem
-from helpers.workspace import dvc
 from helpers.workspace.stages import code_of_stages, reproduce
 
 
@@ -39,25 +38,6 @@ def test_a_stage_that_fails_says_why_and_leaves_the_old_model_in_place(tiny):
     with pytest.raises(Problem, match="ZeroDivisionError"):
         reproduce(tiny)
     assert (tiny.root / MODEL).read_bytes() == model
-
-
-@pytest.mark.slow
-def test_a_stage_that_misses_an_interrupt_gets_another_one(tiny, monkeypatch):
-    monkeypatch.setattr(dvc, "PATIENCE", 1)
-    deaf = "import signal, time\nmissed = []\n"
-    deaf += "signal.signal(signal.SIGINT, lambda *_: exit(1) if missed else missed.append(1))\n"
-    deaf += "print('at work', flush=True)\ntime.sleep(10)\nopen('ended', 'w')\n"
-    (tiny.root / "helpers/pipeline/launch.py").write_text(deaf)
-    params = tiny.root / "params.yaml"
-    params.write_text(params.read_text().replace("epochs: 1", "epochs: 2"))
-
-    def interrupt(line: str) -> None:
-        if line == "at work":
-            raise KeyboardInterrupt
-
-    with pytest.raises(Problem, match="interrupted: the old model is back"):
-        reproduce(tiny, tell=interrupt)
-    assert not (tiny.root / "ended").exists()
 
 
 @pytest.mark.slow
