@@ -5,7 +5,7 @@ from scipy.stats import hypergeom
 
 from helpers.comparison.scores import Comparison
 from helpers.comparison.statistics import wilson
-from helpers.comparison.words import p_value, percent
+from helpers.comparison.words import percent
 
 
 def name_exports(lineage: pd.DataFrame) -> pd.Series:
@@ -58,7 +58,7 @@ def doubtful_slices(comparison: Comparison) -> pd.DataFrame | None:
     table = doubtful[["images"]].set_axis(["Images"], axis=1)
     table["Accuracy"] = doubtful["accuracy"].map(percent)
     table["95 % interval"] = doubtful["low"].map(percent) + " to " + doubtful["high"].map(percent)
-    table["p"] = doubtful["p"].map(p_value)
+    table["p"] = doubtful["p"].map(lambda p: f"{p:.3f}" if p >= 0.001 else "<0.001")
     # A person knows a round by its date.
     last_label = comparison.lineage.groupby(name_exports(comparison.lineage))["updated_at"].max().dropna()
     dates = last_label.dt.strftime("until %Y-%m-%d %H:%M").to_dict()

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.text import Text
 from PIL import Image
-from score_tables import images, says
+from score_tables import POLICY, images, says
 from sklearn.datasets import load_digits
 
 from helpers.comparison.decision import Row
@@ -56,7 +56,9 @@ def all_figures(scores: pd.DataFrame) -> dict[str, Chart]:
         "learning_curves": charts.learning_curves(HISTORY, HISTORY),
         "confusion_matrices": charts.confusion_matrices(scores),
         "per_class_change": charts.per_class_change(per_class(scores)),
-        "difference": charts.difference(summary(scores), margin=0.01, more=[Row("other seeds", [0.0, 0.02, -0.01])]),
+        "difference": charts.difference(
+            summary(scores, 0.95), POLICY.model_dump(), more=[Row("other seeds", [0.0, 0.02, -0.01])]
+        ),
         "calibration": charts.calibration(scores),
     }
 

@@ -10,7 +10,7 @@ import pandas as pd
 from PIL import Image
 
 from examples.workspace import PROJECT, name_author
-from helpers.comparison.decision import DecideParams
+from helpers.comparison.policy import DecideParams
 from helpers.comparison.record import Decision
 from helpers.labels import read_export
 from helpers.merge.plan import plan_merge

@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from helpers.comparison.decision import DecideParams, decide
+from helpers.comparison.decision import decide
+from helpers.comparison.policy import DecideParams
 from helpers.comparison.scores import Comparison, score_images
 
 
@@ -60,7 +61,7 @@ NO_LINEAGE = pd.DataFrame(
     columns=["sha256", "label", "annotators", "export_sha256", "labels_sha256", "by_model"], dtype=str
 )
 NO_LINEAGE["updated_at"] = pd.to_datetime([], utc=True)
-POLICY = DecideParams(margin=0.01, max_negative_flips=0.05, min_class_support=10, max_class_drop=0.1)
+POLICY = DecideParams(margin=0.02, confidence=0.95, max_class_drop=0.1)
 
 # What `helpers.round.verdict.decide_round` adds to a decision.
 FACTS: dict[str, Any] = {
@@ -74,9 +75,15 @@ FACTS: dict[str, Any] = {
 }
 
 
-def comparison_of(scores, lineage=NO_LINEAGE):
-    return Comparison(scores, lineage, new="new", old="old", baseline="HEAD")
+def comparison_of(scores, lineage=NO_LINEAGE, **limits):
+    policy = POLICY.model_copy(update=limits)
+    known_to_new, known_to_old = set(), set()
+    if "old_predicted" in scores:
+        known_to_new, known_to_old = (
+            set(scores.loc[scores["known_to"] == model, "actual"]) for model in ("new", "old")
+        )
+    return Comparison(scores, lineage, "new", "old", "HEAD", 0, policy, known_to_new, known_to_old)
 
 
 def decided(scores, lineage=NO_LINEAGE, changed=(), **limits):
-    return decide(comparison_of(scores, lineage), POLICY.model_copy(update=limits), changed=changed)
+    return decide(comparison_of(scores, lineage, **limits), changed=changed)

@@ -6,24 +6,14 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import pandas as pd
-from pydantic import Field
 
+from helpers.comparison.power import describe_power
 from helpers.comparison.record import Decision, Rule
+from helpers.comparison.rules import FEWEST_IMAGES, list_rules
 from helpers.comparison.scores import Comparison
 from helpers.comparison.statistics import wilson
-from helpers.comparison.words import count_of, listed, percent, points
-from helpers.pipeline.params import Params
-
-FEWEST_IMAGES = 6  # if five of five images flip the same way, the exact p is still above 0.05
-
-
-class DecideParams(Params):
-    """Section ``decide`` of ``params.yaml``: the policy by which a new model is accepted."""
-
-    margin: float = Field(0.01, ge=0, le=1)
-    max_negative_flips: float = Field(0.05, ge=0, le=1)
-    max_class_drop: float = Field(0.1, ge=0, le=1)
-    min_class_support: int = Field(10, ge=1)
+from helpers.comparison.tables import count_flips
+from helpers.comparison.words import count_of, interval_name, listed, percent, points
 
 
 class Row(NamedTuple):
@@ -55,7 +45,6 @@ class Finding:
 
 def decide(
     comparison: Comparison,
-    policy: DecideParams,
     findings: Mapping[str, Finding] | None = None,
     changed: Sequence[str] = (),
     other_baseline: str = "",
@@ -64,16 +53,16 @@ def decide(
 
     Accuracy on frozen and new images together decides: only together do they include every image on which both models
     can be judged. New images are not a random sample if a model chose them, and could hide a loss on the frozen ones;
-    therefore no single population may get worse either. An accepted model need not come out as better: with 300 images,
-    3 % fixed and 1 % broken, it does so in a third of cases.
+    therefore no single population may lose more than the margin either. An accepted model need not come out as better:
+    the rules ask that it is not worse by the margin (docs/decision.md).
 
     `findings` are the findings of extras, by name; rules and notes keep their order. `changed` names further changes
     since the baseline: parameters, code. If the old model is not the one that the new model would replace,
     `other_baseline` is a sentence that names both.
     """
     findings = findings or {}
-    verdict, sentence = _tell_verdict(comparison, policy.margin)
-    rules = _list_rules(comparison, policy)
+    verdict, sentence = _tell_verdict(comparison)
+    rules = list_rules(comparison)
     if comparison.new == comparison.old:
         rules.append(Rule("new model", False, f"The new model, {comparison.new}, is the old one: nothing replaces it."))
     if other_baseline:
@@ -89,7 +78,9 @@ def decide(
         notes=[*notes, *(note for finding in findings.values() for note in finding.notes)],
         images=_records(comparison.tally),
         figures=_records(comparison.summary),
-        policy=policy.model_dump(),
+        new_classes=_records(comparison.new_classes),
+        lost_classes=_records(comparison.lost_classes),
+        policy=comparison.policy.model_dump(),
         findings={name: finding.record for name, finding in findings.items()},
     )
 
@@ -98,6 +89,8 @@ def explain_acceptance(decision: Decision) -> str:
     """Say whether the new model is accepted, and why it may be so without being better."""
     if not decision.accepted:
         return "The new model is not accepted."
+    if decision.verdict == "worse":
+        return "The new model is accepted: it is worse, but by less than the margin."
     if decision.verdict in ("equivalent", "undecided"):
         return "The new model is accepted: it is not worse by more than the margin."
     return "The new model is accepted."
@@ -112,6 +105,10 @@ def list_facts(decision: Decision) -> list[tuple[str, str]]:
     if row := decision.accuracy:
         before = f"{percent(row['old'])} → " if "old" in row else ""
         facts.append(("Accuracy", f"{before}{percent(row['new'])} of {count_of(row['images'], 'held-out image')}"))
+    if decision.new_classes:
+        facts.append(("New classes", _describe_classes(decision.new_classes, "right")))
+    if decision.lost_classes:
+        facts.append(("Lost classes", _describe_classes(decision.lost_classes, "right before")))
     added, corrected = decision.changes["added"], decision.changes["corrected"]
     trained = f"{count_of(added, 'image')} added, {count_of(corrected, 'label')} corrected"
     facts.append(("Data", f"{trained}; the new model has learnt from {decision.trained_on:,}"))
@@ -119,9 +116,21 @@ def list_facts(decision: Decision) -> list[tuple[str, str]]:
     return [*facts, ("Export", f"{decision.export}{until}")]
 
 
-def _tell_verdict(comparison: Comparison, margin: float) -> tuple[str, str]:
+def _describe_classes(classes: Sequence[Mapping[str, Any]], right: str) -> str:
+    """List classes with their counts from `helpers.comparison.tables.recall_of`."""
+    return listed(
+        [
+            f"{row['class']} ({row['right']} of {row['images']} {right})"
+            if row["images"]
+            else f"{row['class']} (no held-out image)"
+            for row in classes
+        ]
+    )
+
+
+def _tell_verdict(comparison: Comparison) -> tuple[str, str]:
     """Return the verdict and a sentence with its figures."""
-    summary, n = comparison.summary, len(comparison.scored)
+    summary, n, policy = comparison.summary, len(comparison.scored), comparison.policy
     if n < FEWEST_IMAGES:
         total = len(comparison.scores)
         return "undecided", f"Undecided: {n} of {total} held-out images can be scored, too few to say anything."
@@ -139,57 +148,13 @@ def _tell_verdict(comparison: Comparison, margin: float) -> tuple[str, str]:
     elif high < 0:
         verdict = "worse"
     else:
-        verdict = "equivalent" if -margin < low and high < margin else "undecided"
+        verdict = "equivalent" if -policy.margin < low and high < policy.margin else "undecided"
     return verdict, (
         f"{verdict.capitalize()}: {percent(overall['new'])} of {n} held-out images right, "
         f"{percent(overall['old'])} before (difference {points(overall['difference'])} points, "
-        f"95 % interval {points(low)} to {points(high)})"
+        f"{interval_name(policy.confidence)} {points(low)} to {points(high)})"
         f"{', too few images to tell' if verdict == 'undecided' else ''}."
     )
-
-
-def _list_rules(comparison: Comparison, policy: DecideParams) -> list[Rule]:
-    """Apply the rules that compare the models on the scored images."""
-    summary, n, total = comparison.summary, len(comparison.scored), len(comparison.scores)
-    rules = [Rule("enough images", n >= FEWEST_IMAGES, f"{n} of {total} images scored; {FEWEST_IMAGES} are needed.")]
-    if n >= FEWEST_IMAGES and "old" in summary:
-        rules += [
-            _margin_rule(summary["low"]["together", "accuracy"], policy.margin),
-            _populations_rule(summary),
-            _flips_rule(int(comparison.tally["broken"]["together"]), n, policy.max_negative_flips),
-            _classes_rule(comparison.per_class, policy.min_class_support, policy.max_class_drop),
-        ]
-    return rules
-
-
-def _margin_rule(low: float, margin: float) -> Rule:
-    text = f"The 95 % interval begins at {points(low)} points; it must lie above {points(-margin)}."
-    return Rule("margin", bool(low > -margin), text)
-
-
-def _populations_rule(summary: pd.DataFrame) -> Rule:
-    accuracy = summary.xs("accuracy", level="metric")
-    worse = accuracy[accuracy["high"] < 0].iterrows()
-    names = [f"{population} ({points(row['low'])} to {points(row['high'])} points)" for population, row in worse]
-    text = f"Populations in which the new model is worse, with the 95 % interval: {listed(names)}."
-    return Rule("populations", not names, text)
-
-
-def _flips_rule(broken: int, n: int, most: float) -> Rule:
-    share = broken / n
-    text = f"{broken} of {n} images ({percent(share)}) were right and are wrong now; at most {percent(most)} may be."
-    return Rule("negative flips", share <= most, text)
-
-
-def _classes_rule(classes: pd.DataFrame, least: int, drop: float) -> Rule:
-    # Rounded, because 0.8 - 0.9 is not quite -0.1 in floating point.
-    fallen = classes[(classes["support"] >= least) & (classes["recall_difference"].round(9) < -drop)].iterrows()
-    names = [
-        f"{label} ({percent(row['old_recall'])} of {row['support']} before, {percent(row['new_recall'])} now)"
-        for label, row in fallen
-    ]
-    text = f"Classes of {least} images or more whose recall falls by over {100 * drop:g} points: {listed(names)}."
-    return Rule("classes", not names, text)
 
 
 def _notes(comparison: Comparison, changed: Sequence[str]) -> list[str]:
@@ -197,6 +162,8 @@ def _notes(comparison: Comparison, changed: Sequence[str]) -> list[str]:
     scores, total, notes = comparison.scores, len(comparison.scores), []
     if changed:
         notes.append(f"Not only the data changed ({listed(changed)}): the difference is not the data's alone.")
+    if n := len(comparison.scored):
+        notes.append(describe_power(*count_flips(scores), n, comparison.policy))
     leaked = scores["population"] == "leaked"
     if leaked.any():
         why = "the old model trained on them, or nobody can tell"

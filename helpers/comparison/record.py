@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-SCHEMA = 3  # a higher number for a field that changes its meaning or goes; records without a number are of schema 1
+SCHEMA = 4  # a higher number for a field that changes its meaning or goes; records without a number are of schema 1
 
 
 @dataclass(frozen=True)
@@ -22,12 +22,15 @@ class Rule:
 class Decision:
     """Whether a new model may replace the old one, with the reasons and the facts behind it.
 
-    `verdict`: ``first`` (there is no old model), ``better`` or ``worse`` (the 95 % interval lies above or below 0),
+    `verdict`: ``first`` (there is no old model), ``better`` or ``worse`` (the interval lies above or below 0),
     ``equivalent`` (within ± margin) or ``undecided``. `accepted` is None where nothing was decided. `sentence` is the
     verdict in words, and `headline` a second half for it. `notes` are sentences on the limits of the comparison;
-    `images` and `figures` are the rows of the comparison's `tally` and `summary`. `policy` has the settings of the
-    section ``decide`` of ``params.yaml``, and `settings` copies of the sections that extras depend on. `findings` are
-    the records of extras, by name.
+    `images` and `figures` are the rows of the comparison's `tally` and `summary`, `new_classes` those of the recall of
+    classes that only the new model knows, and `lost_classes` those of the old model's recall of classes that the new
+    one has lost. `policy` has the settings of the
+    section ``decide`` of ``params.yaml``, and `settings` copies of the sections that extras depend on; `policy_changes`
+    name the ones of both that differ from those of the model that would be replaced. `findings` are the records of
+    extras, by name.
 
     `judged` are the versions of all models that were judged on the held-out images of this `seed`: a held-out set
     loses value each time it judges a model (Renggli et al. 2019, arXiv 1903.00278).
@@ -42,8 +45,11 @@ class Decision:
     notes: list[str] = field(default_factory=list)
     images: list[dict[str, Any]] = field(default_factory=list)
     figures: list[dict[str, Any]] = field(default_factory=list)
+    new_classes: list[dict[str, Any]] = field(default_factory=list)
+    lost_classes: list[dict[str, Any]] = field(default_factory=list)
     policy: dict[str, Any] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
+    policy_changes: list[str] = field(default_factory=list)
     findings: dict[str, Any] = field(default_factory=dict)
     changes: dict[str, int] = field(default_factory=dict)  # images `added`, labels `corrected`
     trained_on: int = 0  # images
@@ -70,6 +76,12 @@ class Decision:
         rows = (row for row in self.figures if (row["population"], row["metric"]) == ("together", "accuracy"))
         return next(rows, None)
 
+    @property
+    def policy_note(self) -> str:
+        """A sentence on the `policy_changes`, empty if there are none."""
+        changes = "; ".join(self.policy_changes)
+        return f"The policy is not that of the model to replace: {changes}." if changes else ""
+
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 
@@ -80,18 +92,19 @@ class Decision:
         Fields that an older record lacks have their defaults.
         """
         names = {one.name for one in fields(cls)}
-        known = {name: value for name, value in _move_findings(record).items() if name in names}
+        known = {name: value for name, value in _modernise(record).items() if name in names}
         return TypeAdapter(cls).validate_python(known | {"schema": SCHEMA})
 
 
-def _move_findings(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Give a record before schema 3 the fields that schema 3 has for extras."""
-    moved = dict(record)
-    if record.get("schema", 1) < 3:
-        policy = dict(record.get("policy", {}))
+def _modernise(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Give a record of an earlier schema the fields of today's."""
+    moved, schema = dict(record), record.get("schema", 1)
+    policy = dict(record.get("policy", {}))
+    if schema < 4 and policy:
+        moved["policy"] = {"confidence": 0.975} | policy  # the intervals were 95 % ones
+    if schema < 3:
         if "max_label_noise" in policy:
-            moved["settings"] = {"second_look": {"max_label_noise": policy.pop("max_label_noise")}}
+            moved["settings"] = {"second_look": {"max_label_noise": moved["policy"].pop("max_label_noise")}}
         names = {"label_noise": "second_look", "seed_noise": "chance"}
-        findings = {name: record[field] for field, name in names.items() if field in record}
-        moved |= {"policy": policy, "findings": findings}
+        moved["findings"] = {name: record[field] for field, name in names.items() if field in record}
     return moved

@@ -1,13 +1,15 @@
 """Compare an old and a new classifier on the same held-out images, so that every test is paired."""
 
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from helpers.comparison.tables import flips, per_class, summary, tally
+from helpers.comparison.policy import DecideParams
+from helpers.comparison.tables import flips, per_class, recall_of, summary, tally
 from helpers.pipeline.calibration import cross_fit
 from helpers.problems import Problem
 
@@ -22,6 +24,9 @@ class Comparison:
     old: str  # version of the old one, empty if there is none
     baseline: str  # the commit of the old one
     trained_on: int = 0  # images of the new one
+    policy: DecideParams = field(default_factory=DecideParams)
+    known_to_new: Collection[str] = ()  # classes that only the new model knows
+    known_to_old: Collection[str] = ()  # classes that only the old one knows: the new one has lost them
 
     @cached_property
     def scored(self) -> pd.DataFrame:
@@ -30,7 +35,7 @@ class Comparison:
 
     @cached_property
     def summary(self) -> pd.DataFrame:
-        return summary(self.scores)
+        return summary(self.scores, self.policy.confidence)
 
     @cached_property
     def tally(self) -> pd.DataFrame:
@@ -39,6 +44,16 @@ class Comparison:
     @cached_property
     def per_class(self) -> pd.DataFrame:
         return per_class(self.scores)
+
+    @cached_property
+    def new_classes(self) -> pd.DataFrame:
+        """The recall of the classes that only the new model knows, from `recall_of`."""
+        return recall_of(self.scores, self.known_to_new, "new")
+
+    @cached_property
+    def lost_classes(self) -> pd.DataFrame:
+        """The recall, by the old model, of the classes that the new model has lost, from `recall_of`."""
+        return recall_of(self.scores, self.known_to_old, "old")
 
     @cached_property
     def flips(self) -> pd.DataFrame:
@@ -77,7 +92,8 @@ def score_images(
 
     The result has a row per held-out image, in their order: `file`, `sha256`, `actual`, `population`; `known_to`
     (``both``, ``old``, ``new`` or ``neither``: the models whose classes include the actual label); `scored` (bool: not
-    leaked, and every model knows the label); `flip` (``fixed``, ``broken`` or empty; only for scored images); and for
+    leaked, and of a class that the old model knows, or the new one where there is no old model; a class that the new
+    model has lost is always wrong); `flip` (``fixed``, ``broken`` or empty; only for scored images); and for
     each model `…_predicted`, `…_right` (bool), `…_confidence` (of the predicted class) and `…_probability` (of the
     actual class, 0 if the model does not know it). Without an old model its columns are missing.
     """
@@ -85,11 +101,12 @@ def score_images(
     scores = held_out[["file", "sha256"]].assign(actual=held_out["label"]).reset_index(drop=True)
     scores["population"] = "new" if old is None else populations(scores, old_index)
 
-    # An image counts if the old model was not trained on it and every model could know its label.
+    # An image counts if the old model was not trained on it and could know its label. New classes do not count as
+    # mistakes of the old model: they would hide a loss on the classes that people rely on.
     knows = {name: scores["actual"].isin(table.columns) for name, table in models.items()}
     to_new, to_old = knows["new"], knows.get("old", False)
     scores["known_to"] = np.select([to_new & to_old, to_new, to_old], ["both", "new", "old"], "neither")
-    scores["scored"] = np.logical_and.reduce([scores["population"] != "leaked", *knows.values()])
+    scores["scored"] = (scores["population"] != "leaked") & (to_new if old is None else to_old)
 
     scores["flip"] = ""
     for name, table in models.items():

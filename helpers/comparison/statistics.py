@@ -1,38 +1,70 @@
 """Intervals and tests for shares: of one model, and of two models on the same images."""
 
-from math import sqrt
+from itertools import count
 from typing import Any
 
 import numpy as np
-from scipy.stats import binom, binomtest, norm
+from scipy.optimize import brentq
+from scipy.stats import binom, norm
+
+CLASSES_LEVEL = 0.04  # the chance that some class of an equally good model is found to have fallen
+NEW_CLASS_LEVEL = 0.05
 
 
-def bonett_price(gained: int, lost: int, n: int) -> tuple[float, float]:
-    """Estimate the difference of two accuracies, new minus old, on the same `n` images: 95 % interval within −1..1.
+def tango(fixed: Any, broken: Any, n: Any, difference: float) -> Any:
+    """Test whether the accuracies of two models on the same `n` images differ by `difference`, new minus old.
 
-    Only the new model gets `gained` images right, only the old one `lost`. The formula is Wald's interval after adding
-    one image to each kind of flip (Bonett and Price 2012, Journal of Educational and Behavioral Statistics 37:479).
-    With few flips it errs on the safe side: of 60 images, 5 % gained and 3 % lost, it covers the truth in 98.6 % of
-    cases, a percentile bootstrap in 91.7 %.
+    Only the new model gets `fixed` images right, only the old one `broken`; columns of counts are welcome. The result
+    is Tango's score statistic z (1998, Statistics in Medicine 17:891), which is close to normal where the models do
+    differ by that much: above 1.645, the true difference is larger, with 95 % confidence. For a difference of 0 it is
+    McNemar's, (fixed − broken) / √(fixed + broken).
+
+    >>> tango(fixed=9, broken=4, n=300, difference=-0.02)
+    2.697...
     """
-    gain, loss = (gained + 1) / (n + 2), (lost + 1) / (n + 2)
-    difference = gain - loss
-    reach = norm.ppf(0.975) * sqrt((gain + loss - difference**2) / (n + 2))
-    return max(-1.0, float(difference - reach)), min(1.0, float(difference + reach))
+    # The likeliest share of broken images under this difference is the root of a quadratic equation.
+    linear = (2 * n - fixed + broken) * difference - fixed - broken
+    constant = -broken * difference * (1 - difference)
+    share = (np.sqrt(np.maximum(linear**2 - 8 * n * constant, 0)) - linear) / (4 * n)
+    variance = n * (2 * share + difference * (1 - difference))
+    # Without flips, a difference of 0 has no variance; neither has one of −1 or 1.
+    return (fixed - broken - n * difference) / np.sqrt(np.maximum(variance, 1e-12))
 
 
-def mcnemar(gained: int, lost: int) -> tuple[float, float]:
-    """Test whether two models are right equally often, from the images on which they differ: mid-p and exact p.
+def difference_interval(fixed: float, broken: float, n: float, confidence: float) -> tuple[float, float]:
+    """Estimate the difference of two accuracies, new minus old, on the same `n` images, by inverting `tango`.
 
-    The exact test is conservative; mid-p is the better default (Fagerland, Lydersen and Laake 2013, BMC Medical
-    Research Methodology 13:91). Both are two-sided, and 1 without flips.
+    The truth lies above the lower bound with this `confidence`, and so it does below the upper one: with 0.95, both
+    bounds make a 90 % interval. Of 21 images, 1 fixed and 7 broken give −0.517 to −0.026 with a confidence of 0.975.
     """
-    if gained + lost == 0:
-        return 1.0, 1.0
-    exact = float(binomtest(gained, gained + lost).pvalue)
-    # Mid-p counts outcomes as extreme as the observed one by half: two of them, unless the flips are balanced.
-    observed = float(binom.pmf(gained, gained + lost, 0.5))
-    return exact - (observed / 2 if gained == lost else observed), exact
+    z = norm.ppf(confidence)
+
+    def lower(gained: float, lost: float) -> float:
+        def excess(difference: float) -> float:
+            return tango(gained, lost, n, difference) - z
+
+        return brentq(excess, -1, (gained - lost) / n) if excess(-1) > 0 else -1.0
+
+    return lower(fixed, broken), -lower(broken, fixed)
+
+
+def find_fallen(support: Any, fixed: Any, broken: Any, drop: float) -> Any:
+    """Tell of each class whether its recall fell by more than `drop`, beyond chance.
+
+    `support`, `fixed` and `broken` are columns: the images of each class, and its flips. An exact sign test of the
+    flips finds each fall, at a level of 4 % for all classes together by Tarone's version of Bonferroni's correction
+    (1990, Biometrics 46:515). With fewer than 20 images, it finds no fall of less than 30 points.
+    """
+    flips = fixed + broken
+    p, least = binom.sf(broken - 1, flips, 0.5), 0.5**flips
+    # Only classes with enough flips to reach their share of the level count as tests, and their number sets that share.
+    tests = next(k for k in count(1) if (least <= CLASSES_LEVEL / k).sum() <= k)
+    return (p <= CLASSES_LEVEL / tests) & ((broken - fixed) / support > drop + 1e-9)
+
+
+def is_not_learnt(right: Any, images: Any) -> Any:
+    """Tell of a class whether the model errs on it more often than not, beyond chance: one-sided, at a level of 5 %."""
+    return binom.cdf(right, images, 0.5) <= NEW_CLASS_LEVEL
 
 
 def wilson(hits: Any, images: Any) -> tuple[Any, Any]:

@@ -1,13 +1,13 @@
 """The tables drawn from `helpers.comparison.scores.score_images`; `Comparison` makes each of them once."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import numpy as np
 import pandas as pd
 from scipy.sparse import csr_array
 from scipy.stats import bootstrap
 
-from helpers.comparison.statistics import bonett_price, mcnemar, wilson
+from helpers.comparison.statistics import difference_interval, wilson
 from helpers.pipeline.calibration import SMALLEST
 
 METRICS = ["accuracy", "macro F1", "loss", "calibration error"]
@@ -19,36 +19,33 @@ def models_in(scores: pd.DataFrame) -> list[str]:
 
 
 def tally(scores: pd.DataFrame) -> pd.DataFrame:
-    """Count the images and flips of each population, ``frozen``, ``new``, both ``together`` and ``leaked``.
-
-    The two p are McNemar's.
-    """
+    """Count the images and flips of each population, ``frozen``, ``new``, both ``together`` and ``leaked``."""
     rows = {}
     for name in ("frozen", "new", "together", "leaked"):
         images = scores[scores["population"].isin(["frozen", "new"] if name == "together" else [name])]
-        fixed, broken = _count_flips(images)
-        rows[name] = [len(images), int(images["scored"].sum()), fixed, broken, *mcnemar(fixed, broken)]
-    columns = ["images", "scored", "fixed", "broken", "mid_p", "exact_p"]
+        rows[name] = [len(images), int(images["scored"].sum()), *count_flips(images)]
+    columns = ["images", "scored", "fixed", "broken"]
     return pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis("population")
 
 
-def summary(scores: pd.DataFrame) -> pd.DataFrame:
+def summary(scores: pd.DataFrame, confidence: float) -> pd.DataFrame:
     """Sum up both models and their difference on the scored images, for each population and for both together.
 
     Index `population` (``frozen``, ``new``, ``together``; only those with scored images) and `metric`: ``accuracy``;
     ``macro F1`` over the classes that the images belong to; ``loss``, the mean cross-entropy in nats; ``calibration
     error``, the expected one over 15 bins of equal width (Guo et al. 2017, arXiv 1706.04599). Columns: `images`, `new`;
-    and if there is an old model `old`, `difference` (new minus old), and its 95 % interval `low` and `high`:
-    Bonett–Price for accuracy, else percentiles of a paired bootstrap with a fixed seed (NaN for a single image).
+    and if there is an old model `old`, `difference` (new minus old), and its bounds `low` and `high`, each of which
+    holds with this `confidence`: Tango's for accuracy, else percentiles of a paired bootstrap with a fixed seed (NaN
+    for a single image).
     """
     scored = scores[scores["scored"]]
     if scored.empty:
         return pd.DataFrame(index=pd.MultiIndex.from_arrays([[], []], names=["population", "metric"]))
-    tables = {name: _summarise(images) for name, images in scored.groupby("population")}
-    return pd.concat(tables | {"together": _summarise(scored)}, names=["population", "metric"])
+    tables = {name: _summarise(images, confidence) for name, images in scored.groupby("population")}
+    return pd.concat(tables | {"together": _summarise(scored, confidence)}, names=["population", "metric"])
 
 
-def _summarise(images: pd.DataFrame) -> pd.DataFrame:
+def _summarise(images: pd.DataFrame, confidence: float) -> pd.DataFrame:
     n = len(images)
     measures = {name: _measure(images, name) for name in models_in(images)}
     each_once = np.ones((1, n))
@@ -64,9 +61,10 @@ def _summarise(images: pd.DataFrame) -> pd.DataFrame:
     table["difference"] = table["new"] - table["old"]
     table["low"], table["high"] = np.nan, np.nan
     if n > 1:
-        options = {"n_resamples": 2000, "batch": 100, "method": "percentile"}  # a batch is in memory at a time
+        options = {"n_resamples": 2000, "method": "percentile", "confidence_level": 2 * confidence - 1}
+        options["batch"] = 100  # resamples in memory at a time
         table["low"], table["high"] = bootstrap([np.arange(n)], difference, rng=0, **options).confidence_interval
-    table.loc["accuracy", ["low", "high"]] = bonett_price(*_count_flips(images), n)
+    table.loc["accuracy", ["low", "high"]] = difference_interval(*count_flips(images), n, confidence)
     return table
 
 
@@ -95,23 +93,39 @@ def _measure(images: pd.DataFrame, model: str) -> Callable[[np.ndarray], np.ndar
 
 
 def per_class(scores: pd.DataFrame) -> pd.DataFrame:
-    """Measure the recall of each class: on the scored images, and of a class that one model knows on all unleaked ones.
+    """Measure the recall of each class on the images that are not leaked.
 
     Index `actual`, sorted. Columns: `known_to`; `support` (images of the class); for each model `…_recall`, and
-    `…_recall_low` and `…_recall_high` (Wilson's 95 % interval), NaN if it does not know the class; and if there is an
-    old model `recall_difference` (new minus old).
+    `…_recall_low` and `…_recall_high` (Wilson's 95 % interval), NaN if it never knew the class; and if there is an old
+    model `recall_difference` (new minus old), and the flips, `fixed` and `broken`. The new model's recall of a class
+    that it has lost is 0.
     """
     unseen = scores[scores["population"] != "leaked"]
     classes = unseen.groupby("actual")
     table = pd.DataFrame({"known_to": classes["known_to"].first(), "support": classes.size()})
     for name in models_in(scores):
-        support = table["support"].where(table["known_to"].isin([name, "both"]))
+        knowing = ["old", "both"] if name == "old" else ["old", "new", "both"]
+        support = table["support"].where(table["known_to"].isin(knowing))
         hits = classes[f"{name}_right"].sum()
         table[f"{name}_recall"] = hits / support
         table[f"{name}_recall_low"], table[f"{name}_recall_high"] = wilson(hits, support)
     if "old_recall" in table:
         table["recall_difference"] = table["new_recall"] - table["old_recall"]
+        for kind in ("fixed", "broken"):
+            table[kind] = unseen["flip"].eq(kind).groupby(unseen["actual"]).sum()
     return table
+
+
+def recall_of(scores: pd.DataFrame, classes: Collection[str], model: str) -> pd.DataFrame:
+    """Count, for each of these classes, its `images` that are not leaked, and how many of them a model gets `right`.
+
+    The index, the classes, is sorted; of a class without such images, both counts are 0.
+    """
+    if not classes:
+        return pd.DataFrame(columns=["images", "right"], dtype=int)
+    unseen = scores[scores["population"] != "leaked"]
+    right = unseen[f"{model}_right"].groupby(unseen["actual"]).agg(["size", "sum"])
+    return right.reindex(sorted(classes), fill_value=0).set_axis(["images", "right"], axis=1).rename_axis("class")
 
 
 def flips(scores: pd.DataFrame) -> pd.DataFrame:
@@ -123,5 +137,6 @@ def flips(scores: pd.DataFrame) -> pd.DataFrame:
     return flipped.sort_values("new_confidence", ascending=False, kind="stable").reset_index(drop=True)
 
 
-def _count_flips(scores: pd.DataFrame) -> tuple[int, int]:
+def count_flips(scores: pd.DataFrame) -> tuple[int, int]:
+    """Count the images that only the new model gets right, and those that only the old one does."""
     return int((scores["flip"] == "fixed").sum()), int((scores["flip"] == "broken").sum())

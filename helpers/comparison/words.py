@@ -16,8 +16,9 @@ def points(share: float) -> str:
     return signed(100 * share, 1)
 
 
-def p_value(p: float) -> str:
-    return f"{p:.3f}" if p >= 0.001 else "<0.001"
+def interval_name(confidence: float) -> str:
+    """Name the interval between two bounds that hold with this confidence each: of 0.95, it is a 90 % interval."""
+    return f"{200 * confidence - 100:g} % interval"
 
 
 def count_of(number: int, noun: str) -> str:

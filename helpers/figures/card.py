@@ -5,8 +5,9 @@ from typing import Any
 import pandas as pd
 from IPython.display import display
 
-from helpers.comparison.decision import FEWEST_IMAGES, explain_acceptance, list_facts
+from helpers.comparison.decision import explain_acceptance, list_facts
 from helpers.comparison.record import Decision
+from helpers.comparison.rules import FEWEST_IMAGES
 from helpers.comparison.words import points
 from helpers.figures.charts import difference
 from helpers.figures.markup import Shown, render
@@ -40,7 +41,7 @@ def show_card(decision: Decision, state: str = "") -> Shown:
     if change and change["images"] >= FEWEST_IMAGES and "difference" in change:
         headline += f", {points(change['difference'])} points"
         overall = pd.DataFrame([change]).set_index(["population", "metric"])
-        chart = difference(overall, decision.policy["margin"], width=4.2)
+        chart = difference(overall, decision.policy, width=4.2)
     headline = "; ".join(filter(None, [headline, decision.headline]))
     outcome, facts = explain_acceptance(decision), list_facts(decision)
     parts = {"headline": headline, "outcome": outcome, "chart": chart, "facts": facts, "state": state.splitlines()}

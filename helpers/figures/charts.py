@@ -1,6 +1,6 @@
 """Charts, one per function. A function returns None if there is nothing to show."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import zip_longest
 from typing import Any
 
@@ -11,10 +11,11 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from helpers.comparison.decision import FEWEST_IMAGES, Row
+from helpers.comparison.decision import Row
+from helpers.comparison.rules import FEWEST_IMAGES
 from helpers.comparison.statistics import wilson
 from helpers.comparison.tables import models_in
-from helpers.comparison.words import count_of, percent, signed
+from helpers.comparison.words import count_of, interval_name, listed, percent, signed
 from helpers.figures.style import COLOURS, INK, NEW, OLD, PALE, QUIET, Chart, label_text, shorten, styled
 
 SHADES = LinearSegmentedColormap.from_list("old to new", [OLD, "#EEEEEE", NEW])
@@ -77,16 +78,22 @@ def learning_curves(new_history: pd.DataFrame, old_history: pd.DataFrame | None 
 def confusion_matrices(scores: pd.DataFrame) -> Chart | None:
     """Show the confusion matrices of both models and their difference on the scored images.
 
-    A cell's shade is the square root of its share of the actual class, so that rare mistakes are visible.
+    Images of new classes are shown, too, and count among no mistakes. A cell's shade is the square root of its share of
+    the actual class, so that rare mistakes are visible.
     """
     scored = scores[scores["scored"]]
     if scored.empty:
         return None
     models = models_in(scored)
-    answers = scored[["actual", *(f"{name}_predicted" for name in models)]].set_axis(["actual", *models], axis=1)
-    wrong = {name: answers.loc[~scored[f"{name}_right"], ["actual", name]] for name in models}
+    of_new_classes = ~scores["scored"] & scores["known_to"].eq("new") & scores["population"].ne("leaked")
+    shown = scores[scores["scored"] | of_new_classes]
+    answers = shown[["actual", *(f"{name}_predicted" for name in models)]].set_axis(["actual", *models], axis=1)
+    wrong = {name: answers.loc[shown["scored"] & ~shown[f"{name}_right"], ["actual", name]] for name in models}
     headings = {name: f"{name.capitalize()}: {count_of(len(wrong[name]), 'mistake')}" for name in models}
     answers, note = _fold_classes(answers, wrong)
+    if of_new_classes.any():
+        names = listed([label_text(label) for label in sorted(scores.loc[of_new_classes, "actual"].unique())])
+        note = f"{note} Not counted: {count_of(of_new_classes.sum(), 'image')} of new classes ({names}).".strip()
     tables = {name: pd.crosstab(answers["actual"], answers[name], dropna=False) for name in models}
     support = tables["new"].sum(axis=1).clip(lower=1)
     if "old" in models:
@@ -159,7 +166,7 @@ def per_class_change(per_class: pd.DataFrame) -> Chart | None:
     order, alone = known.index, change.index[change.isna()]
     note = "Lines: 95 % intervals. In brackets: number of images."
     if len(alone):
-        note = f"Known to one model only: {len(alone)} of {len(change)} classes. {note}"
+        note = f"Only the new model knows {len(alone)} of {len(change)} classes. {note}"
     if len(known) > ROWS:
         worst, best = known.index[: ROWS // 2], known.index[ROWS // 2 - ROWS :]
         note = f"The {len(worst)} classes with the worst change and the {len(best)} with the best. {note}"
@@ -182,9 +189,9 @@ def per_class_change(per_class: pd.DataFrame) -> Chart | None:
 
 @styled
 def difference(
-    summary: pd.DataFrame, margin: float, more: Iterable[Row | None] = (), width: float = WIDTH
+    summary: pd.DataFrame, policy: Mapping[str, Any], more: Iterable[Row | None] = (), width: float = WIDTH
 ) -> Chart | None:
-    """Show the change of accuracy in each population, with its 95 % interval and the margin (a share of images).
+    """Show the change of accuracy in each population, with its interval, and the margin of a decision's policy.
 
     Rings are the changes of `more` rows. The `width` is in inches.
     """
@@ -195,8 +202,9 @@ def difference(
         accuracy = accuracy.head(1)
     change, low, high = (100 * accuracy[column] for column in ("difference", "low", "high"))
     last = round(change.iloc[-1], 1)
+    margin, level = policy["margin"], interval_name(policy["confidence"])
     moved = f"{'rose' if last > 0 else 'fell'} by {abs(last):.1f} points" if last else "did not change"
-    title = f"Accuracy {moved} (95 % interval {signed(low.iloc[-1], 1)} to {signed(high.iloc[-1], 1)})"
+    title = f"Accuracy {moved} ({level} {signed(low.iloc[-1], 1)} to {signed(high.iloc[-1], 1)})"
     names = [f"{name}\n{count_of(images, 'image')}" for name, images in accuracy["images"].items()]
     rows_of_rings = list(filter(None, more))
     names += [row.name for row in rows_of_rings]

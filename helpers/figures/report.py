@@ -10,17 +10,14 @@ from helpers.comparison.decision import explain_acceptance, list_facts
 from helpers.comparison.record import Decision
 from helpers.comparison.scores import Comparison
 from helpers.comparison.tables import models_in
-from helpers.comparison.words import p_value, signed
+from helpers.comparison.words import interval_name, signed
 from helpers.figures.style import Chart
 
 OUTCOMES = {True: "✓ met", False: "✗ not met", None: "· for information"}  # of rules
 
 
 def figures_table(comparison: Comparison) -> pd.DataFrame:
-    """Return the figures of both models, as text, by population and metric; flips stand beside the accuracy.
-
-    `Mid p` and `Exact p` are McNemar's: the probability of so lopsided a count of flips by chance.
-    """
+    """Return the figures of both models, as text, by population and metric; flips stand beside the accuracy."""
     if comparison.summary.empty:
         return pd.DataFrame()
     summary = comparison.summary.reset_index().merge(comparison.tally.drop(columns="images"), on="population")
@@ -31,11 +28,10 @@ def figures_table(comparison: Comparison) -> pd.DataFrame:
     if "old" in summary:
         change, low, high = (summary[name].map(lambda x: signed(x, 3)) for name in ("difference", "low", "high"))
         table["New minus old"] = change
-        table["95 % interval"] = (low + " to " + high).where(summary["low"].notna(), "")
-        columns = {"fixed": "{:,}".format, "broken": "{:,}".format, "mid_p": p_value, "exact_p": p_value}
-        for column, write in columns.items():
-            texts = summary[column].map(write).where(summary["metric"] == "accuracy", "")
-            table[column.replace("_p", " p").capitalize()] = texts
+        level = interval_name(comparison.policy.confidence)
+        table[level] = (low + " to " + high).where(summary["low"].notna(), "")
+        for column in ("fixed", "broken"):
+            table[column.capitalize()] = summary[column].map("{:,}".format).where(summary["metric"] == "accuracy", "")
     return table.set_index(["Held-out images", "Count", "Figure"])
 
 

@@ -50,7 +50,13 @@ class TrainParams(StageParams):
 DEFAULTS = {"prepare": PrepareParams().model_dump(), "train": TrainParams().model_dump()}
 
 # Settings of earlier versions by their sections, with their fate in words; they have no effect, and stop nothing.
-GONE = {"decide": {"max_label_noise": "`second_look.max_label_noise` has taken its place"}}
+GONE = {
+    "decide": {
+        "max_label_noise": "`second_look.max_label_noise` has taken its place",
+        "max_negative_flips": "images that were right before are counted and shown, and refuse no model",
+        "min_class_support": "a class counts if its changed predictions are more than chance explains",
+    }
+}
 
 OfColours = Annotated[list[float], Field(min_length=3, max_length=3)]
 

@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pandas as pd
 
+from helpers.comparison.policy import DecideParams
 from helpers.comparison.scores import Comparison, score_images
 from helpers.merge.lineage import read_lineage
 from helpers.pipeline.answers import read_answers
 from helpers.pipeline.model import Classifier, load_classifier
-from helpers.pipeline.paths import HISTORY, INDEX, MODEL, NEAR_DUPLICATES, PREDICTIONS, read_table
+from helpers.pipeline.params import read_params
+from helpers.pipeline.paths import HISTORY, INDEX, MODEL, NEAR_DUPLICATES, PARAMS, PREDICTIONS, read_table
 from helpers.problems import Problem
 from helpers.round.past import find_baseline, load_past, read_history
 from helpers.workspace import Workspace
@@ -34,9 +36,18 @@ def compare_models(workspace: Workspace, baseline: str = "HEAD") -> Comparison:
         _answer(workspace, old, held_out, commit) if old else None,
         old_index,
     )
-    lineage = read_lineage(workspace.lineage)
-    trained_on = int(new.description.trained_on.get("images", 0))
-    return Comparison(scores, lineage, new.version, old.version if old else "", commit, trained_on)
+    classes, old_classes = set(new.description.classes), set(old.description.classes) if old else set()
+    return Comparison(
+        scores,
+        read_lineage(workspace.lineage),
+        new.version,
+        old.version if old else "",
+        commit,
+        trained_on=int(new.description.trained_on.get("images", 0)),
+        policy=read_params(DecideParams, workspace.root / PARAMS),
+        known_to_new=classes - old_classes if old else (),
+        known_to_old=old_classes - classes,
+    )
 
 
 def _answer(workspace: Workspace, classifier: Classifier, images: pd.DataFrame, commit: str = "") -> pd.DataFrame:

@@ -4,7 +4,7 @@ from contextlib import suppress
 
 import pandas as pd
 
-from helpers.comparison.decision import DecideParams
+from helpers.comparison.policy import DecideParams
 from helpers.comparison.record import Decision
 from helpers.merge.lineage import count_changes, parse_lineage, read_lineage
 from helpers.pipeline.model import load_classifier
@@ -103,7 +103,8 @@ def _require_judged(workspace: Workspace, decision: Decision) -> None:
         model = load_classifier((workspace.root / MODEL).read_bytes(), MODEL).version
         if model != decision.model:
             changes.append(f"model {decision.model} was judged, and model {model} is there")
-        if read_params(DecideParams, workspace.root / PARAMS).model_dump() != decision.policy:
+        policy = read_params(DecideParams, workspace.root / PARAMS).model_dump()
+        if is_changed(workspace) and policy != decision.policy:  # else it was judged, maybe by other defaults
             changes.append(f"{PARAMS} has another policy of the decision")
         for section, settings in decision.settings.items():
             if workspace.load(PARAMS).get(section) != settings:
@@ -165,7 +166,8 @@ def _commit(workspace: Workspace, plan: pd.DataFrame, decision: Decision, reason
         added, moved = count_changes_since(workspace, "HEAD")
         left_out = plan["action"].eq("leave out").sum()
         headline = f"Retrain: images {added} added, {moved} moved, {left_out} left out"
-        message = "\n\n".join([headline, decision.sentence, *reasons, signature(started_by())])
+        parts = [headline, decision.sentence, decision.policy_note, *reasons, signature(started_by())]
+        message = "\n\n".join(filter(None, parts))
         try:
             workspace.git("commit", "--quiet", "--message", message, "--only", "--", *files)
         except Problem as problem:

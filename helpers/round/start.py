@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from functools import partial
 
-from helpers.comparison.decision import DecideParams
+from helpers.comparison.policy import DecideParams
 from helpers.files import require_text_names
 from helpers.labels.consensus import ON_DISAGREEMENT
 from helpers.merge.plan import ON_PROBLEM

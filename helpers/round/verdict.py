@@ -9,9 +9,13 @@ from typing import Any
 
 import pandas as pd
 
-from helpers.comparison.decision import DecideParams, Finding, decide
+from helpers.comparison.decision import Finding, decide
+from helpers.comparison.policy import DecideParams
+from helpers.comparison.power import estimate_flips, luck_of_the_best
 from helpers.comparison.record import SCHEMA, Decision
 from helpers.comparison.scores import Comparison
+from helpers.comparison.tables import count_flips
+from helpers.comparison.words import points
 from helpers.hashing import sha256_of
 from helpers.merge.lineage import hash_labels
 from helpers.merge.rules import is_future
@@ -42,18 +46,19 @@ def decide_round(
     """
     _end_without_round(workspace, comparison)
     findings = findings or {}
-    policy = read_params(DecideParams, workspace.root / PARAMS)
     models = _name_models(workspace, comparison)
     changed = _changes_since(workspace, comparison.baseline)
-    decision = decide(comparison, policy, findings, changed, _refuse_baseline(workspace, comparison, models))
+    decision = decide(comparison, findings, changed, _refuse_baseline(workspace, comparison, models))
     seed = read_params(PrepareParams, workspace.root / PARAMS).seed
     judged = _remember_judgement(workspace, comparison.new, seed)
     added, corrected = count_changes_since(workspace, comparison.baseline)
+    decision = replace(decision, settings=_copy_settings(workspace, findings.values()))
+    decision = replace(decision, policy_changes=_compare_policies(workspace, decision, models["replaces_commit"]))
+    notes = [decision.policy_note, *decision.notes, *_note_past(workspace, comparison, judged)]
     decision = replace(
         decision,
         sentence=f"{decision.sentence} New: model {comparison.new}. Old: {models['baseline']}.",
-        notes=[*decision.notes, *_note_past(workspace, comparison.baseline, judged)],
-        settings=_copy_settings(workspace, findings.values()),
+        notes=list(filter(None, notes)),
         changes={"added": added, "corrected": corrected},
         trained_on=comparison.trained_on,
         model=comparison.new,
@@ -103,20 +108,31 @@ def _version_at(workspace: Workspace, commit: str) -> str:
     return model.version if model else ""
 
 
-def _note_past(workspace: Workspace, baseline: str, judged: Sequence[str]) -> list[str]:
+def _note_past(workspace: Workspace, comparison: Comparison, judged: Sequence[str]) -> list[str]:
     """Sentences on earlier judgements by these held-out images, and on images that are gone since the baseline."""
-    notes = []
-    if len(judged) > 1:
+    notes, models, n = [], len(judged), len(comparison.scored)
+    if models > 1 and n:
+        luck = luck_of_the_best(models, estimate_flips(*count_flips(comparison.scores), n), n)
         notes.append(
-            f"These held-out images have judged {len(judged)} models, those that were declined included. The more they "
-            "judge, the likelier one of them looks good by luck; another prepare.seed holds out fresh ones."
+            f"These images have judged at least {models} models: the best of {models} equal ones looks {points(luck)} "
+            "points better than it is by luck alone. More labels of images that chance chose would renew them."
         )
-    _, old_index = load_past(workspace, baseline)
+    _, old_index = load_past(workspace, comparison.baseline)
     if old_index is not None:
         index = read_table((workspace.root / INDEX).read_bytes())
         if gone := set(old_index["sha256"]) - set(index["sha256"]):
             notes.append(f"Images of the old model that are gone from {RAW}: {len(gone):,}.")
     return notes
+
+
+def _compare_policies(workspace: Workspace, decision: Decision, commit: str) -> list[str]:
+    """Name the limits of a decision that differ from those of the decision at a commit, or of its params.yaml."""
+    then, params = read_decision(workspace, commit), workspace.load(PARAMS, commit)
+    known = then.policy or params.get("decide") or {}
+    policy = {name: known.get(name, default) for name, default in DecideParams().model_dump().items()}
+    settings = {name: then.settings.get(name, params.get(name)) for name in decision.settings}
+    changes = _compare_settings({"decide": policy, **settings}, {"decide": decision.policy, **decision.settings})
+    return list(changes.values())
 
 
 def _copy_settings(workspace: Workspace, findings: Iterable[Finding]) -> dict[str, Any]:
@@ -153,13 +169,18 @@ def _changes_since(workspace: Workspace, commit: str) -> list[str]:
     now, then = workspace.load(PARAMS), workspace.load(PARAMS, commit)
     if not then:
         return [f"{PARAMS} is new", *changed]
-    before, after = (_name_settings(DEFAULTS | sections) for sections in (then, now))
-    different = [
-        f"{name}: {before.get(name)} → {after.get(name)}"
-        for name in sorted({**before, **after})
-        if before.get(name) != after.get(name) and listed & {name, name.partition(".")[0]}
-    ]
-    return different + changed
+    different = _compare_settings(DEFAULTS | then, DEFAULTS | now)
+    return [text for name, text in different.items() if listed & {name, name.partition(".")[0]}] + changed
+
+
+def _compare_settings(before: dict[str, Any], after: dict[str, Any]) -> dict[str, str]:
+    """Map the whole names of the settings that differ in two sets of sections to both values, as text."""
+    then, now = map(_name_settings, (before, after))
+    return {
+        name: f"{name}: {then.get(name)} → {now.get(name)}"
+        for name in sorted({**then, **now})
+        if then.get(name) != now.get(name)
+    }
 
 
 def _name_settings(sections: dict[str, Any]) -> dict[str, Any]:

@@ -77,7 +77,8 @@ class TestScoreImages:
         new = says(held_out, ["new only"] * 4, ["cat", "new only"])
         scores = score_images(held_out, new, old, held_out)
         assert list(scores["known_to"]) == ["both", "old", "new", "neither"]
-        assert list(scores["scored"]) == [True, False, False, False]
+        assert list(scores["scored"]) == [True, True, False, False]
+        assert list(scores["new_right"]) == [False, False, True, False]
         assert list(scores["new_probability"]) == pytest.approx([0.1, 0, 0.9, 0])
 
     def test_without_an_old_model_every_image_is_new(self):
@@ -150,7 +151,7 @@ class TestCalibration:
                 score_images(held_out.assign(sha256=in_one_half), self.tempered(model, fitted)),
                 score_images(others.assign(sha256=in_one_half), self.tempered(opinions, fitted)),
             ]
-            rows.append([summary(table)["new"]["together"][["loss", "calibration error"]] for table in tables])
+            rows.append([summary(table, 0.95)["new"]["together"][["loss", "calibration error"]] for table in tables])
         shown, flattered, true = np.mean(rows, axis=0)
         assert (flattered < true - 0.01).all()
         assert (shown > true - 0.01).all()

@@ -36,12 +36,12 @@ def test_a_better_model_is_seen_at_a_glance():
         ):
             assert fact in html
     assert "<code>-p publish True</code> ends it." in card.html
-    assert 'alt="Accuracy rose by 5.0 points (95 % interval +1.9 to +8.1)"' in card.html
+    assert 'alt="Accuracy rose by 5.0 points (90 % interval +2.7 to +7.8)"' in card.html
 
 
 def test_an_undecided_model_that_is_accepted_says_why():
-    text = show_card(record(outcome(both=288, fixed=9, broken=3))).text
-    assert text.startswith("Undecided, +2.0 points. The new model is accepted: it is not worse by more than the margin")
+    text = show_card(record(outcome(both=285, fixed=10, broken=5))).text
+    assert text.startswith("Undecided, +1.7 points. The new model is accepted: it is not worse by more than the margin")
 
 
 def test_a_rule_that_failed_gives_its_reason_in_text_and_every_rule_as_a_tooltip():

@@ -4,10 +4,15 @@ import numpy as np
 import pandas as pd
 import pytest
 from drawings import HISTORY, scores_of, texts
+from score_tables import POLICY as PARAMS
+from score_tables import images, says
 
 from helpers.comparison.decision import Row
+from helpers.comparison.scores import score_images
 from helpers.comparison.tables import per_class, summary
 from helpers.figures import charts
+
+POLICY = PARAMS.model_dump()
 
 
 def test_class_balance_says_how_the_training_set_grew():
@@ -71,6 +76,16 @@ def test_confusion_matrices_of_a_hundred_classes_show_the_worst_and_fold_the_oth
     assert any(text.startswith("The 20 of 100 classes with most mistakes") for text in texts(figure))
 
 
+def test_a_new_class_has_its_row_and_counts_among_no_mistakes():
+    held_out = images(["cat"] * 5 + ["fox"] * 3)
+    old = says(held_out, ["cat"] * 8, ["cat", "dog"])
+    new = says(held_out, ["cat"] * 4 + ["fox"] * 3 + ["cat"], ["cat", "fox"])
+    figure = charts.confusion_matrices(score_images(held_out, new, old, held_out))
+    assert figure.finding == "1 mistake on 5 images, 0 before"
+    assert "fox" in [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert "Not counted: 3 images of new classes (fox)." in figure.note
+
+
 def test_recall_is_counted_class_by_class():
     actual = ["rose"] * 4 + ["fell"] * 4 + ["same"] * 4
     old = ["rose"] * 2 + ["same"] * 2 + ["fell"] * 4 + ["same"] * 4
@@ -99,7 +114,7 @@ def test_a_class_that_only_one_model_knows_is_shown_and_not_counted():
     figure = charts.per_class_change(per_class(scores))
     assert figure.finding == "Recall rose for 0 of 1 classes, fell for none"
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["b  (2)", "a  (1)"]
-    assert any("Known to one model only: 1 of 2 classes." in text for text in texts(figure))
+    assert any("Only the new model knows 1 of 2 classes." in text for text in texts(figure))
 
 
 @pytest.mark.parametrize(
@@ -110,10 +125,10 @@ def test_the_difference_says_which_way_accuracy_went_and_how_sure_that_is(better
     right, wrong = ["a"], ["b"]
     old = wrong * better + right * worse + right * (10 - better - worse)
     new = right * better + wrong * worse + right * (10 - better - worse)
-    table = summary(scores_of(["a"] * 10, old, new))
-    figure = charts.difference(table, margin=0.02)
+    table = summary(scores_of(["a"] * 10, old, new), 0.95)
+    figure = charts.difference(table, POLICY)
     low, high = table.loc[("together", "accuracy"), ["low", "high"]] * 100
-    assert figure.finding == f"Accuracy {finding} (95 % interval {low:+.1f} to {high:+.1f})".replace("-", "−")
+    assert figure.finding == f"Accuracy {finding} (90 % interval {low:+.1f} to {high:+.1f})".replace("-", "−")
     labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
     assert labels == ["frozen\n5 images", "new\n5 images", "together\n10 images"]
     assert figure.axes[0].collections[0].get_paths()[-1].vertices[:, 0].tolist() == [low, high]
@@ -122,23 +137,23 @@ def test_the_difference_says_which_way_accuracy_went_and_how_sure_that_is(better
 
 def test_the_difference_of_a_single_population_is_shown_once():
     scores = scores_of(["a"] * 4, ["b", "a", "a", "a"], ["a"] * 4)
-    axes = charts.difference(summary(scores[scores["population"] == "new"]), 0.01).axes[0]
+    axes = charts.difference(summary(scores[scores["population"] == "new"], 0.95), POLICY).axes[0]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["new\n2 images"]
 
 
 def test_a_population_of_one_image_does_not_press_the_others_flat():
     scores = scores_of(["a"] * 100, ["a"] * 95 + ["b"] * 5, ["a"] * 100)
     scores["population"] = ["frozen"] + ["new"] * 99
-    table = summary(scores)
-    low, high = charts.difference(table, margin=0.01).axes[0].get_xlim()
+    table = summary(scores, 0.95)
+    low, high = charts.difference(table, POLICY).axes[0].get_xlim()
     assert (low, high) == pytest.approx((-2, 11), abs=1.5)
-    alone = charts.difference(table.loc[["frozen"]], margin=0.01)
+    alone = charts.difference(table.loc[["frozen"]], POLICY)
     assert [label.get_text() for label in alone.axes[0].get_yticklabels()] == ["frozen\n1 image"]
 
 
 def test_the_difference_is_drawn_against_what_other_seeds_do():
-    table = summary(scores_of(["a"] * 4, ["b", "a", "a", "a"], ["a"] * 4))
-    axes = charts.difference(table, 0.01, [Row("other seeds", [0.02, -0.03])]).axes[0]
+    table = summary(scores_of(["a"] * 4, ["b", "a", "a", "a"], ["a"] * 4), 0.95)
+    axes = charts.difference(table, POLICY, [Row("other seeds", [0.02, -0.03])]).axes[0]
     assert axes.get_yticklabels()[-1].get_text() == "other seeds"
     assert [2.0, -3.0] in [np.asarray(marks.get_offsets())[:, 0].tolist() for marks in axes.collections]
 

@@ -14,6 +14,7 @@ from markupsafe import escape
 from matplotlib.colors import same_color
 from matplotlib.text import Text
 from nbclient import NotebookClient
+from score_tables import POLICY
 
 from helpers.comparison.tables import per_class, summary
 from helpers.figures import charts
@@ -119,7 +120,10 @@ def test_where_there_is_nothing_to_show_there_is_no_figure():
         charts.calibration(unscored),
     ]
     for scores in (first, unscored):
-        nothing += [charts.per_class_change(per_class(scores)), charts.difference(summary(scores), 0)]
+        nothing += [
+            charts.per_class_change(per_class(scores)),
+            charts.difference(summary(scores, 0.95), POLICY.model_dump()),
+        ]
     assert nothing == [None] * 6
 
 

@@ -6,7 +6,7 @@ import pytest
 import yaml
 from round_steps import decide
 
-from helpers.comparison.decision import DecideParams
+from helpers.comparison.policy import DecideParams
 from helpers.pipeline.params import Params, PrepareParams, TrainParams, read_params, tell_gone
 from helpers.pipeline.paths import HISTORY
 from helpers.problems import Problem

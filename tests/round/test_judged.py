@@ -13,7 +13,7 @@ from round_steps import (
     version,
 )
 
-from helpers.comparison.decision import DecideParams
+from helpers.comparison.policy import DecideParams
 from helpers.comparison.record import Decision
 from helpers.pipeline.params import read_params
 from helpers.problems import Problem

@@ -26,7 +26,14 @@ def test_a_record_of_schema_2_keeps_the_records_of_extras(tmp_path):
     workspace.save(FILE, {"schema": 2, "label_noise": noise, "seed_noise": [0.01], "policy": policy})
     decision = read_decision(workspace)
     assert decision.findings == {"second_look": noise, "chance": [0.01]}
-    assert (decision.policy, decision.settings) == ({"margin": 0.01}, {"second_look": {"max_label_noise": 0.05}})
+    assert decision.settings == {"second_look": {"max_label_noise": 0.05}}
+
+
+@pytest.mark.parametrize("schema", [1, 2, 3])
+def test_a_record_of_before_schema_4_says_that_its_intervals_were_95_percent_ones(tmp_path, schema):
+    workspace = Workspace(tmp_path)
+    workspace.save(FILE, {"schema": schema, "policy": {"margin": 0.01, "min_class_support": 10}})
+    assert read_decision(workspace).policy == {"margin": 0.01, "min_class_support": 10, "confidence": 0.975}
 
 
 def test_a_damaged_record_says_nothing(tmp_path):

@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
-from score_tables import POLICY, comparison_of, outcome
+from score_tables import comparison_of, outcome
 from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 
@@ -147,7 +147,7 @@ def test_honest_rounds_pass_however_hard_and_rounds_with_a_fifth_wrong_do_not(bl
 def is_stopped(opinions: np.ndarray, labels: np.ndarray) -> bool:
     comparison = comparison_of(outcome(both=400))
     finding = Finding([labels_rule(estimate_noise(opinions, labels), 0.05)])
-    return not decide(comparison, POLICY, {"second_look": finding}).accepted
+    return not decide(comparison, {"second_look": finding}).accepted
 
 
 @pytest.mark.slow
