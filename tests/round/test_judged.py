@@ -63,7 +63,7 @@ def test_nothing_is_published_but_the_model_and_the_data_that_were_judged(tiny, 
     if change == "model":
         reproduce(tiny)
     if change == "policy":
-        params.write_text(params.read_text().replace("margin: 0.01", "margin: 0.99"))
+        params.write_text(params.read_text().replace("margin: 0.02", "margin: 0.99"))
     before = tiny.git("rev-parse", "HEAD")
     with pytest.raises(Problem, match="since the models were compared"):
         publish_round(tiny, PLAN, judged)

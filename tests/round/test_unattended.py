@@ -85,7 +85,7 @@ def test_with_no_new_label_it_does_nothing_and_judges_no_published_model_again(t
     result = run_notebook(tiny, "retrain.ipynb", *PUBLISH)
     assert result.returncode == 0, result.stderr
     params = tiny.root / "params.yaml"
-    params.write_text(params.read_text().replace("margin: 0.01", "margin: 0.2"))
+    params.write_text(params.read_text().replace("margin: 0.02", "margin: 0.2"))
     tiny.git("commit", "--quiet", "--all", "--message", "Another policy")
     tiny.git("push", "--quiet")
     before, head = (tiny.root / DECISION).stat(), tiny.commit_of("HEAD")

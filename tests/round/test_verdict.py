@@ -120,6 +120,53 @@ def test_models_that_were_declined_count_among_those_that_the_held_out_images_ju
 
 
 @pytest.mark.slow
+def test_judging_several_models_is_said_with_the_luck_of_the_best(sample):
+    train(sample, epochs=2)
+    assert not any("have judged" in note for note in decide(sample).notes)
+    train(sample, epochs=3)
+    decision = decide(sample)
+    (note,) = [note for note in decision.notes if "have judged at least 2 models" in note]
+    changed = sum(decision.images[2][kind] for kind in ("fixed", "broken")) + 1
+    luck = 0.59 * (changed / (decision.images[2]["scored"] + 2) / 2 / decision.images[2]["scored"]) ** 0.5
+    assert f"looks {100 * luck:+.1f} points better" in note
+
+
+@pytest.mark.slow
+def test_a_limit_that_was_turned_after_a_refusal_is_the_first_note_and_stands_in_the_commit(tiny):
+    params = tiny.root / "params.yaml"
+    train(tiny, epochs=2)
+    first = decide(tiny)
+    assert first.policy_changes == []
+    publish_round(tiny, PLAN, first, anyway="a test")
+    train(tiny, epochs=3)
+    assert not decide(tiny).accepted
+    params.write_text(params.read_text().replace("margin: 0.02", "margin: 0.9"))
+    decision = decide(tiny)
+    assert decision.policy_changes == ["decide.margin: 0.02 → 0.9"]
+    assert decision.notes[0] == "The policy is not that of the model to replace: decide.margin: 0.02 → 0.9."
+    publish_round(tiny, PLAN, decision, anyway="a test")
+    assert decision.notes[0] in tiny.git("log", "-1", "--format=%B")
+
+
+@pytest.mark.slow
+def test_the_policy_of_a_first_round_is_compared_with_the_settings_of_the_model_to_replace(tiny):
+    params = tiny.root / "params.yaml"
+    params.write_text(params.read_text().replace("max_class_drop: 0.1", "max_class_drop: 0.5"))
+    train(tiny, epochs=2)
+    assert decide(tiny).policy_changes == ["decide.max_class_drop: 0.1 → 0.5"]
+
+
+@pytest.mark.slow
+def test_new_and_lost_classes_are_told_with_or_without_held_out_images(tiny):
+    (tiny.raw / "light").rename(tiny.raw / "bright")
+    reproduce(tiny)
+    decision = decide(tiny)
+    (new,), (lost,) = decision.new_classes, decision.lost_classes
+    assert (new["class"], lost["class"]) == ("bright", "light")
+    assert new["images"] > 0 == lost["images"]
+
+
+@pytest.mark.slow
 def test_a_model_that_was_committed_by_hand_is_compared_with_the_one_before(tiny):
     train(tiny, epochs=2)
     refused = decide(tiny)
@@ -179,3 +226,14 @@ def test_a_published_round_that_runs_again_under_newer_code_keeps_its_decision_o
     assert decide(tiny).model == decision.model
     assert tiny.load(DECISION) == older
     assert tiny.git("status", "--porcelain", "evaluation") == ""
+
+
+@pytest.mark.slow
+def test_a_published_round_that_newer_code_would_judge_by_other_limits_is_published_again_as_it_is(tiny):
+    train(tiny, epochs=2)
+    older = decide(tiny).to_json() | {"schema": 3, "policy": {"margin": 0.01, "max_negative_flips": 0.05}}
+    tiny.save(DECISION, older)
+    tiny.git("add", "--all")
+    tiny.git("commit", "--quiet", "--message", "A round of earlier code")
+    publish_round(tiny, PLAN, decide(tiny), anyway="a test")
+    assert tiny.load(DECISION) == older
