@@ -17,10 +17,12 @@ from helpers.comparison.words import count_of, interval_name, listed, percent, p
 
 
 class Row(NamedTuple):
-    """A further row of the chart of the difference: changes of accuracy, each a mark."""
+    """A further row of the chart of the difference: a change of accuracy and its interval."""
 
     name: str
-    changes: Sequence[float]
+    difference: float
+    low: float
+    high: float
 
 
 @dataclass(frozen=True)

@@ -193,37 +193,35 @@ def difference(
 ) -> Chart | None:
     """Show the change of accuracy in each population, with its interval, and the margin of a decision's policy.
 
-    Rings are the changes of `more` rows. The `width` is in inches.
+    Extras have `more` rows. The `width` is in inches.
     """
     if "difference" not in summary:
         return None
     accuracy = summary.xs("accuracy", level="metric")
     if len(accuracy) == 2:  # a single population equals "together"
         accuracy = accuracy.head(1)
-    change, low, high = (100 * accuracy[column] for column in ("difference", "low", "high"))
-    last = round(change.iloc[-1], 1)
     margin, level = policy["margin"], interval_name(policy["confidence"])
-    moved = f"{'rose' if last > 0 else 'fell'} by {abs(last):.1f} points" if last else "did not change"
-    title = f"Accuracy {moved} ({level} {signed(low.iloc[-1], 1)} to {signed(high.iloc[-1], 1)})"
     names = [f"{name}\n{count_of(images, 'image')}" for name, images in accuracy["images"].items()]
-    rows_of_rings = list(filter(None, more))
-    names += [row.name for row in rows_of_rings]
+    own = map(Row, names, accuracy["difference"], accuracy["low"], accuracy["high"])
+    shown = 100 * pd.DataFrame([*own, *filter(None, more)]).set_index("name")
+    change, low, high = shown.iloc[len(names) - 1].round(1)
+    moved = f"{'rose' if change > 0 else 'fell'} by {abs(change):.1f} points" if change else "did not change"
+    title = f"Accuracy {moved} ({level} {signed(low, 1)} to {signed(high, 1)})"
 
-    figure, (axes,) = make_panels(1, 0.8 + 0.4 * len(names), title, width=width)
-    rows = _name_rows(axes, names)[: len(change)]
+    figure, (axes,) = make_panels(1, 0.8 + 0.4 * len(shown), title, width=width)
+    rows = _name_rows(axes, list(shown.index))
+    colours = [NEW if row < len(names) else QUIET for row in rows]
     axes.axvspan(-100 * margin, 100 * margin, color=PALE, lw=0)
     axes.axvline(0, color=QUIET, lw=1)
-    axes.hlines(rows, low, high, color=NEW, lw=2)
-    axes.scatter(change, rows, 45, color=NEW, zorder=3)
-    rings = [100 * change for row in rows_of_rings for change in row.changes]
-    places = [place for place, row in enumerate(rows_of_rings, len(change)) for _ in row.changes]
-    axes.scatter(rings, places, 30, facecolor="none", edgecolor=QUIET)
-    for row, value in enumerate(change):
+    axes.hlines(rows, shown["low"], shown["high"], color=colours, lw=2)
+    axes.scatter(shown["difference"], rows, 45, color=colours, zorder=3)
+    for row, value in zip(rows, shown["difference"], strict=True):
         axes.text(value, row - 0.22, signed(value, 1), ha="center", size=8, clip_on=True)
     axes.text(0, -0.67, f"margin ±{100 * margin:g}", ha="center", size=8, color=QUIET)
     # A population of a few images has an interval that would press the others flat: it ends at the edge.
-    enough = accuracy["images"] >= min(FEWEST_IMAGES, accuracy["images"].max())
-    reach = [-100 * margin, 100 * margin, *low[enough], *high[enough], *rings]
+    few = accuracy["images"].to_numpy() < min(FEWEST_IMAGES, accuracy["images"].max())
+    wide = shown.drop(index=shown.index[: len(names)][few])
+    reach = [-100 * margin, 100 * margin, *wide["low"], *wide["high"]]
     room = 0.08 * (max(reach) - min(reach))
     axes.set_xlim(min(reach) - room, max(reach) + room)
     axes.set_xlabel("new minus old, percentage points")

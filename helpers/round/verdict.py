@@ -47,7 +47,7 @@ def decide_round(
     _end_without_round(workspace, comparison)
     findings = findings or {}
     models = _name_models(workspace, comparison)
-    changed = _changes_since(workspace, comparison.baseline)
+    changed = list_changes(workspace, comparison.baseline)
     decision = decide(comparison, findings, changed, _refuse_baseline(workspace, comparison, models))
     seed = read_params(PrepareParams, workspace.root / PARAMS).seed
     judged = _remember_judgement(workspace, comparison.new, seed)
@@ -161,7 +161,7 @@ def _name_model(workspace: Workspace, commit: str, version: str) -> str:
     return f"model {version} of {name}" if version else f"no model at {name}"
 
 
-def _changes_since(workspace: Workspace, commit: str) -> list[str]:
+def list_changes(workspace: Workspace, commit: str) -> list[str]:
     """List the changed settings and files, apart from images, that the stages of dvc.yaml depend on."""
     files = [*code_of_stages(workspace), BACKBONES]
     changed = workspace.git("diff", "--name-only", "-z", commit, "--", *files).split("\0")[:-1]

@@ -211,7 +211,9 @@ def test_findings_of_extras_decide_and_are_kept_in_their_order():
     comparison = comparison_of(outcome(both=400))
     findings = {
         "one": Finding([Rule("labels", True, "2 wrong.")], ["A note."], "the data did it", record={"wrong": 2}),
-        "two": Finding([Rule("luck", None, "Nobody knows.")], ["Another."], row=Row("luck", [0.1]), section="two"),
+        "two": Finding(
+            [Rule("luck", None, "Nobody knows.")], ["Another."], row=Row("luck", 0.1, 0.0, 0.2), section="two"
+        ),
     }
     plain, decision = decide(comparison), decide(comparison, findings)
     assert [rule.rule for rule in decision.rules] == [*(rule.rule for rule in plain.rules), "labels", "luck"]

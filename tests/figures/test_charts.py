@@ -151,11 +151,15 @@ def test_a_population_of_one_image_does_not_press_the_others_flat():
     assert [label.get_text() for label in alone.axes[0].get_yticklabels()] == ["frozen\n1 image"]
 
 
-def test_the_difference_is_drawn_against_what_other_seeds_do():
+def test_the_rows_of_extras_come_below_in_a_colour_of_their_own():
     table = summary(scores_of(["a"] * 4, ["b", "a", "a", "a"], ["a"] * 4), 0.95)
-    axes = charts.difference(table, POLICY, [Row("other seeds", [0.02, -0.03])]).axes[0]
-    assert axes.get_yticklabels()[-1].get_text() == "other seeds"
-    assert [2.0, -3.0] in [np.asarray(marks.get_offsets())[:, 0].tolist() for marks in axes.collections]
+    axes = charts.difference(table, POLICY, [Row("the data", 0.02, -0.03, 0.9), None]).axes[0]
+    assert axes.get_yticklabels()[-1].get_text() == "the data"
+    lines, marks = axes.collections
+    assert lines.get_paths()[-1].vertices[:, 0].tolist() == [-3.0, 90.0]
+    assert np.asarray(marks.get_offsets())[-1, 0] == 2.0
+    assert not np.array_equal(marks.get_facecolor()[-1], marks.get_facecolor()[0])
+    assert axes.get_xlim()[1] > 90
 
 
 def test_calibration_says_who_is_too_sure():

@@ -7,7 +7,7 @@ from helpers.pipeline.paths import INDEX
 from helpers.problems import Problem
 from helpers.round.past import past_models
 from helpers.round.state import find_round, find_state, is_changed, tell_state
-from helpers.round.verdict import _changes_since
+from helpers.round.verdict import list_changes
 from helpers.workspace import DECISION, Workspace, open_workspace
 from helpers.workspace.stages import dvc_status
 
@@ -54,7 +54,7 @@ def test_files_are_named_as_they_are_called_also_where_one_was_renamed(hostile):
     hostile.git("add", "backbones")
     renamed = ["backbones/efficientnet-lite0.yaml", "backbones/réseau.yaml"]
     assert hostile.changes("backbones") == renamed
-    assert _changes_since(hostile, "HEAD") == renamed
+    assert list_changes(hostile, "HEAD") == renamed
 
 
 def test_a_round_that_a_hook_of_another_repository_starts_works_in_its_own(tiny, tmp_path, monkeypatch):
