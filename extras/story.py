@@ -7,9 +7,11 @@ from typing import Any
 import pandas as pd
 from matplotlib.ticker import MaxNLocator
 
+from helpers.comparison.decision import Finding
 from helpers.comparison.record import Decision
+from helpers.comparison.scores import Comparison
 from helpers.comparison.statistics import wilson
-from helpers.comparison.words import percent
+from helpers.comparison.words import listed, percent
 from helpers.figures.charts import make_panels, mark_models
 from helpers.figures.style import QUIET, Chart, label_text, styled
 from helpers.pipeline.paths import METRICS, RAW
@@ -20,7 +22,17 @@ from helpers.round.tags import TAGS
 from helpers.workspace import DECISION, Workspace
 
 COLUMNS = ["name", "date", "training_images", "held_out_images", "accuracy", "low", "high", "verdict"]
-COLUMNS += ["added", "corrected", "published_because"]
+COLUMNS += ["added", "corrected", "classes", "published_because"]
+
+
+def find_accuracy(comparison: Comparison) -> Finding:
+    """Hand over to the decision how many held-out images chance chose, and how many of them the new model gets right.
+
+    Images that were labelled because a model was least certain of them are harder than others. Neither leaked images
+    nor new classes are left out: the new model was trained on no held-out image.
+    """
+    right = comparison.scores.loc[comparison.scores["by_chance"], "new_right"]
+    return Finding(record={"images": len(right), "right": int(right.sum())})
 
 
 def read_rounds(workspace: Workspace, decision: Decision) -> pd.DataFrame:
@@ -29,8 +41,10 @@ def read_rounds(workspace: Workspace, decision: Decision) -> pd.DataFrame:
     Each commit with a decision of its own is a round, under the name of its tag or the short hash of the commit. The
     round of this `decision` ends the list as ``this round``, without a date: so its report is the same when it is made
     again after publishing. A row has the `COLUMNS`: `accuracy` is that on the images that were held out when the model
-    was trained, `low` and `high` its 95 % interval; `added` and `corrected` count labels; `published_because` is the
-    reason for publishing a model that was not accepted. A missing or damaged file leaves gaps.
+    was trained, as far as chance chose them, `low` and `high` its 95 % interval, and `held_out_images` their number (a
+    decision of before November 2026 counts all); `added` and `corrected` count labels; `classes` are new and lost ones;
+    `published_because` is the reason for publishing a model that was not accepted. A missing or damaged file leaves
+    gaps.
     """
     told = [Decision()]  # a commit that takes the record away has none
     rounds: list[dict[str, Any]] = []
@@ -76,22 +90,34 @@ def _read_round(workspace: Workspace, decision: Decision, revision: str = "") ->
     metrics = workspace.load(METRICS, revision)
     facts: dict[str, Any] = {"model": decision.model, "replaces_commit": decision.replaces_commit, **decision.changes}
     facts["verdict"] = decision.verdict or None
+    kinds = {"new": decision.new_classes, "lost": decision.lost_classes}
+    facts["classes"] = "; ".join(_list_classes(kind, classes) for kind, classes in kinds.items() if classes) or None
     with suppress(KeyError, TypeError):
-        images, accuracy = metrics["images"], metrics["accuracy"]
-        low, high = wilson(images * accuracy, images)
-        facts |= {"held_out_images": images, "accuracy": accuracy, "low": low, "high": high}
+        images = metrics["images"]
+        told = decision.findings.get("story") or {"images": images, "right": images * metrics["accuracy"]}
+        low, high = wilson(told["right"], told["images"])
+        facts |= {
+            "held_out_images": told["images"],
+            "accuracy": told["right"] / told["images"],
+            "low": low,
+            "high": high,
+        }
         # All images that are not held out are trained on, and DVC's pointer to data/raw counts both.
         files = workspace.load(f"{RAW}.dvc", revision)["outs"][0]["nfiles"]
         facts["training_images"] = decision.trained_on or files - images
     return facts
 
 
+def _list_classes(kind: str, classes: list[dict[str, Any]]) -> str:
+    return f"{kind}: {listed([row['class'] for row in classes])}"
+
+
 def rounds_table(rounds: pd.DataFrame) -> pd.DataFrame:
     """Write the story of the rounds, from `read_rounds`, as text."""
     accuracy, low, high = (rounds[name].map(percent, na_action="ignore") for name in ("accuracy", "low", "high"))
     table = rounds.assign(accuracy=accuracy, low=low + " to " + high).drop(columns="high")
-    if table["published_because"].isna().all():
-        table = table.drop(columns="published_because")
+    rare = ["classes", "published_because"]
+    table = table.drop(columns=[name for name in rare if table[name].isna().all()])
     counts = ["training_images", "held_out_images", "added", "corrected"]
     table[counts] = table[counts].map("{:,}".format, na_action="ignore").astype("string")
     table = table.rename(columns={"name": "model", "low": "95 % interval", "held_out_images": "held-out images"})
@@ -110,7 +136,9 @@ def draw_story(rounds: pd.DataFrame) -> Chart | None:
     change = "rose" if accuracy.iloc[-1] > accuracy.iloc[0] else "fell"
     title = f"Accuracy stayed at {now}" if before == now else f"Accuracy {change} from {before} to {now}"
     title += f" with {images.iloc[-1]:,.0f} training images, {images.iloc[0]:,.0f} at the start"
-    note = "Lines: 95 % intervals. Each model on the images that were held out when it was trained."
+    note = (
+        "Lines: 95 % intervals. Each model on the images that were held out when it was trained, and that chance chose."
+    )
     refused = known["published_because"].notna()
     if refused.any():
         note += " Rings: published, although not accepted."

@@ -80,6 +80,7 @@ def score_images(
     new: pd.DataFrame,
     old: pd.DataFrame | None = None,
     old_index: pd.DataFrame | None = None,
+    chosen_by_model: Collection[str] = (),
 ) -> pd.DataFrame:
     """Put the predictions of both models for each held-out image side by side.
 
@@ -88,9 +89,11 @@ def score_images(
 
     `held_out` are today's held-out images: columns `file`, `label` and `sha256`, all str. `new` and `old` are
     probabilities: index `file`, a column per class that the model knows, rows sum to 1. Without an `old` model every
-    image counts as new. For `old_index` see `populations`.
+    image counts as new. For `old_index` see `populations`. `chosen_by_model` are the contents, SHA-256, that people
+    labelled because a model was least certain of them.
 
-    The result has a row per held-out image, in their order: `file`, `sha256`, `actual`, `population`; `known_to`
+    The result has a row per held-out image, in their order: `file`, `sha256`, `actual`, `population`; `by_chance`
+    (bool: nothing but chance chose the image to be labelled, as far as anybody knows); `known_to`
     (``both``, ``old``, ``new`` or ``neither``: the models whose classes include the actual label); `scored` (bool: not
     leaked, and of a class that the old model knows, or the new one where there is no old model; a class that the new
     model has lost is always wrong); `flip` (``fixed``, ``broken`` or empty; only for scored images); and for
@@ -100,6 +103,8 @@ def score_images(
     models = {"new": new} if old is None else {"old": old, "new": new}
     scores = held_out[["file", "sha256"]].assign(actual=held_out["label"]).reset_index(drop=True)
     scores["population"] = "new" if old is None else populations(scores, old_index)
+
+    scores["by_chance"] = ~scores["sha256"].isin(chosen_by_model)
 
     # An image counts if the old model was not trained on it and could know its label. New classes do not count as
     # mistakes of the old model: they would hide a loss on the classes that people rely on.

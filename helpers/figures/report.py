@@ -9,7 +9,7 @@ import pandas as pd
 from helpers.comparison.decision import explain_acceptance, list_facts
 from helpers.comparison.record import Decision
 from helpers.comparison.scores import Comparison
-from helpers.comparison.tables import models_in
+from helpers.comparison.tables import models_in, summary, tally
 from helpers.comparison.words import interval_name, signed
 from helpers.figures.style import Chart
 
@@ -17,22 +17,35 @@ OUTCOMES = {True: "✓ met", False: "✗ not met", None: "· for information"}  
 
 
 def figures_table(comparison: Comparison) -> pd.DataFrame:
-    """Return the figures of both models, as text, by population and metric; flips stand beside the accuracy."""
+    """Return the figures of both models, as text, by population and metric; flips stand beside the accuracy.
+
+    Where some images were chosen because a model was least certain of them, the last row is about the others.
+    """
     if comparison.summary.empty:
         return pd.DataFrame()
-    summary = comparison.summary.reset_index().merge(comparison.tally.drop(columns="images"), on="population")
-    table = summary[["population", "images", "metric"]].astype(str)
+    scores, confidence = comparison.scores, comparison.policy.confidence
+    figures = _join(comparison.summary, comparison.tally)
+    by_chance = scores[scores["by_chance"]]
+    if len(by_chance) < len(scores) and by_chance["scored"].any():
+        rows = _join(summary(by_chance, confidence), tally(by_chance))
+        row = rows[rows["population"].eq("together") & rows["metric"].eq("accuracy")]
+        figures = pd.concat([figures, row.assign(population="chosen by chance")], ignore_index=True)
+    table = figures[["population", "images", "metric"]].astype(str)
     table.columns = ["Held-out images", "Count", "Figure"]
-    for name in models_in(comparison.scores):
-        table[name.capitalize()] = summary[name].map("{:.3f}".format)
-    if "old" in summary:
-        change, low, high = (summary[name].map(lambda x: signed(x, 3)) for name in ("difference", "low", "high"))
+    for name in models_in(scores):
+        table[name.capitalize()] = figures[name].map("{:.3f}".format)
+    if "old" in figures:
+        change, low, high = (figures[name].map(lambda x: signed(x, 3)) for name in ("difference", "low", "high"))
         table["New minus old"] = change
-        level = interval_name(comparison.policy.confidence)
-        table[level] = (low + " to " + high).where(summary["low"].notna(), "")
+        table[interval_name(confidence)] = (low + " to " + high).where(figures["low"].notna(), "")
         for column in ("fixed", "broken"):
-            table[column.capitalize()] = summary[column].map("{:,}".format).where(summary["metric"] == "accuracy", "")
+            table[column.capitalize()] = figures[column].map("{:,}".format).where(figures["metric"] == "accuracy", "")
     return table.set_index(["Held-out images", "Count", "Figure"])
+
+
+def _join(figures: pd.DataFrame, flips: pd.DataFrame) -> pd.DataFrame:
+    """Put the flips of each population, from `tally`, beside its figures, from `summary`."""
+    return figures.reset_index().merge(flips.drop(columns="images"), on="population")
 
 
 def rules_table(decision: Decision) -> pd.DataFrame:

@@ -9,6 +9,7 @@ import pandas as pd
 
 from helpers.comparison.policy import DecideParams
 from helpers.comparison.scores import Comparison, score_images
+from helpers.labels.fields import LEAST_CERTAIN
 from helpers.merge.lineage import read_lineage
 from helpers.pipeline.answers import read_answers
 from helpers.pipeline.model import Classifier, load_classifier
@@ -30,16 +31,18 @@ def compare_models(workspace: Workspace, baseline: str = "HEAD") -> Comparison:
     new = load_classifier((workspace.root / MODEL).read_bytes(), MODEL)
     commit = find_baseline(workspace, baseline)
     old, old_index = load_past(workspace, commit)
+    lineage = read_lineage(workspace.lineage)
     scores = score_images(
         held_out,
         _answer(workspace, new, held_out),
         _answer(workspace, old, held_out, commit) if old else None,
         old_index,
+        lineage.loc[lineage["queue"] == LEAST_CERTAIN, "sha256"],
     )
     classes, old_classes = set(new.description.classes), set(old.description.classes) if old else set()
     return Comparison(
         scores,
-        read_lineage(workspace.lineage),
+        lineage,
         new.version,
         old.version if old else "",
         commit,

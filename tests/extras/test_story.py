@@ -8,8 +8,9 @@ import pytest
 from drawings import texts
 from matplotlib.colors import same_color
 from round_steps import REFUSED, publish
+from score_tables import comparison_of, outcome
 
-from extras.story import draw_story, read_rounds, rounds_table
+from extras.story import draw_story, find_accuracy, read_rounds, rounds_table
 from helpers.comparison.record import Decision
 from helpers.figures.style import NEW, QUIET
 from helpers.workspace import Workspace
@@ -59,6 +60,25 @@ def test_each_model_follows_the_one_that_it_was_made_after(told):
     assert told.index.tolist() == ["start", "model/v2", "model/v10", "this round"]
     assert told["accuracy"].tolist() == [0.5, 0.75, 0.8, 0.9]
     assert told["verdict"].tolist()[1:] == ["better", "equivalent", "undecided"]
+
+
+def test_accuracy_counts_the_images_that_chance_chose_where_the_decision_has_them(tiny):
+    record(tiny, {"schema": 4, "model": "aa", "findings": {"story": {"images": 8, "right": 6}}}, right=5, held_out=20)
+    (row,) = read_rounds(tiny, Decision(model="aa")).to_dict("records")
+    assert (row["accuracy"], row["held_out_images"], row["training_images"]) == (0.75, 8, 24 - 20)
+
+
+def test_the_finding_counts_the_images_that_chance_chose():
+    scores = outcome(both=6, fixed=2, broken=1)
+    scores["by_chance"] = [True] * 5 + [False] * 2 + [True] * 2
+    assert find_accuracy(comparison_of(scores)).record == {"images": 7, "right": 6}
+
+
+def test_classes_that_came_or_went_are_named(tiny):
+    new = [{"class": "fox", "images": 3, "right": 2}, {"class": "owl", "images": 0, "right": 0}]
+    record(tiny, {"model": "aa", "new_classes": new, "lost_classes": new[:1]}, 3, 4)
+    told = read_rounds(tiny, Decision(model="aa"))
+    assert rounds_table(told)["Classes"].tolist() == ["new: fox, owl; lost: fox"]
 
 
 def test_the_interval_is_wilsons(told):
@@ -205,6 +225,7 @@ ROUNDS = pd.DataFrame(
         "verdict": ["first", "better"],
         "added": [None, 953],
         "corrected": [None, 0],
+        "classes": [None, None],
         "published_because": [None, None],
     }
 ).convert_dtypes()

@@ -67,6 +67,15 @@ def test_the_table_of_figures_holds_flips_beside_the_accuracy():
     assert loss[["Fixed", "Broken"]].tolist() == ["", ""]
 
 
+def test_images_that_chance_chose_have_a_row_of_their_own_where_others_were_chosen_by_a_model():
+    scores = outcome(both=30, fixed=6, broken=2, neither=2)
+    assert "chosen by chance" not in figures_table(comparison_of(scores)).index.get_level_values(0)
+    scores["by_chance"] = [True] * 33 + [False] * 7
+    row = figures_table(comparison_of(scores)).loc["chosen by chance"]
+    assert row.index.tolist() == [("33", "accuracy")]
+    assert row[["Old", "New", "Fixed", "Broken"]].to_numpy().tolist() == [["0.909", "1.000", "3", "0"]]
+
+
 def test_the_table_of_figures_of_a_first_model_has_its_own_figures_alone():
     held_out = images(["cat", "dog"])
     table = figures_table(comparison_of(score_images(held_out, says(held_out, ["cat", "cat"]))))
