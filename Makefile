@@ -23,6 +23,9 @@ lab: $(VENV)/installed ## Open the notebook in JupyterLab, in a sample of its ow
 serve: $(VENV)/installed ## Serve the model of the last commit to Label Studio, at http://127.0.0.1:9090
 	cd $(WORKSPACE) && "$(abspath $(BIN))/uvicorn" --factory extras.backend.app:make_backend --port 9090
 
+verify: $(VENV)/installed ## Train a published model again and compare: make verify REVISION=model/v7
+	@cd $(WORKSPACE) && "$(abspath $(BIN))/python" -m extras.verify "$(REVISION)"
+
 backbone: $(VENV)/installed ## Write the pretrained backbones/efficientnet-lite0.onnx, for photographs
 	$(BIN)/python -m examples.efficientnet_lite0
 
@@ -79,4 +82,4 @@ $(VENV)/installed-dev: requirements-dev.txt $(VENV)/installed
 	@touch $@
 
 .DEFAULT_GOAL := help
-.PHONY: help demo retrain lab serve backbone test slow kills browser circle lint format notebook bench $(BENCHMARKS)
+.PHONY: help demo retrain lab serve verify backbone test slow kills browser circle lint format notebook bench $(BENCHMARKS)

@@ -42,7 +42,7 @@ def train(dataset: Dataset, index: pd.DataFrame, description: Description) -> tu
     `held_out_accuracy` after it.
     """
     params = dataset.params
-    # The same data and settings give the same model.
+    # The same data and settings give the same model on one kind of processor.
     torch.set_num_threads(params.threads)
     torch.manual_seed(params.seed)
     torch.use_deterministic_algorithms(True, warn_only=True)

@@ -21,17 +21,23 @@ ADVICE = re.compile(
 OF_LISTED_FILES = {"checkout", "fetch", "pull", "push"}  # commands of DVC that believe its list of files
 
 
-def run_dvc(root: Path, *arguments: str, quiet: bool = False, tell: Callable[[str], object] = print) -> list[str]:
-    """Run DVC in a folder, as `Workspace.dvc` does."""
+def run_dvc(
+    root: Path,
+    *arguments: str,
+    quiet: bool = False,
+    tell: Callable[[str], object] = print,
+    python: str = sys.executable,
+) -> list[str]:
+    """Run DVC in a folder, as `Workspace.dvc` does, in the environment of a `python`."""
     if arguments[0] in OF_LISTED_FILES:
         drop_data_index(root)
     said = []
     # DVC's stages look for `python` on PATH, and Python buffers its output to a pipe.
     environment = environment_without_hook() | {
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "PATH": f"{Path(python).parent}{os.pathsep}{os.environ['PATH']}",
         "PYTHONUNBUFFERED": "1",
     }
-    command = [sys.executable, "-m", "dvc", *arguments]
+    command = [python, "-m", "dvc", *arguments]
     output: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     with subprocess.Popen(command, cwd=root, env=environment, process_group=0, **output) as process:
         assert process.stdout is not None
