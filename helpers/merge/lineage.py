@@ -71,13 +71,17 @@ def extend_lineage(lineage: pd.DataFrame, plan: pd.DataFrame, export_sha256: str
     """Record a merge plan, made from the export of this hash, in place of older rows for the same content.
 
     The record gets the images that the plan adds or moves. It also gets those that the plan keeps if their label was
-    confirmed since: earlier exports must not correct these any more.
+    confirmed since: earlier exports must not correct these any more. Why an image was asked for first stays on record:
+    a correction from another project does not know it.
     """
     known_since = lineage.set_index("sha256")["updated_at"].reindex(plan["sha256"])
     confirmed = plan["action"].eq("keep") & plan["updated_at"].gt(known_since.array)
     fresh = plan[plan["action"].isin(CHANGES) | confirmed]
     fresh = fresh.sort_values("updated_at", ascending=False, kind="stable").drop_duplicates("sha256")
+    reasons = pd.concat([lineage[["sha256", "queue"]], plan[["sha256", "queue"]]])
+    asked = reasons[reasons["queue"] != ""].drop_duplicates("sha256").set_index("sha256")["queue"]
     fresh = fresh.assign(
+        queue=asked.reindex(fresh["sha256"], fill_value="").array,
         file=fresh["destination"],
         task=fresh["tasks"].map(join_cell),
         annotators=[

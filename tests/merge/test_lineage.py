@@ -141,6 +141,21 @@ def test_a_label_that_was_confirmed_outlives_an_export_from_before(project):
     assert list(project.plan(labelled("a.png", "Moon", TUESDAY))["action"]) == ["keep"]
 
 
+@pytest.mark.parametrize("later", ["", "chance"])
+def test_why_an_image_was_asked_for_outlives_a_correction_from_another_project(project, later):
+    project.merge(labelled("a.png", "Mars", queue="least certain"), labelled("b.png", "Mars", queue=""))
+    project.merge(*(labelled(f"{name}.png", "Moon", TUESDAY, queue=later) for name in "ab"))
+    lineage = read_lineage(project.lineage)
+    assert lineage["label"].tolist() == ["Moon", "Moon"]
+    assert lineage["queue"].tolist() == ["least certain", later]
+
+
+def test_of_two_tasks_with_the_same_content_one_that_was_in_the_queue_tells_why(project):
+    by_hand = labelled("a.png", "Mars", TUESDAY, queue="", tasks=(3,))
+    project.merge(labelled("a.png", "Mars", queue="least certain"), by_hand)
+    assert read_lineage(project.lineage)[["task", "queue"]].to_numpy().tolist() == [["3", "least certain"]]
+
+
 def test_added_and_corrected_images_are_counted_from_one_lineage_to_a_later_one(project):
     project.put("images/d.png", 14)
     project.merge(labelled("a.png", "Mars"), labelled("b.png", "Mars"))
