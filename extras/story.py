@@ -21,8 +21,8 @@ from helpers.round.record import read_decision
 from helpers.round.tags import TAGS
 from helpers.workspace import DECISION, Workspace
 
-COLUMNS = ["name", "date", "training_images", "held_out_images", "accuracy", "low", "high", "verdict"]
-COLUMNS += ["added", "corrected", "classes", "published_because"]
+COLUMNS = ["name", "date", "training_images", "held_out_images", "chosen_by_chance", "accuracy", "low", "high"]
+COLUMNS += ["verdict", "added", "corrected", "classes", "published_because"]
 
 
 def find_accuracy(comparison: Comparison) -> Finding:
@@ -41,10 +41,10 @@ def read_rounds(workspace: Workspace, decision: Decision) -> pd.DataFrame:
     Each commit with a decision of its own is a round, under the name of its tag or the short hash of the commit. The
     round of this `decision` ends the list as ``this round``, without a date: so its report is the same when it is made
     again after publishing. A row has the `COLUMNS`: `accuracy` is that on the images that were held out when the model
-    was trained, as far as chance chose them, `low` and `high` its 95 % interval, and `held_out_images` their number (a
-    decision of before November 2026 counts all); `added` and `corrected` count labels; `classes` are new and lost ones;
-    `published_because` is the reason for publishing a model that was not accepted. A missing or damaged file leaves
-    gaps.
+    was trained, and `low` and `high` are its 95 % interval. Where not all of them count, but only those that chance
+    chose, `chosen_by_chance` is the number of these; decisions before schema 4 count all. `added` and `corrected` count
+    labels; `classes` are new and lost ones; `published_because` is the reason for publishing a model that was not
+    accepted. A missing or damaged file leaves gaps.
     """
     told = [Decision()]  # a commit that takes the record away has none
     rounds: list[dict[str, Any]] = []
@@ -92,16 +92,12 @@ def _read_round(workspace: Workspace, decision: Decision, revision: str = "") ->
     facts["verdict"] = decision.verdict or None
     kinds = {"new": decision.new_classes, "lost": decision.lost_classes}
     facts["classes"] = "; ".join(_list_classes(kind, classes) for kind, classes in kinds.items() if classes) or None
-    with suppress(KeyError, TypeError):
-        images = metrics["images"]
+    with suppress(KeyError, TypeError, ZeroDivisionError):
+        facts["held_out_images"] = images = metrics["images"]
         told = decision.findings.get("story") or {"images": images, "right": images * metrics["accuracy"]}
+        facts["chosen_by_chance"] = told["images"] if told["images"] != images else None
         low, high = wilson(told["right"], told["images"])
-        facts |= {
-            "held_out_images": told["images"],
-            "accuracy": told["right"] / told["images"],
-            "low": low,
-            "high": high,
-        }
+        facts |= {"accuracy": told["right"] / told["images"], "low": low, "high": high}
         # All images that are not held out are trained on, and DVC's pointer to data/raw counts both.
         files = workspace.load(f"{RAW}.dvc", revision)["outs"][0]["nfiles"]
         facts["training_images"] = decision.trained_on or files - images
@@ -116,10 +112,10 @@ def rounds_table(rounds: pd.DataFrame) -> pd.DataFrame:
     """Write the story of the rounds, from `read_rounds`, as text."""
     accuracy, low, high = (rounds[name].map(percent, na_action="ignore") for name in ("accuracy", "low", "high"))
     table = rounds.assign(accuracy=accuracy, low=low + " to " + high).drop(columns="high")
-    rare = ["classes", "published_because"]
-    table = table.drop(columns=[name for name in rare if table[name].isna().all()])
-    counts = ["training_images", "held_out_images", "added", "corrected"]
+    rare = ["chosen_by_chance", "classes", "published_because"]
+    counts = ["training_images", "held_out_images", "chosen_by_chance", "added", "corrected"]
     table[counts] = table[counts].map("{:,}".format, na_action="ignore").astype("string")
+    table = table.drop(columns=[name for name in rare if table[name].isna().all()])
     table = table.rename(columns={"name": "model", "low": "95 % interval", "held_out_images": "held-out images"})
     table = table.rename(columns=lambda name: name.replace("_", " ").capitalize())
     return table.astype("string").fillna("").set_index("Model")
@@ -136,9 +132,8 @@ def draw_story(rounds: pd.DataFrame) -> Chart | None:
     change = "rose" if accuracy.iloc[-1] > accuracy.iloc[0] else "fell"
     title = f"Accuracy stayed at {now}" if before == now else f"Accuracy {change} from {before} to {now}"
     title += f" with {images.iloc[-1]:,.0f} training images, {images.iloc[0]:,.0f} at the start"
-    note = (
-        "Lines: 95 % intervals. Each model on the images that were held out when it was trained, and that chance chose."
-    )
+    note = "Lines: 95 % intervals. Each model on the images that were held out when it was trained"
+    note += " and, since decisions record it, that chance chose."
     refused = known["published_because"].notna()
     if refused.any():
         note += " Rings: published, although not accepted."

@@ -65,7 +65,21 @@ def test_each_model_follows_the_one_that_it_was_made_after(told):
 def test_accuracy_counts_the_images_that_chance_chose_where_the_decision_has_them(tiny):
     record(tiny, {"schema": 4, "model": "aa", "findings": {"story": {"images": 8, "right": 6}}}, right=5, held_out=20)
     (row,) = read_rounds(tiny, Decision(model="aa")).to_dict("records")
-    assert (row["accuracy"], row["held_out_images"], row["training_images"]) == (0.75, 8, 24 - 20)
+    assert (row["accuracy"], row["held_out_images"], row["training_images"]) == (0.75, 20, 24 - 20)
+    assert row["chosen_by_chance"] == 8
+
+
+def test_the_number_of_images_that_chance_chose_has_a_column_where_not_all_held_out_images_count(tiny):
+    for model, findings in {"aa": {}, "bb": {"story": {"images": 10, "right": 6}}}.items():
+        record(tiny, {"schema": 4, "model": model, "findings": findings}, right=5, held_out=10)
+        tiny.git("add", "evaluation")
+        commit(tiny, "Retrain")
+    assert "Chosen by chance" not in rounds_table(read_rounds(tiny, Decision(model="bb")))
+    record(tiny, {"schema": 4, "model": "cc", "findings": {"story": {"images": 0, "right": 0}}}, right=5, held_out=10)
+    table = rounds_table(read_rounds(tiny, Decision(model="cc")))
+    assert table["Held-out images"].tolist() == ["10", "10", "10"]
+    assert table["Chosen by chance"].tolist() == ["", "", "0"]
+    assert table["Accuracy"].tolist() == ["50.0 %", "60.0 %", ""]
 
 
 def test_the_finding_counts_the_images_that_chance_chose():
@@ -219,6 +233,7 @@ ROUNDS = pd.DataFrame(
         "date": "2026-01-05",
         "training_images": [303, None],
         "held_out_images": [97, 318],
+        "chosen_by_chance": [None, None],
         "accuracy": [0.928, None],
         "low": [0.858, None],
         "high": [0.965, None],
