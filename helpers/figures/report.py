@@ -19,14 +19,14 @@ OUTCOMES = {True: "✓ met", False: "✗ not met", None: "· for information"}  
 def figures_table(comparison: Comparison) -> pd.DataFrame:
     """Return the figures of both models, as text, by population and metric; flips stand beside the accuracy.
 
-    Where some images were chosen because a model was least certain of them, the last row is about the others.
+    Where some scored images were chosen because a model was least certain of them, a last row is about the others.
     """
     if comparison.summary.empty:
         return pd.DataFrame()
     scores, confidence = comparison.scores, comparison.policy.confidence
     figures = _join(comparison.summary, comparison.tally)
     by_chance = scores[scores["by_chance"]]
-    if len(by_chance) < len(scores) and by_chance["scored"].any():
+    if 0 < by_chance["scored"].sum() < scores["scored"].sum():
         rows = _join(summary(by_chance, confidence), tally(by_chance))
         row = rows[rows["population"].eq("together") & rows["metric"].eq("accuracy")]
         figures = pd.concat([figures, row.assign(population="chosen by chance")], ignore_index=True)

@@ -74,6 +74,8 @@ def test_images_that_chance_chose_have_a_row_of_their_own_where_others_were_chos
     row = figures_table(comparison_of(scores)).loc["chosen by chance"]
     assert row.index.tolist() == [("33", "accuracy")]
     assert row[["Old", "New", "Fixed", "Broken"]].to_numpy().tolist() == [["0.909", "1.000", "3", "0"]]
+    scores.loc[~scores["by_chance"], ["scored", "flip"]] = False, ""
+    assert "chosen by chance" not in figures_table(comparison_of(scores)).index.get_level_values(0)
 
 
 def test_the_table_of_figures_of_a_first_model_has_its_own_figures_alone():
