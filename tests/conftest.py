@@ -15,6 +15,7 @@ import yaml
 from filelock import FileLock
 from hypothesis import settings
 from PIL import Image
+from round_steps import PLANETS
 
 from examples.workspace import PROJECT, make_workspace
 from helpers.pipeline.paths import RAW
@@ -92,6 +93,27 @@ def write_tiny(root: Path) -> None:
     (root / "extra-data/annotations.json").write_text(json.dumps(tasks))
     params = root / "params.yaml"
     params.write_text(params.read_text().replace("epochs: 8", "epochs: 1").replace("width: 16", "width: 2"))
+
+
+@pytest.fixture(scope="session")
+def pristine_planets(once, plain_home) -> Path:
+    """The planets with a trained baseline, made once; tests work on copies."""
+    if not PLANETS.is_dir():
+        pytest.skip("needs ../shared/planets")
+    return once("planets", lambda folder: make_workspace(folder / "demo", copy_planets, "Train the baseline")) / "demo"
+
+
+def copy_planets(root: Path) -> None:
+    """The images of the training set, and those of two labelling rounds."""
+    for part, target in (("raw", "data/raw"), ("extra", "extra-data")):
+        shutil.copytree(PLANETS / part, root / target, copy_function=shutil.copyfile)
+
+
+@pytest.fixture
+def planets(pristine_planets, tmp_path) -> Workspace:
+    """A workspace of one's own with the planets, with its remotes beside it."""
+    shutil.copytree(pristine_planets.parent, tmp_path / "planets", symlinks=True)
+    return Workspace(tmp_path / "planets" / "demo")
 
 
 @pytest.fixture

@@ -24,6 +24,7 @@ from helpers.round.record import read_decision
 from helpers.round.verdict import decide_round
 from helpers.workspace import Workspace
 
+PLANETS = PROJECT.parent / "shared/planets"
 PARAMETERS: dict[str, Any] = {
     "baseline": "HEAD",
     "on_problem": "stop",
@@ -118,6 +119,13 @@ def tree_of(workspace: Workspace) -> dict[str, bytes]:
     return {str(path.relative_to(workspace.root)): path.read_bytes() for path in files}
 
 
+def plan_round(workspace: Workspace, labels: pd.DataFrame, **options: Any) -> pd.DataFrame:
+    """The plan for a table of labels, whose images are in extra-data."""
+    folders = workspace.root / "extra-data", workspace.raw
+    options = {"lineage": workspace.lineage, "hashes": workspace.hashes, "on_problem": "skip"} | options
+    return plan_merge(labels, *folders, **options)
+
+
 def plan_sample(sample: Workspace, wrong: Collection[str] = (), **options: Any) -> pd.DataFrame:
     """The plan for the labels of the sample, of which those of the named tasks are made wrong."""
     export = sample.root / "extra-data/annotations.json"
@@ -126,15 +134,7 @@ def plan_sample(sample: Workspace, wrong: Collection[str] = (), **options: Any) 
         if row["image"] in wrong:
             row["choice"] = str((int(row["choice"]) + 3) % 10)
     export.write_text(json.dumps(rows))
-    return plan_merge(
-        read_export(export),
-        sample.root / "extra-data",
-        sample.raw,
-        lineage=sample.lineage,
-        hashes=sample.hashes,
-        on_problem="skip",
-        **options,
-    )
+    return plan_round(sample, read_export(export), **options)
 
 
 def plan_label(workspace: Workspace, label: str, day: int) -> pd.DataFrame:

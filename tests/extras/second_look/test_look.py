@@ -2,14 +2,16 @@
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from round_steps import plan_sample
+from round_steps import PLANETS, plan_round, plan_sample
 
 from examples.workspace import PROJECT
 from extras.second_look.doubts import Noise, SecondLook
 from extras.second_look.look import SecondLookParams, check_second_look, find_noise, look_again
+from helpers.labels import read_export
 from helpers.problems import Problem
 from helpers.round.comparing import compare_models
 from helpers.round.merging import merge_round
@@ -97,3 +99,18 @@ def test_a_wrong_parameter_and_a_wrong_setting_are_named_before_the_round(tiny):
     params.write_text(params.read_text().replace("max_label_noise: 0.05", "max_label_noise: 5"))
     with pytest.raises(Problem, match=r"second_look\.max_label_noise = 5"):
         check_second_look(tiny, "keep")
+
+
+@pytest.mark.slow
+def test_a_round_of_the_planets_with_shuffled_labels_is_refused(planets):
+    """The new model is as good as the old one on held-out images whose labels are wrong for both."""
+    export = PLANETS / "exports/round1.JSON.json"
+    labels = read_export(export)
+    labelled = labels["label"].notna()
+    labels.loc[labelled, "label"] = np.random.default_rng(0).permutation(labels.loc[labelled, "label"])
+    plan, look = look_again(planets, plan_round(planets, labels), "keep")
+    finding = find_noise(planets, look)
+    merge_round(planets, plan, export)
+    reproduce(planets)
+    decision = decide_round(planets, compare_models(planets), export, plan, {"second_look": finding})
+    assert [rule.rule for rule in decision.rules if rule.passed is False] == ["labels"]
