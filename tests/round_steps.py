@@ -122,8 +122,8 @@ def tree_of(workspace: Workspace) -> dict[str, bytes]:
 def plan_round(workspace: Workspace, labels: pd.DataFrame, **options: Any) -> pd.DataFrame:
     """The plan for a table of labels, whose images are in extra-data."""
     folders = workspace.root / "extra-data", workspace.raw
-    options = {"lineage": workspace.lineage, "hashes": workspace.hashes, "on_problem": "skip"} | options
-    return plan_merge(labels, *folders, **options)
+    usual: dict[str, Any] = {"lineage": workspace.lineage, "hashes": workspace.hashes, "on_problem": "skip"}
+    return plan_merge(labels, *folders, **usual | options)
 
 
 def plan_sample(sample: Workspace, wrong: Collection[str] = (), **options: Any) -> pd.DataFrame:
