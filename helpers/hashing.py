@@ -18,7 +18,7 @@ from helpers.progress import map_in_threads
 LARGEST_FILE = 1 << 30  # bytes; who copies or decodes a picture reads its file as a whole
 LARGEST_CACHE = 1 << 28  # bytes, some 1.5 million files; a larger cache starts again, empty
 # Each share is drawn by digits of its own, so that the draws have nothing to do with each other.
-DIGITS = {"random_share": slice(0, 12), "blind_share": slice(12, 24)}
+DIGITS = {"random_share": slice(0, 12), "blind_share": slice(12, 24), "audit": slice(24, 36)}
 
 
 def sha256_of(file: str | os.PathLike[str]) -> str:
@@ -142,6 +142,11 @@ def _status_of(file: str) -> os.stat_result | None:
     return None
 
 
+def rank(sha256: str, name: str) -> str:
+    """Return the digits of a content's SHA-256 by which a draw decides; `name` is one of `DIGITS`."""
+    return sha256[DIGITS[name]]
+
+
 def draw(contents: Iterable[str], name: str, share: float) -> np.ndarray:
     """Draw a share of images, a mask, by digits of their SHA-256: they are as good as random, and stay the same.
 
@@ -149,4 +154,4 @@ def draw(contents: Iterable[str], name: str, share: float) -> np.ndarray:
     """
     if not 0 <= share <= 1:
         raise Problem(f"{name} is {share}.", advice="Give a share between 0 and 1.")
-    return np.array([int(sha256[DIGITS[name]], 16) < share * 16**12 for sha256 in contents], dtype=bool)
+    return np.array([int(rank(sha256, name), 16) < share * 16**12 for sha256 in contents], dtype=bool)

@@ -59,7 +59,8 @@ def take_away(root: Path, extras: list[str]) -> None:
         delete(root / f"benchmarks/{extra}.py")
     if "label_studio" in extras:
         delete(root / "notebooks/label.ipynb")
-    cut_notebook(root / "notebooks/retrain.ipynb", extras)
+    for notebook in root.glob("notebooks/*.ipynb"):
+        cut_notebook(notebook, extras)
     settings = yaml.safe_load((root / "params.yaml").read_text())
     (root / "params.yaml").write_text(yaml.safe_dump({name: settings[name] for name in settings if name not in extras}))
     cut_documents(root)

@@ -59,17 +59,17 @@ def _requeue(server: Server, project: Project, queue: pd.DataFrame, tasks: pd.Da
     waiting["blind"] = [is_blind(data.get(BLIND)) is True for data in waiting["data"]]
     _add_predictions(server, project, waiting[~waiting["predicted"]], version)
     untold = [is_blind(data.get(BLIND)) is None for data in waiting["data"]]
-    _set_field(server, project, waiting.index[untold], BLIND, "false")
+    set_field(server, project, waiting.index[untold], BLIND, "false")
     waiting = waiting.sort_values("queue")
     places = np.arange(len(waiting)) * PLACES // max(PLACES, len(waiting))
     with progress_bar(len(waiting), "Updating tasks", "tasks") as bar:
         for _, group in waiting.groupby(places):
-            _set_field(server, project, group.index, QUEUE, group["queue"].min())
+            set_field(server, project, group.index, QUEUE, group["queue"].min())
             bar.update(len(group))
     told = waiting["data"].map(lambda data: data.get(QUEUE_REASON))
     for reason, group in waiting[told != waiting["reason"]].groupby("reason"):
-        _set_field(server, project, group.index, QUEUE_REASON, str(reason))
-    _set_field(server, project, waiting.index, QUEUED_BY, version)
+        set_field(server, project, group.index, QUEUE_REASON, str(reason))
+    set_field(server, project, waiting.index, QUEUED_BY, version)
 
 
 def _add_predictions(server: Server, project: Project, tasks: pd.DataFrame, version: str) -> None:
@@ -83,7 +83,7 @@ def _add_predictions(server: Server, project: Project, tasks: pd.DataFrame, vers
             raise Problem(f"Label Studio took {answer['created']} of {len(batch)} predictions.")
 
 
-def _set_field(server: Server, project: Project, tasks: pd.Index, name: str, value: float | str) -> None:
+def set_field(server: Server, project: Project, tasks: pd.Index, name: str, value: float | str) -> None:
     """Set a field in the data of tasks.
 
     It is an action of the Data Manager, which hides it as experimental. To change each task by itself takes a server

@@ -1,77 +1,119 @@
 """The second look of a round: what must hold before it, the look itself, and its finding for the decision."""
 
+from typing import Any
+
 import pandas as pd
 from pydantic import Field
 
 from extras.label_studio.fields import BLIND
+from extras.second_look.audit import audit_rule, count_audited, describe_audit
 from extras.second_look.blind import compare_blind, describe_blind
-from extras.second_look.doubts import Noise, SecondLook, doubt_labels, leave_out_suspects
+from extras.second_look.doubts import FIT, SecondLook, doubt_labels, find_contradictions, leave_out_doubted
 from helpers.comparison.decision import Finding
 from helpers.comparison.record import Rule
-from helpers.comparison.words import percent
+from helpers.comparison.words import count_of
+from helpers.merge.lineage import read_lineage
 from helpers.pipeline.params import Params, PrepareParams, read_params
-from helpers.pipeline.paths import PARAMS
-from helpers.problems import require_choice
+from helpers.pipeline.paths import METRICS, PARAMS
+from helpers.problems import Problem
 from helpers.round.past import load_past, past_models
+from helpers.round.record import read_decision
 from helpers.workspace import Workspace
-
-ON_SUSPECT = ("keep", "leave out")
 
 
 class SecondLookParams(Params):
-    """Section ``second_look`` of ``params.yaml``: the limit for wrong labels."""
+    """Section ``second_look`` of ``params.yaml``: the limit for wrong labels that an audit may find."""
 
     max_label_noise: float = Field(0.05, ge=0, le=1)
 
 
-def check_second_look(workspace: Workspace, on_suspect: str) -> None:
+def check_second_look(workspace: Workspace, leave_out_doubted: int) -> None:
     """Raise a `Problem` if the parameter or a setting of the second look cannot be used."""
-    require_choice("on_suspect", on_suspect, ON_SUSPECT)
+    if leave_out_doubted < 0:
+        raise Problem(f"leave_out_doubted is {leave_out_doubted}.", advice="Give a number of labels, 0 or more.")
     read_params(SecondLookParams, workspace.root / PARAMS)
 
 
-def look_again(workspace: Workspace, plan: pd.DataFrame, on_suspect: str) -> tuple[pd.DataFrame, SecondLook]:
+def look_again(workspace: Workspace, plan: pd.DataFrame, leave_out: int = 0) -> tuple[pd.DataFrame, SecondLook]:
     """Let the old model judge the labels of a plan that it does not know, on images that it was not trained on.
 
-    The plan comes back, without suspects if `on_suspect` is ``leave out``; see `leave_out_suspects`.
+    The plan comes back without the most doubted labels, so many as to `leave_out`; see `leave_out_doubted`.
     """
     labelled = plan[plan["label"].notna() & (plan["action"] != "leave out")].drop_duplicates("sha256")
-    unseen, opinions = labelled[:0], pd.DataFrame()
+    look = SecondLook(doubt_labels(labelled[:0], pd.DataFrame()), unfit="The old model has no opinion on these labels.")
     for commit in past_models(workspace):
         model, index = load_past(workspace, commit)
         if model is None or index is None:
             break
         known_label = dict(zip(index["sha256"], index["label"], strict=True))
         new = labelled[labelled["sha256"].map(known_label) != labelled["label"]]
-        if len(new):  # else this model is the round's own: ask the one before
-            unseen = new[~new["sha256"].isin(index.loc[index["split"] == "train", "sha256"])]
-            images = unseen[["source", "sha256"]].set_axis(["file", "sha256"], axis=1)
-            opinions = model.predict(workspace.root, workspace.root, images)
+        if new.empty:  # this model is the round's own: ask the one before
+            continue
+        accuracy = workspace.load(METRICS, commit).get("accuracy", 0.0)
+        if accuracy < FIT:
+            unfit = f"The old model is {100 * accuracy:.0f} % right: too weak to judge labels."
+            look = look._replace(commit=commit, unfit=unfit)
             break
-    judged, noise = doubt_labels(unseen, opinions)
-    if on_suspect == "leave out":
-        plan = leave_out_suspects(plan, judged, read_params(PrepareParams, workspace.root / PARAMS))
-        staying = unseen["sha256"].isin(plan.loc[plan["action"] != "leave out", "sha256"]).to_numpy()
-        _, noise = doubt_labels(unseen[staying], opinions[staying])
-    return plan, SecondLook(judged, noise if len(judged) else None)
+        unseen = new[~new["sha256"].isin(index.loc[index["split"] == "train", "sha256"])]
+        images = unseen[["source", "sha256"]].set_axis(["file", "sha256"], axis=1)
+        judged = doubt_labels(unseen, model.predict(workspace.root, workspace.root, images))
+        if len(judged):
+            look = SecondLook(judged, commit)
+        break
+    prepare = read_params(PrepareParams, workspace.root / PARAMS)
+    rest = leave_out_doubted(plan, look.judged, leave_out, prepare)
+    left_out = plan.loc[plan["action"] != rest["action"], "sha256"]
+    return rest, look._replace(judged=look.judged.assign(left_out=look.judged["sha256"].isin(left_out)))
 
 
-def find_noise(workspace: Workspace, look: SecondLook) -> Finding:
-    """Hand over to the decision: a rule on wrong labels, and how much people agree with an opinion that they see."""
-    rules, notes = [], []
-    if look.noise:
-        limit = read_params(SecondLookParams, workspace.root / PARAMS).max_label_noise
-        rules.append(labels_rule(look.noise, limit))
+def find_doubts(workspace: Workspace, plan: pd.DataFrame, look: SecondLook, shown: int) -> Finding:
+    """Hand over to the decision: contradictions, the audit, corrections of doubted labels, and the effect of opinions.
+
+    The `shown` most doubted labels count as looked at.
+    """
+    unfit = Rule("contradictions", None, look.unfit)
+    rules = [unfit if look.unfit else find_contradictions(look.judged)]
+    audited = count_audited(plan)
+    limit = read_params(SecondLookParams, workspace.root / PARAMS).max_label_noise
+    rules.append(audit_rule(audited, limit))
+    record = remember_doubts(workspace, look, shown)
+    notes = [describe_audit(audited), describe_corrections(record, plan, workspace)]
     looked_at = look.judged[~look.judged["by_model"].astype(bool)]
-    if BLIND in looked_at and (sentence := describe_blind(compare_blind(looked_at))):
-        notes.append(sentence)
-    return Finding(rules, notes, record=look.noise and look.noise._asdict(), section="second_look")
+    if BLIND in looked_at:
+        notes.append(describe_blind(compare_blind(looked_at)))
+    return Finding(rules, list(filter(None, notes)), record=record, section="second_look")
 
 
-def labels_rule(noise: Noise, most: float) -> Rule:
-    """Wrong labels spoil training and held-out images alike, so no comparison on these labels can reveal them."""
-    text = (
-        f"About {percent(noise.share)} of the new labels are wrong (95 % interval {percent(noise.low)} to "
-        f"{percent(noise.high)}); at most {100 * most:g} % may be, unless the interval begins at 0."
+def remember_doubts(workspace: Workspace, look: SecondLook, shown: int) -> dict[str, Any]:
+    """Add the labels that are doubted now to those of earlier rounds, and of earlier runs of this round.
+
+    ``doubted`` has the label of each content at the time of the first doubt, and ``judged`` counts all that the models
+    judged. The same run gives the same record again.
+    """
+    last = read_decision(workspace)
+    earlier = [read_decision(workspace, look.commit).findings.get("second_look")] if look.commit else []
+    if look.commit and last.replaces_commit == look.commit:
+        earlier.append(last.findings.get("second_look"))
+    doubted: dict[str, str] = {}
+    for record in filter(None, earlier):
+        doubted |= record.get("doubted", {})
+    now = look.judged.head(shown)
+    doubted = dict(zip(now["sha256"], now["label"], strict=True)) | doubted
+    judged = len(look.judged) + ((earlier[0] or {}).get("judged", 0) if earlier else 0)
+    return {"judged": judged, "doubted": doubted}
+
+
+def describe_corrections(record: dict[str, Any], plan: pd.DataFrame, workspace: Workspace) -> str:
+    """Say how many doubted labels people have corrected since; empty if none."""
+    lineage = read_lineage(workspace.lineage)
+    now = dict(zip(lineage["sha256"], lineage["label"], strict=True))
+    labelled = plan[plan["label"].notna()]
+    now |= dict(zip(labelled["sha256"], labelled["label"], strict=True))
+    doubted = record["doubted"]
+    corrected = sum(now.get(sha256, label) != label for sha256, label in doubted.items())
+    if not corrected:
+        return ""
+    return (
+        f"Of {count_of(len(doubted), 'doubted label')} people have corrected {corrected:,}: at least {corrected:,} of "
+        f"{record['judged']:,} were wrong."
     )
-    return Rule("labels", noise.share <= most or noise.low == 0, text)

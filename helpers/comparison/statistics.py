@@ -67,10 +67,13 @@ def is_not_learnt(right: Any, images: Any) -> Any:
     return binom.cdf(right, images, 0.5) <= NEW_CLASS_LEVEL
 
 
-def wilson(hits: Any, images: Any) -> tuple[Any, Any]:
-    """Return the bounds of Wilson's 95 % interval of a share, or of each share of two columns."""
+def wilson(hits: Any, images: Any, confidence: float = 0.975) -> tuple[Any, Any]:
+    """Return the bounds of Wilson's interval of a share, or of each share of two columns.
+
+    Each bound holds with this confidence, so that the default is the 95 % interval.
+    """
     # By formula: scipy takes one share at a time, and the import of statsmodels half a second.
-    share, spread = hits / images, norm.ppf(0.975) ** 2 / images
+    share, spread = hits / images, norm.ppf(confidence) ** 2 / images
     centre = share + spread / 2
     reach = np.sqrt(spread * share * (1 - share) + spread**2 / 4)
     return (centre - reach) / (1 + spread), (centre + reach) / (1 + spread)
