@@ -1,4 +1,4 @@
-"""The second look in Label Studio: a tab with the tasks whose labels look wrong."""
+"""The second look in Label Studio: a tab with the tasks whose labels the old model doubts."""
 
 from collections.abc import Sequence
 from pathlib import Path
