@@ -103,7 +103,7 @@ def find_chance(workspace: Workspace, comparison: Comparison, seeds: int) -> Fin
     try:
         brought = measure_brought(workspace, comparison, seeds)
     except Problem as problem:
-        return Finding(notes=[f"What the new data brought, apart from chance, is not measured: {problem}"])
+        return Finding(notes=[f"What the new data brought, apart from chance, is not measured: {problem.headline}"])
     what = "new labels and settings together" if list_changes(workspace, comparison.baseline) else "the new labels"
     low, high = points(brought.low), points(brought.high)
     headline = f"{what} brought {points(brought.difference)} ({low} to {high})"

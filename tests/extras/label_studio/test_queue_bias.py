@@ -1,36 +1,18 @@
 """Where people label hard images first, held-out images that chance chose tell the truth; all of them do not."""
 
-import gzip
 import hashlib
-from subprocess import CalledProcessError
 
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.datasets import load_digits
+from public_sets import digits, garments
 from sklearn.linear_model import LogisticRegression
 
-from benchmarks.photographs import fetch_debian
 from extras.label_studio.queue import order_queue
 from helpers.pipeline.params import PrepareParams
 from helpers.pipeline.prepare import is_held_out
 
 PARAMS = PrepareParams()
-
-
-def digits() -> tuple[np.ndarray, np.ndarray]:
-    return load_digits(return_X_y=True)
-
-
-def garments() -> tuple[np.ndarray, np.ndarray]:
-    """6,000 pictures of Fashion-MNIST, each mean of 2 × 2 pixels."""
-    try:
-        root = fetch_debian("dataset-fashion-mnist")
-    except (CalledProcessError, OSError):
-        pytest.skip("Fashion-MNIST cannot be downloaded")
-    labels, pixels = (gzip.decompress(next(root.rglob(f"train-{part}*")).read_bytes()) for part in ("labels", "images"))
-    pictures = np.frombuffer(pixels, np.uint8, offset=16).reshape(-1, 14, 2, 14, 2)[:6000].mean(axis=(2, 4))
-    return pictures.reshape(6000, -1) / 16, np.frombuffer(labels, np.uint8, offset=8)[:6000]
 
 
 @pytest.mark.slow

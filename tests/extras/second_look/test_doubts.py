@@ -1,16 +1,14 @@
 """The least believed labels come first, nothing is claimed of their number, and mixed-up classes stop a round."""
 
-import gzip
-from subprocess import CalledProcessError
+from functools import partial
 
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.datasets import load_digits
+from public_sets import DataSet, digits, garments
 from sklearn.linear_model import LogisticRegression
 from statsmodels.stats.proportion import proportion_confint
 
-from benchmarks.photographs import fetch_debian
 from extras.second_look.doubts import doubt_labels, find_contradictions, leave_out_doubted
 from helpers.pipeline.calibration import fit_temperature, softmax
 from helpers.pipeline.params import PrepareParams
@@ -88,24 +86,8 @@ class TestContradictions:
         assert "sure of 19 images" in rule.explanation
 
 
-def digits() -> tuple[np.ndarray, np.ndarray]:
-    pixels, classes = load_digits(return_X_y=True)
-    return pixels / 16, classes
-
-
-def garments() -> tuple[np.ndarray, np.ndarray]:
-    """4,000 pictures of Fashion-MNIST, each mean of 4 × 4 pixels."""
-    try:
-        root = fetch_debian("dataset-fashion-mnist")
-    except (CalledProcessError, OSError):
-        pytest.skip("Fashion-MNIST cannot be downloaded")
-    labels, pixels = (gzip.decompress(next(root.rglob(f"train-{part}*")).read_bytes()) for part in ("labels", "images"))
-    pictures = np.frombuffer(pixels, np.uint8, offset=16).reshape(-1, 7, 4, 7, 4)[:4000].mean(axis=(2, 4))
-    return pictures.reshape(4000, -1) / 255, np.frombuffer(labels, np.uint8, offset=8)[:4000]
-
-
 def round_of(
-    data: tuple[np.ndarray, np.ndarray], chance: np.random.Generator, number: int, least_certain: bool = False
+    data: DataSet, chance: np.random.Generator, number: int, least_certain: bool = False
 ) -> tuple[pd.DataFrame, np.ndarray]:
     """The calibrated opinions of a model, trained on 400 images, of others that people label, and their classes."""
     images, classes = data
@@ -126,7 +108,7 @@ def is_refused(opinions: pd.DataFrame, labels: np.ndarray) -> bool:
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-@pytest.mark.parametrize("load", [digits, garments])
+@pytest.mark.parametrize("load", [digits, partial(garments, 7)], ids=["digits", "garments"])
 class TestRounds:
     @pytest.mark.parametrize("number", [150, 600])
     @pytest.mark.parametrize("least_certain", [False, True])
@@ -156,7 +138,7 @@ class TestRounds:
             mistakes = others.argmax(axis=1) if runner_up else (labels + chance.integers(1, 10, len(labels))) % 10
             judged = doubt_labels(plan_of([CLASSES[n] for n in np.where(wrong, mistakes, labels)]), opinions)
             found.append(wrong[judged.index[: int(2 * share * len(labels))]].sum() / wrong.sum())
-        assert np.mean(found) >= {"digits": (0.85, 0.55), "garments": (0.55, 0.4)}[load.__name__][runner_up]
+        assert np.mean(found) >= ((0.85, 0.55) if load is digits else (0.55, 0.4))[runner_up]
 
 
 @pytest.mark.slow
