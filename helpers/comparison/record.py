@@ -27,10 +27,9 @@ class Decision:
     verdict in words, and `headline` a second half for it. `notes` are sentences on the limits of the comparison;
     `images` and `figures` are the rows of the comparison's `tally` and `summary`, `new_classes` those of the recall of
     classes that only the new model knows, and `lost_classes` those of the old model's recall of classes that the new
-    one has lost. `policy` has the settings of the
-    section ``decide`` of ``params.yaml``, and `settings` copies of the sections that extras depend on; `policy_changes`
-    name the ones of both that differ from those of the model that would be replaced. `findings` are the records of
-    extras, by name.
+    one has lost. `policy` has the settings of the section ``decide`` of ``params.yaml``, and `settings` copies of the
+    sections that extras depend on; `policy_changes` name the ones of both that differ from those of the model that
+    would be replaced. `findings` are the records of extras, by name.
 
     `judged` are the versions of all models that were judged on the held-out images of this `seed`: a held-out set
     loses value each time it judges a model (Renggli et al. 2019, arXiv 1903.00278).
