@@ -11,12 +11,14 @@ from round_steps import PLANETS, plan_round, plan_sample
 
 from examples.workspace import PROJECT
 from extras.second_look.doubts import SecondLook
+from extras.second_look.gallery import show_doubts
 from extras.second_look.look import SecondLookParams, check_second_look, find_doubts, look_again
 from helpers.labels import read_export
 from helpers.pipeline.paths import METRICS
 from helpers.problems import Problem
 from helpers.round.comparing import compare_models
 from helpers.round.merging import merge_round
+from helpers.round.past import load_past
 from helpers.round.publishing import publish_round
 from helpers.round.verdict import decide_round
 from helpers.workspace import Workspace
@@ -69,6 +71,35 @@ def test_the_most_doubted_labels_are_left_out_of_the_training_images_alone(sampl
     merge_round(sample, left, sample.root / "extra-data/annotations.json")
     merged = {path.stem for path in sample.raw.rglob("*.png")}
     assert not {Path(file).stem for file in left.loc[changed, "source"]} & merged
+
+
+@pytest.mark.slow
+def test_mistakes_that_the_model_would_make_too_are_not_counted_away(sample):
+    """Of 953 labels a tenth is the old model's second choice: it believes many of them, and nobody claims a number."""
+    plan = plan_sample(sample).query("action == 'add'").drop_duplicates("sha256")
+    model, _ = load_past(sample, sample.commit_of("HEAD"))
+    assert model
+    images = plan[["source", "sha256"]].set_axis(["file", "sha256"], axis=1)
+    opinions = model.predict(sample.root, sample.root, images)
+    second = opinions.columns[opinions.to_numpy().argsort(axis=1)[:, -2]]
+    wrong = np.arange(len(plan)) % 10 == 0
+    plan["label"] = np.where(wrong, second, plan["label"])
+    plan, look = look_again(sample, plan)
+    finding = find_doubts(sample, plan, look, 20)
+    assert finding.notes == []
+    assert [(rule.rule, rule.passed) for rule in finding.rules] == [("contradictions", True), ("not audited", None)]
+    told = str(show_doubts(look))
+    assert told == "The model doubts these most: 20 of 953 new labels. Look until ten in a row are right."
+    assert look.judged.head(2 * wrong.sum())["sha256"].isin(plan["sha256"][wrong]).sum() > wrong.sum() / 2
+
+
+@pytest.mark.slow
+def test_three_wrong_labels_of_a_hundred_are_among_those_that_are_shown(sample):
+    wrong = set(plan_sample(sample).query("action == 'add'")["image"].iloc[:100:34])
+    plan = plan_sample(sample, wrong).query("action == 'add'").head(100)
+    _, look = look_again(sample, plan)
+    assert set(look.judged["image"].head(20)) >= wrong
+    assert "20 of 100 new labels" in str(show_doubts(look))
 
 
 def set_accuracy(workspace: Workspace, accuracy: float) -> None:
