@@ -2,7 +2,7 @@
 
 import multiprocessing
 import os
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -72,26 +72,23 @@ def measure_brought(workspace: Workspace, comparison: Comparison, seeds: int) ->
         return remembered
     today = read_table((workspace.root / INDEX).read_bytes())
     new_model = load_classifier((workspace.root / MODEL).read_bytes(), MODEL)
-    sides = [
-        (*_read_old_data(workspace, comparison.baseline, today), _read_settings(workspace, comparison.baseline)),
-        (new_model, today, _read_settings(workspace)),
-    ]
+    old_model, old_index = _read_old_data(workspace, comparison.baseline, today)
+    old_settings, new_settings = _read_settings(workspace, comparison.baseline), _read_settings(workspace)
 
-    # Train side by side, the longer trainings first.
     images, spawn = comparison.scored[["file", "sha256"]], multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(min(sum(extra), os.cpu_count() or 1), mp_context=spawn) as pool:
-        trainings = [
-            [
-                pool.submit(train_and_predict, workspace.root, index, model, images, _with_seed(settings, number))
-                for number in range(1, more + 1)
-            ]
-            for (model, index, settings), more in reversed(list(zip(sides, extra, strict=True)))
-        ]
-        new_answers, old_answers = [[training.result() for training in side] for side in trainings]
+
+        def train(model: Classifier, index: pd.DataFrame, settings: dict, more: int) -> list[Future]:
+            params = [TrainParams(**settings | {"seed": settings["seed"] + number}) for number in range(1, more + 1)]
+            return [pool.submit(train_and_predict, workspace.root, index, model, images, each) for each in params]
+
+        # The trainings of the new data, which take longer, begin first.
+        new_trainings = train(new_model, today, new_settings, extra[1])
+        old_trainings = train(old_model, old_index, old_settings, extra[0])
     actual = comparison.scored["actual"]
     old, new = (
-        np.array([comparison.scored[right], *(answer == actual for answer in answers)])
-        for right, answers in (("old_right", old_answers), ("new_right", new_answers))
+        np.array([comparison.scored[right], *(training.result() == actual for training in trainings)])
+        for right, trainings in (("old_right", old_trainings), ("new_right", new_trainings))
     )
     return estimate_brought(old, new)
 
@@ -148,11 +145,6 @@ def _read_settings(workspace: Workspace, revision: str = "") -> dict:
     """Return the settings of a training at a revision, or in the workspace; a missing one has its default."""
     settings = workspace.load(PARAMS, revision).get("train") or {}
     return {name: settings.get(name, default) for name, default in DEFAULTS["train"].items()}
-
-
-def _with_seed(settings: dict, number: int) -> TrainParams:
-    """Return the settings with the seed that comes so many after theirs."""
-    return TrainParams(**settings | {"seed": settings["seed"] + number})
 
 
 def _remember(workspace: Workspace, comparison: Comparison, extra: tuple[int, int]) -> Brought | None:

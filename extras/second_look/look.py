@@ -90,16 +90,16 @@ def remember_doubts(workspace: Workspace, look: SecondLook, shown: int) -> dict[
     ``doubted`` has the label of each content at the time of the first doubt, and ``judged`` counts all that the models
     judged. The same run gives the same record again.
     """
-    last = read_decision(workspace)
-    earlier = [read_decision(workspace, look.commit).findings.get("second_look")] if look.commit else []
-    if look.commit and last.replaces_commit == look.commit:
-        earlier.append(last.findings.get("second_look"))
-    doubted: dict[str, str] = {}
-    for record in filter(None, earlier):
-        doubted |= record.get("doubted", {})
+    before: dict[str, Any] = {}
+    here: dict[str, Any] = {}
+    if look.commit:
+        before = read_decision(workspace, look.commit).findings.get("second_look") or {}
+        last = read_decision(workspace)
+        if last.replaces_commit == look.commit:
+            here = last.findings.get("second_look") or {}
     now = look.judged.head(shown)
-    doubted = dict(zip(now["sha256"], now["label"], strict=True)) | doubted
-    judged = len(look.judged) + ((earlier[0] or {}).get("judged", 0) if earlier else 0)
+    doubted = dict(zip(now["sha256"], now["label"], strict=True)) | here.get("doubted", {}) | before.get("doubted", {})
+    judged = len(look.judged) + before.get("judged", 0)
     return {"judged": judged, "doubted": doubted}
 
 
