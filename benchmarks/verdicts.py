@@ -34,7 +34,7 @@ def passes_margin(support: np.ndarray, fixed: np.ndarray, broken: np.ndarray) ->
 
 def passes_classes(support: np.ndarray, fixed: np.ndarray, broken: np.ndarray) -> np.ndarray:
     """Apply the rule `classes` to each draw."""
-    draws = zip(support, fixed, broken, strict=True)
+    draws = zip((fixed - broken) / support, fixed, broken, strict=True)
     return np.array([not find_fallen(*draw, POLICY.max_class_drop).any() for draw in draws])
 
 

@@ -1,10 +1,13 @@
 """The files below a folder, and the training set: a folder of images per class."""
 
 import os
+import re
 from pathlib import Path
 
 from helpers.hashing import hash_all, sha256_of
 from helpers.problems import Problem
+
+UPLOADED = re.compile(r"^[0-9a-f]{8}-")  # what Label Studio puts before the name of an upload
 
 
 def list_files(folder: Path) -> list[str]:

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, settings
 from helpers.labels import read_export
 
 COLUMNS = ["image", "file", "label", "status", "reason", "tasks", "annotators", "labels", "truths"]
-COLUMNS += ["updated_at", "lead_time", "by_model", "project", "queue"]
+COLUMNS += ["updated_at", "lead_time", "by_model", "project", "queue", "scene"]
 FORMATS = ("JSON", "JSON-MIN", "CSV", "TSV")
 in_all_formats = pytest.mark.parametrize("form", FORMATS)
 in_one_folder = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])  # for all examples

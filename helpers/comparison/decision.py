@@ -10,10 +10,10 @@ import pandas as pd
 from helpers.comparison.power import describe_power
 from helpers.comparison.record import Decision, Rule
 from helpers.comparison.rules import FEWEST_IMAGES, list_rules
+from helpers.comparison.scenes import FEWEST_SCENES, count_scenes, design_effect
 from helpers.comparison.scores import Comparison
 from helpers.comparison.statistics import wilson
-from helpers.comparison.tables import count_flips
-from helpers.comparison.words import count_of, interval_name, listed, percent, points
+from helpers.comparison.words import count_of, describe_images, interval_name, listed, percent, points
 
 
 class Row(NamedTuple):
@@ -106,7 +106,8 @@ def list_facts(decision: Decision) -> list[tuple[str, str]]:
     facts = [("Models", models)]
     if row := decision.accuracy:
         before = f"{percent(row['old'])} → " if "old" in row else ""
-        facts.append(("Accuracy", f"{before}{percent(row['new'])} of {count_of(row['images'], 'held-out image')}"))
+        these = describe_images(row["images"], row.get("scenes", 0))
+        facts.append(("Accuracy", f"{before}{percent(row['new'])} of {these}"))
     if decision.new_classes:
         facts.append(("New classes", _describe_classes(decision.new_classes, "right")))
     if decision.lost_classes:
@@ -133,14 +134,16 @@ def _describe_classes(classes: Sequence[Mapping[str, Any]], right: str) -> str:
 def _tell_verdict(comparison: Comparison) -> tuple[str, str]:
     """Return the verdict and a sentence with its figures."""
     summary, n, policy = comparison.summary, len(comparison.scored), comparison.policy
-    if n < FEWEST_IMAGES:
-        total = len(comparison.scores)
-        return "undecided", f"Undecided: {n} of {total} held-out images can be scored, too few to say anything."
+    if comparison.units < FEWEST_IMAGES:
+        these = describe_images(len(comparison.scores), count_scenes(comparison.scores))
+        return "undecided", f"Undecided: {n} of {these} can be scored, too few to say anything."
+    these = describe_images(n, comparison.pairs.scenes)
     if "old" not in summary:
-        accuracy = summary["new"]["together", "accuracy"]
-        low, high = wilson(n * accuracy, n)
+        right, scenes = comparison.scored["new_right"], comparison.scored.get("scene")
+        effect = design_effect(right, scenes)
+        low, high = wilson(right.sum() / effect, n / effect)
         return "first", (
-            f"First model: {percent(accuracy)} of {n} held-out images right, 95 % interval {percent(low)} to "
+            f"First model: {percent(right.mean())} of {these} right, 95 % interval {percent(low)} to "
             f"{percent(high)}; there is no older model to compare it with."
         )
     overall: Any = summary.loc[("together", "accuracy")]
@@ -152,7 +155,7 @@ def _tell_verdict(comparison: Comparison) -> tuple[str, str]:
     else:
         verdict = "equivalent" if -policy.margin < low and high < policy.margin else "undecided"
     return verdict, (
-        f"{verdict.capitalize()}: {percent(overall['new'])} of {n} held-out images right, "
+        f"{verdict.capitalize()}: {percent(overall['new'])} of {these} right, "
         f"{percent(overall['old'])} before (difference {points(overall['difference'])} points, "
         f"{interval_name(policy.confidence)} {points(low)} to {points(high)})"
         f"{', too few images to tell' if verdict == 'undecided' else ''}."
@@ -164,8 +167,11 @@ def _notes(comparison: Comparison, changed: Sequence[str]) -> list[str]:
     scores, total, notes = comparison.scores, len(comparison.scores), []
     if changed:
         notes.append(f"Not only the data changed ({listed(changed)}): the difference is not the data's alone.")
-    if n := len(comparison.scored):
-        notes.append(describe_power(*count_flips(scores), n, comparison.policy))
+    if len(comparison.scored):
+        notes.append(describe_power(comparison.pairs, comparison.policy))
+    if 0 < comparison.pairs.scenes < FEWEST_SCENES:
+        scenes = count_of(comparison.pairs.scenes, "scene")
+        notes.append(f"{scenes} tell too little: below {FEWEST_SCENES}, all images of a scene count as one.")
     leaked = scores["population"] == "leaked"
     if leaked.any():
         why = "the old model trained on them, or nobody can tell"

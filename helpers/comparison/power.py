@@ -5,35 +5,39 @@ from math import isfinite, sqrt
 from scipy.stats import norm
 
 from helpers.comparison.policy import DecideParams
-from helpers.comparison.words import count_of
+from helpers.comparison.scenes import Pairs
+from helpers.comparison.words import describe_images
 
 ASSUMED = 0.03  # share of the images that exactly one of two models gets right, where none was seen
 USUAL = 0.8  # the chance of passing that is called enough
 
 
-def estimate_flips(fixed: int, broken: int, n: int) -> float:
+def estimate_flips(pairs: Pairs) -> float:
     """Estimate the share of images that exactly one of two models gets right; without any, it is assumed."""
-    return (fixed + broken + 1) / (n + 2) if fixed + broken else ASSUMED
+    flips = pairs.fixed + pairs.broken
+    return (flips + 1) / (pairs.n + 2) if flips else ASSUMED
 
 
-def describe_power(fixed: int, broken: int, n: int, policy: DecideParams) -> str:
-    """Say in a sentence how often an equally good model passes with `n` images, and with how many it usually does.
+def describe_power(pairs: Pairs, policy: DecideParams) -> str:
+    """Say in a sentence how often an equally good model passes with these images, and with how many it usually does.
 
-    >>> describe_power(fixed=8, broken=3, n=300, policy=DecideParams())
+    >>> describe_power(Pairs(fixed=8, broken=3, n=300, images=300), DecideParams())
     'With 300 held-out images, an equally good model passes in about 47 % of cases; with 700 in 80 %.'
     """
-    flips = estimate_flips(fixed, broken, n)
-    chance = chance_of_passing(n, flips, policy.margin, policy.confidence)
+    flips = estimate_flips(pairs)
+    chance = chance_of_passing(pairs.n, flips, policy.margin, policy.confidence)
     enough = images_to_pass(flips, policy.margin, policy.confidence)
-    text = f"With {count_of(n, 'held-out image')}, an equally good model passes in about {100 * chance:.0f} % of cases"
+    these = describe_images(pairs.images, pairs.scenes)
+    text = f"With {these}, an equally good model passes in about {100 * chance:.0f} % of cases"
     if chance < USUAL and isfinite(enough):
-        text += f"; with {float(f'{enough:.2g}'):,.0f} in {100 * USUAL:.0f} %"
-    if not fixed + broken:
+        needed = enough / pairs.n * (pairs.scenes or pairs.images)
+        text += f"; with {float(f'{needed:.2g}'):,.0f}{' scenes' if pairs.scenes else ''} in {100 * USUAL:.0f} %"
+    if not pairs.fixed + pairs.broken:
         text += f", if both models differ on {100 * ASSUMED:.0f} % of the images, which is assumed here"
     return f"{text}."
 
 
-def chance_of_passing(n: int, flips: float, margin: float, confidence: float) -> float:
+def chance_of_passing(n: float, flips: float, margin: float, confidence: float) -> float:
     """Return the chance that an equally good model passes the rule `margin` with `n` images.
 
     `flips` is the share of images that exactly one of the models gets right. The formula is the normal approximation of
@@ -43,7 +47,7 @@ def chance_of_passing(n: int, flips: float, margin: float, confidence: float) ->
     return float(norm.cdf((margin * sqrt(n) - reach) / sqrt(flips)))
 
 
-def gain_to_pass(n: int, flips: float, margin: float, confidence: float) -> float:
+def gain_to_pass(n: float, flips: float, margin: float, confidence: float) -> float:
     """Return the gain in accuracy with which a model passes the rule `margin` in 80 % of cases; see above."""
     reach = norm.ppf(confidence) * sqrt(_flips_at_margin(flips, margin)) + norm.ppf(USUAL) * sqrt(flips)
     return float(reach / sqrt(n) - margin)
@@ -60,7 +64,7 @@ def images_to_pass(flips: float, margin: float, confidence: float) -> float:
     return ((gain_to_pass(1, flips, margin, confidence) + margin) / margin) ** 2
 
 
-def luck_of_the_best(models: int, flips: float, n: int) -> float:
+def luck_of_the_best(models: int, flips: float, n: float) -> float:
     """Return how much better than it is the best of several equally good models looks on `n` images, by luck alone.
 
     Blom's approximation of the largest of normal deviates (1958, Statistical Estimates and Transformed Beta-Variables).

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from helpers.comparison.policy import DecideParams
+from helpers.comparison.scenes import Pairs, count_pairs
 from helpers.comparison.tables import flips, per_class, recall_of, summary, tally
 from helpers.pipeline.calibration import cross_fit
 from helpers.problems import Problem
@@ -32,6 +33,15 @@ class Comparison:
     def scored(self) -> pd.DataFrame:
         """The rows of `scores` that count."""
         return self.scores[self.scores["scored"]]
+
+    @cached_property
+    def pairs(self) -> Pairs:
+        return count_pairs(self.scored)
+
+    @property
+    def units(self) -> int:
+        """The number of scenes that count or, where there are none, of images."""
+        return self.pairs.scenes or self.pairs.images
 
     @cached_property
     def summary(self) -> pd.DataFrame:
@@ -65,14 +75,18 @@ def populations(held_out: pd.DataFrame, old_index: pd.DataFrame | None) -> pd.Se
 
     ``frozen``: held out then and now. ``new``: not in the old data. ``leaked``: in the old data and not held out, or
     unknown for want of an `old_index` (columns `sha256` and `split` of all images of the old model). Images are matched
-    by content, so that no new name or label hides a leak.
+    by content, so that no new name or label hides a leak. Where both tables have a `scene`, named as today, images of a
+    scene that the old model was trained on are leaked, too.
     """
     if old_index is None:
         return pd.Series("leaked", index=held_out.index)
     kept_out = old_index["split"] == "held-out"
     now = held_out["sha256"]
     population = np.where(now.isin(old_index.loc[kept_out, "sha256"]), "frozen", "new")
-    return pd.Series(population, index=held_out.index).mask(now.isin(old_index.loc[~kept_out, "sha256"]), "leaked")
+    leaked = now.isin(old_index.loc[~kept_out, "sha256"])
+    if "scene" in held_out and "scene" in old_index:
+        leaked |= held_out["scene"].isin(old_index.loc[~kept_out, "scene"])
+    return pd.Series(population, index=held_out.index).mask(leaked, "leaked")
 
 
 def score_images(
@@ -87,12 +101,13 @@ def score_images(
     Predictions are the models' own. Confidences and probabilities are cross-fitted on the scored images
     (`helpers.pipeline.calibration.cross_fit`), so that no image is judged with a temperature that was fitted on it.
 
-    `held_out` are today's held-out images: columns `file`, `label` and `sha256`, all str. `new` and `old` are
-    probabilities: index `file`, a column per class that the model knows, rows sum to 1. Without an `old` model every
-    image counts as new. For `old_index` see `populations`. `chosen_by_model` are the contents, SHA-256, that people
-    labelled because a model was least certain of them.
+    `held_out` are today's held-out images: columns `file`, `label`, `sha256` and perhaps `scene`, all str. `new` and
+    `old` are probabilities: index `file`, a column per class that the model knows, rows sum to 1. Without an `old`
+    model every image counts as new. For `old_index` see `populations`. `chosen_by_model` are the contents, SHA-256,
+    that people labelled because a model was least certain of them.
 
-    The result has a row per held-out image, in their order: `file`, `sha256`, `actual`, `population`; `by_chance`
+    The result has a row per held-out image, in their order: `file`, `sha256`, `scene` if there are scenes, `actual`,
+    `population`; `by_chance`
     (bool: nothing but chance chose the image to be labelled, as far as anybody knows); `known_to`
     (``both``, ``old``, ``new`` or ``neither``: the models whose classes include the actual label); `scored` (bool: not
     leaked, and of a class that the old model knows, or the new one where there is no old model; a class that the new
@@ -101,7 +116,8 @@ def score_images(
     actual class, 0 if the model does not know it). Without an old model its columns are missing.
     """
     models = {"new": new} if old is None else {"old": old, "new": new}
-    scores = held_out[["file", "sha256"]].assign(actual=held_out["label"]).reset_index(drop=True)
+    scores = held_out.reindex(columns=held_out.columns.intersection(["file", "sha256", "scene"], sort=False))
+    scores = scores.assign(actual=held_out["label"]).reset_index(drop=True)
     scores["population"] = "new" if old is None else populations(scores, old_index)
 
     scores["by_chance"] = ~scores["sha256"].isin(chosen_by_model)

@@ -48,18 +48,19 @@ def difference_interval(fixed: float, broken: float, n: float, confidence: float
     return lower(fixed, broken), -lower(broken, fixed)
 
 
-def find_fallen(support: Any, fixed: Any, broken: Any, drop: float) -> Any:
+def find_fallen(change: Any, rose: Any, fell: Any, drop: float) -> Any:
     """Tell of each class whether its recall fell by more than `drop`, beyond chance.
 
-    `support`, `fixed` and `broken` are columns: the images of each class, and its flips. An exact sign test of the
-    flips finds each fall, at a level of 4 % for all classes together by Tarone's version of Bonferroni's correction
-    (1990, Biometrics 46:515). With fewer than 20 images, it finds no fall of less than 30 points.
+    All are columns: the `change` of the recall of each class, and how many of its images, or scenes, only the new model
+    (`rose`) or only the old one (`fell`) gets right. An exact sign test of these finds each fall, at a level of 4 % for
+    all classes together by Tarone's version of Bonferroni's correction (1990, Biometrics 46:515). With fewer than 20
+    images, it finds no fall of less than 30 points.
     """
-    flips = fixed + broken
-    p, least = binom.sf(broken - 1, flips, 0.5), 0.5**flips
+    flips = rose + fell
+    p, least = binom.sf(fell - 1, flips, 0.5), 0.5**flips
     # Only classes with enough flips to reach their share of the level count as tests, and their number sets that share.
     tests = next(k for k in count(1) if (least <= CLASSES_LEVEL / k).sum() <= k)
-    return (p <= CLASSES_LEVEL / tests) & ((broken - fixed) / support > drop + 1e-9)
+    return (p <= CLASSES_LEVEL / tests) & (-change > drop + 1e-9)
 
 
 def is_not_learnt(right: Any, images: Any) -> Any:

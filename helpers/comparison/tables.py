@@ -7,7 +7,8 @@ import pandas as pd
 from scipy.sparse import csr_array
 from scipy.stats import bootstrap
 
-from helpers.comparison.statistics import difference_interval, wilson
+from helpers.comparison.scenes import count_pairs, count_scenes, measure_shares, vote
+from helpers.comparison.statistics import difference_interval
 from helpers.pipeline.calibration import SMALLEST
 
 METRICS = ["accuracy", "macro F1", "loss", "calibration error"]
@@ -36,7 +37,7 @@ def summary(scores: pd.DataFrame, confidence: float) -> pd.DataFrame:
     error``, the expected one over 15 bins of equal width (Guo et al. 2017, arXiv 1706.04599). Columns: `images`, `new`;
     and if there is an old model `old`, `difference` (new minus old), and its bounds `low` and `high`, each of which
     holds with this `confidence`: Tango's for accuracy, else percentiles of a paired bootstrap with a fixed seed (NaN
-    for a single image).
+    for a single image). Where images have scenes, their number is a column, too, and the bootstrap draws scenes.
     """
     scored = scores[scores["scored"]]
     if scored.empty:
@@ -51,20 +52,25 @@ def _summarise(images: pd.DataFrame, confidence: float) -> pd.DataFrame:
     each_once = np.ones((1, n))
     table = pd.DataFrame({name: measure(each_once)[:, 0] for name, measure in measures.items()}, index=METRICS)
     table.insert(0, "images", n)
+    if "scene" in images:
+        table.insert(1, "scenes", count_scenes(images))
     if "old" not in measures:
         return table
 
+    scene = pd.factorize(images["scene"])[0] if "scene" in images else np.arange(n)
+    units = np.unique(scene)
+
     def difference(draws: np.ndarray, axis: int) -> np.ndarray:
-        times = np.stack([np.bincount(draw, minlength=n) for draw in draws])
+        times = np.stack([np.bincount(draw, minlength=len(units)) for draw in draws])[:, scene]
         return measures["new"](times) - measures["old"](times)
 
     table["difference"] = table["new"] - table["old"]
     table["low"], table["high"] = np.nan, np.nan
-    if n > 1:
+    if len(units) > 1:
         options = {"n_resamples": 2000, "method": "percentile", "confidence_level": 2 * confidence - 1}
         options["batch"] = 100  # resamples in memory at a time
-        table["low"], table["high"] = bootstrap([np.arange(n)], difference, rng=0, **options).confidence_interval
-    table.loc["accuracy", ["low", "high"]] = difference_interval(*count_flips(images), n, confidence)
+        table["low"], table["high"] = bootstrap([units], difference, rng=0, **options).confidence_interval
+    table.loc["accuracy", ["low", "high"]] = difference_interval(*count_pairs(images)[:3], confidence)
     return table
 
 
@@ -83,7 +89,7 @@ def _measure(images: pd.DataFrame, model: str) -> Callable[[np.ndarray], np.ndar
 
     def measure(times: np.ndarray) -> np.ndarray:
         # Times a matrix, they are the sums of its columns.
-        support, n = times @ of_class, len(images)
+        support, n = times @ of_class, times.sum(axis=1)
         f1 = 2 * (times @ hits) / np.maximum(support + times @ called, 1)
         macro_f1 = f1.sum(axis=1) / (support > 0).sum(axis=1)
         calibration_error = np.abs(times @ excess).sum(axis=1) / n
@@ -97,22 +103,22 @@ def per_class(scores: pd.DataFrame) -> pd.DataFrame:
 
     Index `actual`, sorted. Columns: `known_to`; `support` (images of the class); for each model `…_recall`, and
     `…_recall_low` and `…_recall_high` (Wilson's 95 % interval), NaN if it never knew the class; and if there is an old
-    model `recall_difference` (new minus old), and the flips, `fixed` and `broken`. The new model's recall of a class
-    that it has lost is 0.
+    model `recall_difference` (new minus old), and how many of its images, or scenes, only the new model (`rose`) or
+    only the old one (`fell`) gets right. The new model's recall of a class that it has lost is 0.
     """
     unseen = scores[scores["population"] != "leaked"]
     classes = unseen.groupby("actual")
     table = pd.DataFrame({"known_to": classes["known_to"].first(), "support": classes.size()})
     for name in models_in(scores):
         knowing = ["old", "both"] if name == "old" else ["old", "new", "both"]
-        support = table["support"].where(table["known_to"].isin(knowing))
-        hits = classes[f"{name}_right"].sum()
-        table[f"{name}_recall"] = hits / support
-        table[f"{name}_recall_low"], table[f"{name}_recall_high"] = wilson(hits, support)
+        recall = measure_shares(unseen[f"{name}_right"], unseen["actual"], unseen.get("scene"))
+        recall = recall.where(table["known_to"].isin(knowing))
+        table[f"{name}_recall"] = recall["share"]
+        table[f"{name}_recall_low"], table[f"{name}_recall_high"] = recall["low"], recall["high"]
     if "old_recall" in table:
         table["recall_difference"] = table["new_recall"] - table["old_recall"]
-        for kind in ("fixed", "broken"):
-            table[kind] = unseen["flip"].eq(kind).groupby(unseen["actual"]).sum()
+        gained = unseen["flip"].map({"fixed": 1, "broken": -1, "": 0})
+        table[["rose", "fell"]] = vote(gained, unseen["actual"], unseen.get("scene"))
     return table
 
 
@@ -126,6 +132,13 @@ def recall_of(scores: pd.DataFrame, classes: Collection[str], model: str) -> pd.
     unseen = scores[scores["population"] != "leaked"]
     right = unseen[f"{model}_right"].groupby(unseen["actual"]).agg(["size", "sum"])
     return right.reindex(sorted(classes), fill_value=0).set_axis(["images", "right"], axis=1).rename_axis("class")
+
+
+def vote_on_classes(scores: pd.DataFrame, classes: Collection[str], model: str) -> pd.DataFrame:
+    """Count, for each of these classes, the images, or scenes, that a model gets right (`won`) and wrong (`lost`)."""
+    unseen = scores[scores["population"].ne("leaked") & scores["actual"].isin(classes)]
+    right = unseen[f"{model}_right"].map({True: 1, False: -1})
+    return vote(right, unseen["actual"], unseen.get("scene")).reindex(sorted(classes), fill_value=0)
 
 
 def flips(scores: pd.DataFrame) -> pd.DataFrame:

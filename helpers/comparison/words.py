@@ -25,6 +25,12 @@ def count_of(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
+def describe_images(images: int, scenes: int = 0) -> str:
+    """Count held-out images and, where they have any, their scenes."""
+    of_scenes = f" of {count_of(scenes, 'scene')}" if scenes else ""
+    return f"{count_of(images, 'held-out image')}{of_scenes}"
+
+
 def listed(names: Sequence[str], most: int = 5) -> str:
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return (", ".join(names[:most]) or "none") + more

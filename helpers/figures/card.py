@@ -38,7 +38,7 @@ def show_card(decision: Decision, state: str = "") -> Shown:
     headline = decision.verdict.capitalize() if decision.verdict != "first" else "First model"
     chart = None
     change = decision.accuracy
-    if change and change["images"] >= FEWEST_IMAGES and "difference" in change:
+    if change and change.get("scenes", change["images"]) >= FEWEST_IMAGES and "difference" in change:
         headline += f", {points(change['difference'])} points"
         overall = pd.DataFrame([change]).set_index(["population", "metric"])
         chart = difference(overall, decision.policy, width=4.2)

@@ -13,7 +13,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from helpers.comparison.decision import Row
 from helpers.comparison.rules import FEWEST_IMAGES
-from helpers.comparison.statistics import wilson
+from helpers.comparison.scenes import measure_shares
 from helpers.comparison.tables import models_in
 from helpers.comparison.words import count_of, interval_name, listed, percent, signed
 from helpers.figures.style import COLOURS, INK, NEW, OLD, PALE, QUIET, Chart, label_text, shorten, styled
@@ -219,7 +219,8 @@ def difference(
         axes.text(value, row - 0.22, signed(value, 1), ha="center", size=8, clip_on=True)
     axes.text(0, -0.67, f"margin ±{100 * margin:g}", ha="center", size=8, color=QUIET)
     # A population of a few images has an interval that would press the others flat: it ends at the edge.
-    few = accuracy["images"].to_numpy() < min(FEWEST_IMAGES, accuracy["images"].max())
+    units = accuracy.get("scenes", accuracy["images"])
+    few = units.to_numpy() < min(FEWEST_IMAGES, units.max())
     wide = shown.drop(index=shown.index[: len(names)][few])
     reach = [-100 * margin, 100 * margin, *wide["low"], *wide["high"]]
     room = 0.08 * (max(reach) - min(reach))
@@ -248,11 +249,11 @@ def calibration(scores: pd.DataFrame) -> Chart | None:
     for axes, name in zip(panels, models, strict=True):
         confidence, right = scored[f"{name}_confidence"], scored[f"{name}_right"]
         tenths = np.ceil(10 * confidence)
-        x, bins = confidence.groupby(tenths).mean(), right.groupby(tenths)
-        hits, images = bins.sum(), bins.size()
+        x, bins = confidence.groupby(tenths).mean(), measure_shares(right, tenths, scored.get("scene"))
         axes.plot([0, 1], [0, 1], color=QUIET, lw=1)
-        axes.vlines(x, *wilson(hits, images), color=COLOURS[name])
-        axes.scatter(x, hits / images, 20 + 200 * images / len(scored), color=COLOURS[name], zorder=3, clip_on=False)
+        axes.vlines(x, bins["low"], bins["high"], color=COLOURS[name])
+        areas = 20 + 200 * bins["images"] / len(scored)
+        axes.scatter(x, bins["share"], areas, color=COLOURS[name], zorder=3, clip_on=False)
         means = f"mean confidence {percent(confidence.mean())}, accuracy {percent(right.mean())}"
         axes.set_title(f"{name.capitalize()}: {means}")
         axes.set(xlim=(0, 1.02), ylim=(0, 1.02), xlabel="confidence of the prediction")

@@ -10,9 +10,11 @@ from helpers.comparison.decision import explain_acceptance, list_facts
 from helpers.comparison.record import Decision
 from helpers.comparison.scores import Comparison
 from helpers.comparison.tables import models_in, summary, tally
-from helpers.comparison.words import interval_name, signed
-from helpers.figures.style import Chart
+from helpers.comparison.words import count_of, interval_name, signed
+from helpers.figures import markup
+from helpers.figures.style import Chart, shorten
 
+LARGEST = 10  # scenes that are listed by name
 OUTCOMES = {True: "✓ met", False: "✗ not met", None: "· for information"}  # of rules
 
 
@@ -32,6 +34,8 @@ def figures_table(comparison: Comparison) -> pd.DataFrame:
         figures = pd.concat([figures, row.assign(population="chosen by chance")], ignore_index=True)
     table = figures[["population", "images", "metric"]].astype(str)
     table.columns = ["Held-out images", "Count", "Figure"]
+    if "scenes" in figures:
+        table["Count"] += " of " + figures["scenes"].map(lambda scenes: count_of(scenes, "scene"))
     for name in models_in(scores):
         table[name.capitalize()] = figures[name].map("{:.3f}".format)
     if "old" in figures:
@@ -46,6 +50,24 @@ def figures_table(comparison: Comparison) -> pd.DataFrame:
 def _join(figures: pd.DataFrame, flips: pd.DataFrame) -> pd.DataFrame:
     """Put the flips of each population, from `tally`, beside its figures, from `summary`."""
     return figures.reset_index().merge(flips.drop(columns="images"), on="population")
+
+
+def scenes_table(index: pd.DataFrame) -> markup.Shown | None:
+    """Show the largest scenes with their number of images and their side, then the others; nothing if none is named.
+
+    `index` is that of the stage ``prepare``: `split`, `sha256` and, where scenes are named, `scene`.
+    """
+    if "scene" not in index:
+        return None
+    named = index[index["scene"] != index["sha256"]]
+    scenes = named.groupby("scene")["split"].agg(["size", "first"]).sort_values("size", ascending=False, kind="stable")
+    largest, others = scenes.head(LARGEST), scenes.iloc[LARGEST:]
+    rows = [(shorten(name, 60), f"{images:,}", side) for name, images, side in largest.itertuples()]
+    if len(others):
+        rows.append((count_of(len(others), "other scene"), f"{others['size'].sum():,}", "each on one side"))
+    if alone := len(index) - len(named):
+        rows.append(("none", f"{alone:,}", "each image by itself"))
+    return markup.table(pd.DataFrame(rows, columns=["Scene", "Images", "Side"]).set_index("Scene"))
 
 
 def rules_table(decision: Decision) -> pd.DataFrame:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from helpers.labels.fields import UNDEFINED, queue_reason_of
+from helpers.labels.fields import UNDEFINED, queue_reason_of, scene_of
 
 Picks = tuple[str, ...]  # the choices of one annotation, sorted
 PATH = " / "  # joins a nested choice to its parents
@@ -34,6 +34,7 @@ class Annotation(NamedTuple):
     by_model: bool
     project: str  # the number of the server's project; empty if the export does not have it
     queue: str  # why the image was asked for; empty if the export does not say
+    scene: str  # the group of images that it belongs to; empty if the export does not say
     is_truth: bool  # marked as ground truth, or accepted by the last person who reviewed it
     kept: tuple[Any, ...]  # further fields of the task's data
 
@@ -46,12 +47,13 @@ def make_annotation(
     picks: Picks,
     by_model: bool,
     project: str = "",
+    scene_key: str = "",
     keep: Sequence[str] = (),
 ) -> Annotation:
     """Make an annotation from its task's data, which hold the image under a key, and its entry in JSON.
 
-    The entry of a task without an annotation is empty. A value may have any type. The values of the fields `keep` of
-    the data come along.
+    The entry of a task without an annotation is empty. A value may have any type. The scene, in the field `scene_key`
+    of the data, and the values of the fields `keep` come along.
     """
     image = data.get(key) or data.get(UNDEFINED)
     outcome = Outcome.ANSWERED if picks else Outcome.EMPTY
@@ -67,9 +69,9 @@ def make_annotation(
     annotator = _name(entry.get("completed_by")) if entry else None
     updated_at, lead_time = _time(entry.get("updated_at")), _number(entry.get("lead_time"))
     is_truth = entry.get("ground_truth") is True or _is_accepted(entry.get("reviews"))
-    queue, kept = queue_reason_of(data), tuple(map(data.get, keep))
+    queue, scene, kept = queue_reason_of(data), scene_of(data, scene_key), tuple(map(data.get, keep))
     times = updated_at, lead_time
-    return Annotation(image, task, outcome, picks, annotator, *times, by_model, project, queue, is_truth, kept)
+    return Annotation(image, task, outcome, picks, annotator, *times, by_model, project, queue, scene, is_truth, kept)
 
 
 def picks_of(value: object) -> Picks:

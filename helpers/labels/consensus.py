@@ -18,7 +18,7 @@ ON_DISAGREEMENT = ("leave out", "majority", "latest", "ground truth")
 NESTED_CHOICES = ("path", "leaf")
 TYPES = {"updated_at": "datetime64[us, UTC]", "lead_time": "float64", "by_model": "bool"}
 COLUMNS = ["image", "file", "label", "status", "reason", "tasks", "annotators", "labels", "truths", *TYPES]
-COLUMNS += ["project", "queue"]
+COLUMNS += ["project", "queue", "scene"]
 
 
 def read_export(
@@ -26,6 +26,7 @@ def read_export(
     *,
     image_key: str = "",
     label_control: str = "",
+    scene_key: str = "",
     nested_choices: str = "path",
     on_disagreement: str = "leave out",
     keep: Sequence[str] = (),
@@ -34,7 +35,7 @@ def read_export(
 
     Skipped annotations and those without a choice never count. All others of an image must agree on exactly one class,
     even if one person annotated the image twice, or if it has two tasks. A `Problem` tells that the file is missing,
-    damaged or not an export, or that its image field or its label control is ambiguous.
+    damaged or not an export, that its image field or its label control is ambiguous, or that it has no `scene_key`.
 
     docs/settings.md describes the options. Where JSON-MIN does not tell the control from the tasks' data, every value
     of the field `label_control` in an annotation counts as chosen. Only JSON records ground truth, and accepted
@@ -63,6 +64,8 @@ def read_export(
           is unknown.
         - ``queue`` (str): why the image was asked for, ``chance`` or ``least certain``, as the field ``queue_reason``
           of the tasks' data says; empty if it says neither, or differs between annotations.
+        - ``scene`` (str): the group of images that this one belongs to, as the field `scene_key` of the tasks' data
+          says. If an image has tasks of several scenes, it is the first; empty if there is none.
         - a column for each field of the tasks' data that `keep` names: its value; None if it is missing, or differs
           between annotations. Where tasks come from a queue, such a field is never taken for the image or a control.
     """
@@ -72,7 +75,7 @@ def read_export(
     if taken := sorted(set(keep) & set(COLUMNS)):
         raise Problem(f"Fields to keep have names of columns: {', '.join(taken)}.", advice="Name other fields.")
     by_image: dict[str, list[Annotation]] = {}
-    for annotation in read_annotations(Path(path), image_key, label_control, keep):
+    for annotation in read_annotations(Path(path), image_key, label_control, scene_key, keep):
         if nested_choices == "leaf":
             annotation = annotation._replace(picks=leaves_of(annotation.picks))
         by_image.setdefault(annotation.image, []).append(annotation)
@@ -118,6 +121,7 @@ def _settle(image: str, annotations: list[Annotation], on_disagreement: str, kee
         "by_model": label is not None and all(annotation.by_model for annotation in deciding),
         "project": _common([annotation.project for annotation in deciding]) or "",
         "queue": _common([annotation.queue for annotation in deciding]) or "",
+        "scene": next((annotation.scene for annotation in annotations if annotation.scene), ""),
         **{name: _common(values) for name, values in zip(keep, kept, strict=True)},
     }
 

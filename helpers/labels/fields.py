@@ -93,6 +93,23 @@ def queue_reason_of(data: Mapping[str, object]) -> str:
     return told if isinstance(told, str) and told in (CHANCE, LEAST_CERTAIN) else ""
 
 
+def scene_of(data: Mapping[str, object], key: str) -> str:
+    """Read the scene of an image from a field of its task's data: a text or a number. Empty if there is none.
+
+    Every format writes a number in the same way, so that it names the same scene in each.
+    """
+    value = data.get(key) if key else None
+    return " ".join(str(value).split()) if isinstance(value, str | int | float) else ""
+
+
+def require_scene_key(rows: Iterable[Mapping[str, object]], key: str) -> None:
+    """Raise a `Problem` if no task's data have the field that shall name the scenes."""
+    names: set[str] = set().union(*rows)
+    if key and key not in names:
+        listed = [f"the export has: {name}" for name in sorted(names - NOT_DATA)]
+        raise Problem(f"The export has no {key!r}.", listed, "Set scene_key to the field that names the scenes.")
+
+
 def file_of(image: str) -> str:
     """Return the percent-decoded file to look for on disk, for an image as Label Studio names it.
 

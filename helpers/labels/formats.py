@@ -21,7 +21,9 @@ from helpers.problems import Problem
 AGAIN = "Export again from Label Studio, as JSON, JSON-MIN, CSV or TSV."
 
 
-def read_annotations(path: Path, image_key: str, label_control: str, keep: Sequence[str]) -> Iterator[Annotation]:
+def read_annotations(
+    path: Path, image_key: str, label_control: str, scene_key: str, keep: Sequence[str]
+) -> Iterator[Annotation]:
     """Read every annotation of an export, and every task without one, in the order of the file."""
     try:
         entries = _parse(path.read_bytes().removeprefix(codecs.BOM_UTF8))
@@ -35,7 +37,7 @@ def read_annotations(path: Path, image_key: str, label_control: str, keep: Seque
     misfits = [f"entry {number}: {str(entry)[:80]}" for number, entry in enumerate(entries, 1) if not fits(entry)]
     if misfits:
         raise Problem(f"{path} has {len(misfits)} entries that are no task of Label Studio.", misfits, AGAIN)
-    return read(entries, image_key, label_control, keep)
+    return read(entries, image_key, label_control, scene_key, keep)
 
 
 def _parse(content: bytes) -> list[Any]:

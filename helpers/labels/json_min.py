@@ -21,20 +21,26 @@ from helpers.labels.fields import (
     find_image_key,
     frequent,
     refuse_controls,
+    require_scene_key,
 )
 from helpers.problems import Problem
 
 Row = dict[str, Any]
 
 
-def read_rows(rows: list[Row], image_key: str, label_control: str, keep: Sequence[str]) -> Iterator[Annotation]:
+def read_rows(
+    rows: list[Row], image_key: str, label_control: str, scene_key: str, keep: Sequence[str]
+) -> Iterator[Annotation]:
     """Read the annotation of each row of JSON-MIN, or of a table in the same form; see `make_annotation`."""
+    require_scene_key(rows, scene_key)
     names: set[str] = set().union(*rows)
+    # In a CSV, data of a control's name has the prefix _data_.
+    scene_key = f"_data_{scene_key}" if f"_data_{scene_key}" in names else scene_key
+    names -= {scene_key}
     # With its place in a queue, a task has these in its data: a CSV has them as text, like the answers of a control.
     if {QUEUE, QUEUED_BY} <= names:
         names -= {QUEUE, QUEUE_REASON, QUEUED_BY, *keep} - {image_key, label_control}
     key = find_image_key(rows, names, image_key)
-    # In a CSV, data of a control's name has the prefix _data_.
     fields = names - NOT_DATA - {key, UNDEFINED} - {f"_data_{name}" for name in names}
     field = _find_label_field(rows, fields, label_control)
     nested = _is_nested([row.get(field) for row in rows if row["annotation_id"] is not None])
@@ -49,7 +55,8 @@ def read_rows(rows: list[Row], image_key: str, label_control: str, keep: Sequenc
             # Only regions, listed flat here, can give the same choice twice.
             if len(set(listed)) < len(listed):
                 repeated.append(f"task {row.get('id')}: {answer}")
-        yield make_annotation(row, key, row.get("id"), entry, picks, by_model=row["lead_time"] is None, keep=keep)
+        by_model = row["lead_time"] is None
+        yield make_annotation(row, key, row.get("id"), entry, picks, by_model, "", scene_key, keep)
     if repeated:
         raise Problem(
             f"In {len(repeated)} annotations {field} holds a choice several times, as only regions can.",

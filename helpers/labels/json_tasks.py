@@ -5,16 +5,17 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from helpers.labels.annotations import Annotation, make_annotation, picks_of
-from helpers.labels.fields import choose, find_image_key, refuse_controls
+from helpers.labels.fields import choose, find_image_key, refuse_controls, require_scene_key
 from helpers.problems import Problem
 
 
 def read_tasks(
-    tasks: list[dict[str, Any]], image_key: str, label_control: str, keep: Sequence[str]
+    tasks: list[dict[str, Any]], image_key: str, label_control: str, scene_key: str, keep: Sequence[str]
 ) -> Iterator[Annotation]:
-    """Read the annotations of each task, with the fields `keep` of its data."""
+    """Read the annotations of each task, with its scene and the fields `keep` of its data."""
     data = [task["data"] for task in tasks]
-    key = find_image_key(data, set().union(*data) - set(keep), image_key)
+    require_scene_key(data, scene_key)
+    key = find_image_key(data, set().union(*data) - {scene_key, *keep}, image_key)
     control = _find_label_control(tasks, label_control)
     for task in tasks:
         number = task.get("project")
@@ -23,7 +24,7 @@ def read_tasks(
             results = [result for result in _results(entry) if result["from_name"] == control]
             picks = picks_of([result["value"] for result in results if _labels_image(result)])
             by_model = entry.get("lead_time") is None and entry.get("parent_prediction") is not None
-            yield make_annotation(task["data"], key, task.get("id"), entry, picks, by_model, project, keep)
+            yield make_annotation(task["data"], key, task.get("id"), entry, picks, by_model, project, scene_key, keep)
 
 
 def _find_label_control(tasks: list[dict[str, Any]], label_control: str) -> str:

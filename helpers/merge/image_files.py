@@ -7,11 +7,10 @@ from pathlib import Path, PurePosixPath
 from unicodedata import normalize
 
 from helpers.decode import SUFFIXES
-from helpers.files import is_text, list_files
+from helpers.files import UPLOADED, is_text, list_files
 from helpers.merge.file_names import stored_name
 
 UPLOAD = re.compile(r"/data/upload/(?:(\d+)/)?[^/?#]+([?#]|$)")  # servers of old have no number of the project
-PREFIX = re.compile(r"^[0-9a-f]{8}-")
 # Django cuts the path of an upload to 100 characters, and ends its stem with `_` and seven random ones.
 LONGEST_UPLOAD = 100
 CUT_NAME = re.compile(r"(.+)_[A-Za-z0-9]{7}(\.\w+)")
@@ -50,7 +49,7 @@ class ImageFiles:
         return [f"{self._folder}/{path}" for path in found]
 
     def _find_upload(self, file: str, project: str) -> list[str]:
-        name = stored_name(PREFIX.sub("", file))
+        name = stored_name(UPLOADED.sub("", file))
         for names, key in ((self._stored, file), (self._stored, name), (self._respelled, name)):
             if key in names:
                 return names[key]

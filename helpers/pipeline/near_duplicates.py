@@ -14,7 +14,8 @@ def pair_near_duplicates(index: pd.DataFrame, hashes: np.ndarray) -> pd.DataFram
 
     Near-duplicates across the split are 3.3 % of CIFAR-10's test images (Barz and Denzler 2020, J. Imaging 6:41).
 
-    `index` has the columns `file`, `label` and `split` ('train' or 'held-out'); `hashes`, uint8 [N, 32], are perceptual
+    `index` has the columns `file`, `label` and `split` ('train' or 'held-out'), and perhaps `scene`: then each held-out
+    scene has one pair, the nearest; `hashes`, uint8 [N, 32], are perceptual
     hashes (`helpers.pipeline.pixels`). Returns a row per pair: `file` and `label` of the held-out picture, `like` and
     `like_label` of the training picture, and the number of `bits` that differ.
     """
@@ -38,7 +39,11 @@ def pair_near_duplicates(index: pd.DataFrame, hashes: np.ndarray) -> pd.DataFram
     bits, likes = np.divmod(nearest[which[pictures]], len(index))
     pairs = index.iloc[pictures][["file", "label"]].reset_index(drop=True)
     pairs[["like", "like_label"]] = index.iloc[likes][["file", "label"]].to_numpy()
-    return pairs.assign(bits=bits)
+    pairs = pairs.assign(bits=bits)
+    if "scene" in index:
+        scenes = index["scene"].to_numpy()[pictures]
+        pairs = pairs.iloc[pairs.assign(scene=scenes).sort_values("bits", kind="stable").drop_duplicates("scene").index]
+    return pairs.reset_index(drop=True)
 
 
 def _candidates(hashes: np.ndarray, asked: np.ndarray, known: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import PydanticCustomError
 
 from helpers.pipeline.paths import PARAMS
 from helpers.problems import Problem
@@ -21,6 +22,17 @@ class StageParams(Params):
     """A section that ``dvc.yaml`` names, without which DVC refuses to run the stage; it may be empty."""
 
 
+def _check_pattern(pattern: str) -> str:
+    """Check a pattern that names scenes: its one group is the scene."""
+    try:
+        groups = 1 if pattern == "none" else re.compile(pattern).groups
+    except re.error as error:
+        raise PydanticCustomError("pattern", "it is no regular expression: {why}", {"why": str(error)}) from None
+    if groups != 1:
+        raise PydanticCustomError("pattern", "it has {groups} groups, and needs one: the scene", {"groups": groups})
+    return pattern
+
+
 class PrepareParams(StageParams):
     """Section ``prepare``: how pictures become arrays and which of them are held out."""
 
@@ -28,6 +40,12 @@ class PrepareParams(StageParams):
     colour: Literal["rgb", "grey"] = "rgb"
     validation_fraction: float = Field(0.2, gt=0, lt=1)
     seed: int = 42
+    scene: Annotated[str, AfterValidator(_check_pattern)] = "none"
+
+    @property
+    def scene_pattern(self) -> str:
+        """The pattern of file names that `helpers.scenes.name_scenes` takes, empty if there is none."""
+        return "" if self.scene == "none" else self.scene
 
 
 class TrainParams(StageParams):

@@ -7,7 +7,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 PARAMS = "params.yaml"
-RAW = "data/raw"
+RAW, SCENES = "data/raw", "data/scenes.csv"
 INDEX, NEAR_DUPLICATES = "data/prepared/index.csv", "data/prepared/near_duplicates.csv"
 HASHES, PIXELS, FEATURES = ".dvc/tmp/hashes.json", ".dvc/tmp/pixels", ".dvc/tmp/features"  # caches
 BACKBONES = "backbones"

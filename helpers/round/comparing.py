@@ -16,7 +16,7 @@ from helpers.pipeline.model import Classifier, load_classifier
 from helpers.pipeline.params import read_params
 from helpers.pipeline.paths import HISTORY, INDEX, MODEL, NEAR_DUPLICATES, PARAMS, PREDICTIONS, read_table
 from helpers.problems import Problem
-from helpers.round.past import find_baseline, load_past, read_history
+from helpers.round.past import find_baseline, load_past, name_as_today, read_history
 from helpers.workspace import Workspace
 
 
@@ -26,11 +26,13 @@ def compare_models(workspace: Workspace, baseline: str = "HEAD") -> Comparison:
     Answers that ``evaluate`` has recorded are read, and a model predicts only the images that it has not answered yet.
     A `Problem` tells that there is no such revision, or that neither DVC's cache nor its remote has the model of it.
     """
-    index = read_table((workspace.root / INDEX).read_bytes())
+    index = read_index(workspace)
     held_out = index[index["split"] == "held-out"]
     new = load_classifier((workspace.root / MODEL).read_bytes(), MODEL)
     commit = find_baseline(workspace, baseline)
     old, old_index = load_past(workspace, commit)
+    if old_index is not None and "scene" in index:
+        old_index["scene"] = name_as_today(old_index, index)
     lineage = read_lineage(workspace.lineage)
     scores = score_images(
         held_out,
@@ -72,6 +74,11 @@ def _answer(workspace: Workspace, classifier: Classifier, images: pd.DataFrame, 
 def read_histories(workspace: Workspace, comparison: Comparison) -> tuple[pd.DataFrame, pd.DataFrame | None]:
     """Read the learning curves of the new model and, if there is one, of the old model."""
     return pd.read_csv(workspace.root / HISTORY), read_history(workspace, comparison.baseline)
+
+
+def read_index(workspace: Workspace) -> pd.DataFrame:
+    """Read the list of all images, as the stage ``prepare`` wrote it."""
+    return read_table((workspace.root / INDEX).read_bytes())
 
 
 def read_near_duplicates(workspace: Workspace) -> pd.DataFrame:

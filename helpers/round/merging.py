@@ -16,6 +16,7 @@ from helpers.round.declining import remember_workspace
 from helpers.round.past import load_past, past_models
 from helpers.round.state import POINTERS, is_open, is_pending, present
 from helpers.round.unattended import started_by
+from helpers.scenes import read_scenes, record_scenes, write_scenes
 from helpers.workspace import LINEAGE, Workspace
 from helpers.workspace.stages import dvc_status
 
@@ -26,7 +27,9 @@ def end_without_labels(workspace: Workspace, plan: pd.DataFrame) -> None:
     A run that nobody watches also ends if it has no new label: only a person looks at a published model once more.
     """
     old = ["leave out", "keep"] if started_by() else ["leave out"]
-    if plan["action"].isin(old).all() and not is_pending(workspace):
+    scenes = read_scenes(workspace.scenes)
+    is_old = plan["action"].isin(old).all() and record_scenes(scenes, plan) == scenes
+    if is_old and not is_pending(workspace):
         counts = [f"{count:,} {status}" for status, count in plan["status"].value_counts().items()]
         images = f"of {len(plan):,} images, {', '.join(counts)}" if counts else "the export is empty"
         end = "There is nothing new to merge" if started_by() else "There are no labels to merge"
@@ -70,10 +73,14 @@ def merge_round(workspace: Workspace, plan: pd.DataFrame, export: Path) -> None:
     """Carry out a merge plan made from `export`, with the images before and after the merge in DVC's cache."""
     export_sha256, known = sha256_of(export), read_lineage(workspace.lineage)
     record = extend_lineage(known, plan, export_sha256)
+    known_scenes = read_scenes(workspace.scenes)
+    scenes = record_scenes(known_scenes, plan)
     # Record also a round that only confirms labels: earlier exports must not correct them any more.
     is_news = plan["action"].isin(CHANGES).any() or format_lineage(record) != format_lineage(known)
-    if is_news:
+    if is_news or scenes != known_scenes:
         remember_workspace(workspace)
+        if scenes != known_scenes:
+            write_scenes(workspace.scenes, scenes)
         apply_merge(plan, workspace.raw, workspace.lineage, export_sha256, hashes=workspace.hashes)
     # An earlier run of an open round may have ended before this line, or the cache is lost.
     if is_news or (is_open(workspace) and not _is_recorded(workspace)):

@@ -63,6 +63,15 @@ def load_past(workspace: Workspace, commit: str) -> tuple[Classifier | None, pd.
     return classifier, read_table(index) if index else None
 
 
+def name_as_today(old_index: pd.DataFrame, index: pd.DataFrame) -> pd.Series:
+    """Name the scene of each image of an earlier index as today's does; an image that is gone keeps its own.
+
+    Both have a row per image: ``sha256`` and, where scenes are named, ``scene``. Else an image's content is its scene.
+    """
+    then, now = (table.get("scene", table["sha256"]) for table in (old_index, index))
+    return old_index["sha256"].map(dict(zip(index["sha256"], now, strict=True))).fillna(then)
+
+
 def load_committed(workspace: Workspace, commit: str = "HEAD") -> Classifier:
     """Load the model that a commit holds; a `Problem` if it holds none."""
     commit = workspace.commit_of(commit)

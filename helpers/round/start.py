@@ -18,6 +18,7 @@ from helpers.round.removals import read_removed, require_images_of_head, require
 from helpers.round.state import find_state
 from helpers.round.storage import require_pushable
 from helpers.round.unattended import require_own_work, require_recorded_data, started_by
+from helpers.scenes import read_scenes
 from helpers.workspace import Workspace
 from helpers.workspace.locks import stop_on_locks
 
@@ -58,6 +59,7 @@ def start_round(
         lambda: require_choice("on_disagreement", on_disagreement, ON_DISAGREEMENT),
         lambda: read_removed(removed),
         lambda: read_params(PrepareParams, params),
+        lambda: read_scenes(workspace.scenes),
         lambda: read_backbone(workspace.root, read_params(TrainParams, params).backbone),
         lambda: read_params(DecideParams, params),
         lambda: workspace.read_at(baseline, MODEL),

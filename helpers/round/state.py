@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import Literal
 
 from helpers.merge.apply import part_of
-from helpers.pipeline.paths import BACKBONES, METRICS, PARAMS, RAW
+from helpers.pipeline.paths import BACKBONES, METRICS, PARAMS, RAW, SCENES
 from helpers.problems import Problem
 from helpers.round.record import read_decision
 from helpers.round.tags import list_tags, name_tag
@@ -29,7 +29,7 @@ def made_files(workspace: Workspace) -> list[str]:
     kinds = [stage.get(kind, []) for stage in stages for kind in ("outs", "metrics", "plots")]
     options = [out.items() for outs in kinds for out in outs if isinstance(out, dict)]
     of_stages = [file for items in options for file, option in items if option and option.get("cache") is False]
-    return list(dict.fromkeys([*POINTERS, "dvc.lock", DECISION, METRICS, *REPORT, *of_stages]))
+    return list(dict.fromkeys([*POINTERS, SCENES, "dvc.lock", DECISION, METRICS, *REPORT, *of_stages]))
 
 
 def list_files(workspace: Workspace, *places: str, **variables: str) -> list[str]:
@@ -66,7 +66,7 @@ def find_state(workspace: Workspace) -> State:
 def is_open(workspace: Workspace) -> bool:
     """Whether a merge has begun that no commit has ended, and that is still there: people undo one by hand, too."""
     has_begun = begins_at(workspace, "HEAD")
-    return has_begun and (part_of(workspace.lineage).exists() or not _has_lineage_of_head(workspace))
+    return has_begun and (part_of(workspace.lineage).exists() or not _has_records_of_head(workspace))
 
 
 def begins_at(workspace: Workspace, commit: str) -> bool:
@@ -76,11 +76,12 @@ def begins_at(workspace: Workspace, commit: str) -> bool:
     return False
 
 
-def _has_lineage_of_head(workspace: Workspace) -> bool:
-    """Whether data/labels.csv is that of the last commit; every merge writes another one."""
+def _has_records_of_head(workspace: Workspace) -> bool:
+    """Whether data/labels.csv and data/scenes.csv are those of the last commit; every merge changes one of them."""
     committed = workspace.load(f"{LINEAGE}.dvc", "HEAD").get("outs", [{}])[0].get("md5")
     lineage = workspace.lineage
-    return committed == (hashlib.md5(lineage.read_bytes()).hexdigest() if lineage.exists() else None)
+    is_same = committed == (hashlib.md5(lineage.read_bytes()).hexdigest() if lineage.exists() else None)
+    return is_same and not workspace.changes(SCENES)
 
 
 def _is_as_declined(workspace: Workspace) -> bool:

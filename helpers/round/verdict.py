@@ -14,15 +14,14 @@ from helpers.comparison.policy import DecideParams
 from helpers.comparison.power import estimate_flips, luck_of_the_best
 from helpers.comparison.record import SCHEMA, Decision
 from helpers.comparison.scores import Comparison
-from helpers.comparison.tables import count_flips
-from helpers.comparison.words import points
+from helpers.comparison.words import count_of, points
 from helpers.hashing import sha256_of
 from helpers.merge.lineage import hash_labels
 from helpers.merge.rules import is_future
 from helpers.pipeline.params import DEFAULTS, PrepareParams, read_params
 from helpers.pipeline.paths import BACKBONES, INDEX, PARAMS, RAW, read_table
 from helpers.problems import EndOfRun, Problem
-from helpers.round.past import find_baseline, load_past
+from helpers.round.past import find_baseline, load_past, name_as_today
 from helpers.round.publishing import count_changes_since
 from helpers.round.record import read_decision
 from helpers.round.state import find_state, tell_state
@@ -110,9 +109,9 @@ def _version_at(workspace: Workspace, commit: str) -> str:
 
 def _note_past(workspace: Workspace, comparison: Comparison, judged: Sequence[str]) -> list[str]:
     """Sentences on earlier judgements by these held-out images, and on images that are gone since the baseline."""
-    notes, models, n = [], len(judged), len(comparison.scored)
-    if models > 1 and n:
-        luck = luck_of_the_best(models, estimate_flips(*count_flips(comparison.scores), n), n)
+    notes, models, pairs = [], len(judged), comparison.pairs
+    if models > 1 and pairs.images:
+        luck = luck_of_the_best(models, estimate_flips(pairs), pairs.n)
         notes.append(
             f"These images have judged at least {models} models: the best of {models} equal ones looks {points(luck)} "
             "points better than it is by luck alone. More labels of images that chance chose would renew them."
@@ -122,6 +121,12 @@ def _note_past(workspace: Workspace, comparison: Comparison, judged: Sequence[st
         index = read_table((workspace.root / INDEX).read_bytes())
         if gone := set(old_index["sha256"]) - set(index["sha256"]):
             notes.append(f"Images of the old model that are gone from {RAW}: {len(gone):,}.")
+        if moved := int((name_as_today(old_index, index) != old_index.get("scene", old_index["sha256"])).sum()):
+            notes.append(
+                f"{count_of(moved, 'image')} of the old model belong to another scene now, so that other images are "
+                "held out. To change scenes is a step of its own: publish this model with `publish_anyway`, and the "
+                "next one is compared with it."
+            )
     return notes
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from helpers.pipeline.paths import HASHES, RAW
+from helpers.pipeline.paths import HASHES, RAW, SCENES
 from helpers.problems import Problem
 from helpers.workspace.commits import read_committed
 from helpers.workspace.dvc import run_dvc
@@ -32,6 +32,10 @@ class Workspace:
     @property
     def lineage(self) -> Path:
         return self.root / LINEAGE
+
+    @property
+    def scenes(self) -> Path:
+        return self.root / SCENES
 
     @property
     def hashes(self) -> Path:

@@ -6,7 +6,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from helpers.pipeline.paths import BACKBONES, MODEL, RAW
+from helpers.pipeline.paths import BACKBONES, MODEL, RAW, SCENES
 from helpers.problems import Problem
 from helpers.workspace.folder import LINEAGE, Workspace
 
@@ -65,4 +65,4 @@ def code_of_stages(workspace: Workspace) -> list[str]:
     stages = read_stages(workspace)
     made = {out if isinstance(out, str) else next(iter(out)) for stage in stages for out in stage.get("outs", [])}
     read = {file for stage in stages for file in stage.get("deps", [])}
-    return ["dvc.yaml", *sorted(read - made - {RAW, BACKBONES})]
+    return ["dvc.yaml", *sorted(read - made - {RAW, SCENES, BACKBONES})]

@@ -13,6 +13,7 @@ from helpers.comparison.power import (
     images_to_pass,
     luck_of_the_best,
 )
+from helpers.comparison.scenes import Pairs
 from helpers.comparison.statistics import tango
 
 POLICY = DecideParams()
@@ -66,15 +67,15 @@ def test_the_best_of_equal_models_looks_as_much_better_as_in_a_simulation(models
 
 
 def test_without_flips_their_share_is_assumed_and_the_sentence_says_so():
-    assert estimate_flips(0, 0, 300) == 0.03
-    assert describe_power(0, 0, 300, POLICY) == (
+    assert estimate_flips(Pairs(0, 0, 300, 300)) == 0.03
+    assert describe_power(Pairs(0, 0, 300, 300), POLICY) == (
         "With 300 held-out images, an equally good model passes in about 54 % of cases; with 560 in 80 %, if both "
         "models differ on 3 % of the images, which is assumed here."
     )
-    assert estimate_flips(8, 3, 300) == 12 / 302
+    assert estimate_flips(Pairs(8, 3, 300, 300)) == 12 / 302
 
 
 def test_a_set_that_is_large_enough_needs_no_more_images():
-    assert describe_power(15, 15, 5000, POLICY) == (
+    assert describe_power(Pairs(15, 15, 5000, 5000), POLICY) == (
         "With 5,000 held-out images, an equally good model passes in about 100 % of cases."
     )

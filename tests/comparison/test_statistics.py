@@ -67,18 +67,19 @@ class TestFindFallen:
     def test_a_single_class_is_judged_by_the_exact_sign_test(self):
         for fixed, broken in [(0, 4), (0, 5), (1, 8), (3, 12)]:
             p = binomtest(broken, fixed + broken, alternative="greater").pvalue
-            found = find_fallen(np.array([30]), np.array([fixed]), np.array([broken]), drop=0.0)
+            change = np.array([(fixed - broken) / 30])
+            found = find_fallen(change, np.array([fixed]), np.array([broken]), drop=0.0)
             assert list(found) == [p <= 0.04]
 
     def test_classes_that_can_never_be_found_cost_the_others_nothing(self):
-        support, fixed, broken = np.full(100, 30), np.zeros(100, int), np.ones(100, int)
-        broken[0] = 5  # p = 1/32, which Bonferroni over 100 classes would not find
-        assert list(np.flatnonzero(find_fallen(support, fixed, broken, 0.1))) == [0]
-        broken[1] = 5  # two can be found now, at 2 % each
-        assert not find_fallen(support, fixed, broken, 0.1).any()
+        rose, fell = np.zeros(100, int), np.ones(100, int)
+        fell[0] = 5  # p = 1/32, which Bonferroni over 100 classes would not find
+        assert list(np.flatnonzero(find_fallen(-fell / 30, rose, fell, 0.1))) == [0]
+        fell[1] = 5  # two can be found now, at 2 % each
+        assert not find_fallen(-fell / 30, rose, fell, 0.1).any()
 
     def test_a_fall_that_is_certain_but_small_is_none(self):
-        arguments = np.array([100]), np.array([0]), np.array([10])
+        arguments = np.array([-0.1]), np.array([0]), np.array([10])
         assert not find_fallen(*arguments, drop=0.1).any()
         assert find_fallen(*arguments, drop=0.09).all()
 
