@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import t as student
 
+from helpers.comparison.counting import design_effect
 from helpers.comparison.decision import Finding, Row
 from helpers.comparison.scores import Comparison
 from helpers.comparison.words import points
@@ -35,16 +36,16 @@ class Brought(NamedTuple):
     models: tuple[int, int]  # of the old data, of the new
 
 
-def estimate_brought(old: np.ndarray, new: np.ndarray) -> Brought:
+def estimate_brought(old: np.ndarray, new: np.ndarray, scenes: pd.Series | None = None) -> Brought:
     """Estimate the change of accuracy that the new data brought, apart from the chance of single trainings.
 
     `old` and `new` tell which images the models of the old and the new data get right: bool [models, images], three
-    models or more in all. The 95 % interval adds the variance over the images and that over the seeds, with degrees of
-    freedom by Welch and Satterthwaite: two models of the same data are not expected to differ, but they do
-    (Bouthillier et al. 2021, arXiv 2103.03098).
+    models or more in all. `scenes` name the scene of each image; None: each counts by itself. The 95 % interval adds
+    the variance over the images and that over the seeds, with degrees of freedom by Welch and Satterthwaite: two models
+    of the same data are not expected to differ, but they do (Bouthillier et al. 2021, arXiv 2103.03098).
     """
-    images, counts = old.shape[1], np.array([len(old), len(new)])
-    gains = new.mean(axis=0) - old.mean(axis=0)
+    counts, gains = np.array([len(old), len(new)]), new.mean(axis=0) - old.mean(axis=0)
+    images = len(gains) / design_effect(gains, scenes)  # as many as if they were independent
     # Equal answers do not mean that the next image will have them, too.
     of_images = max(gains.var(ddof=1) / images, 2 / (images + 2) ** 2)
 
@@ -54,7 +55,8 @@ def estimate_brought(old: np.ndarray, new: np.ndarray) -> Brought:
     of_seeds = pooled * (1 / counts).sum()
 
     variance = of_images + of_seeds
-    reach = np.sqrt(variance) * student.ppf(0.975, variance**2 / (of_seeds**2 / freedom + of_images**2 / (images - 1)))
+    freedom = variance**2 / (of_seeds**2 / freedom + of_images**2 / max(1, images - 1))
+    reach = np.sqrt(variance) * student.ppf(0.975, freedom)
     difference = float(gains.mean())
     return Brought(difference, float(difference - reach), float(difference + reach), (len(old), len(new)))
 
@@ -90,7 +92,7 @@ def measure_brought(workspace: Workspace, comparison: Comparison, seeds: int) ->
         np.array([comparison.scored[right], *(training.result() == actual for training in trainings)])
         for right, trainings in (("old_right", old_trainings), ("new_right", new_trainings))
     )
-    return estimate_brought(old, new)
+    return estimate_brought(old, new, comparison.scored.get("scene"))
 
 
 def find_chance(workspace: Workspace, comparison: Comparison, seeds: int) -> Finding:

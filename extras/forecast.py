@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import norm
 
+from helpers.comparison.counting import design_effect
 from helpers.comparison.statistics import wilson
 from helpers.comparison.words import percent, points
 from helpers.figures.charts import make_panels, mark_models
@@ -27,11 +28,13 @@ FEWEST_HELD_OUT = 50  # of fewer, all may be right although the model errs in 7 
 def subsample(index: pd.DataFrame, part: int) -> pd.Series:
     """Return the split with one of `part` training images, the others ``left out``; a smaller part is in a larger one.
 
-    Their content decides, hashed again: the first digits of its hash choose the pictures to label at random.
+    Their content decides, hashed again: the first digits of its hash choose the pictures to label at random. Where
+    images have scenes, it is their scene, so that a part has whole scenes.
     """
-    training = index.loc[index["split"] == "train", "sha256"]
-    order = training.map(lambda sha256: hashlib.sha256(f"{sha256}:forecast".encode()).hexdigest()).sort_values().index
-    return index["split"].mask(index.index.isin(order[max(1, len(order) // part) :]), "left out")
+    scenes = index.get("scene", index["sha256"])[index["split"] == "train"]
+    digests = scenes.map(lambda scene: hashlib.sha256(f"{scene}:forecast".encode()).hexdigest())
+    last = digests.sort_values().iloc[max(1, len(digests) // part) - 1]
+    return index["split"].mask(index.index.isin(digests.index[digests > last]), "left out")
 
 
 def drop_poor_models(answers: pd.DataFrame) -> pd.DataFrame:
@@ -67,8 +70,8 @@ def extrapolate(answers: pd.DataFrame) -> pd.DataFrame | None:
     """Extend the trend in the table of `learn_from_parts` to four times as many training images.
 
     A row for each of `RATIOS` (the index) from the first model on: the `gain` in accuracy over today's, and a 90 %
-    band, `low` to `high`, of what the next training shows on the same held-out images. Resampling these gives the
-    uncertainty of the trend; the share of images that exactly one of the last two models gets right stands for the
+    band, `low` to `high`, of what the next training shows on the same held-out images. Resampling their scenes gives
+    the uncertainty of the trend; the share of images that exactly one of the last two models gets right stands for the
     chance of the next training. None without a trend: there are fewer than two models, or today's makes no mistake.
 
     With this project's network, twice and four times as many images fell into the band in 8 of 8 splits of digits each
@@ -79,6 +82,8 @@ def extrapolate(answers: pd.DataFrame) -> pd.DataFrame | None:
         return None
     ratios = wrong.columns.to_numpy(dtype=float) / wrong.columns[-1]
     table, images, chance = wrong.to_numpy(), len(wrong), np.random.default_rng(0)
+    scene, _ = pd.factorize(wrong.index)
+    members = np.split(np.argsort(scene, kind="stable"), np.cumsum(np.bincount(scene))[:-1])  # rows of each scene
     smoothed = (table.sum(axis=0) + 1) / (images + 2)  # a model without mistakes has a spread, too
     spread = np.sqrt(smoothed * (1 - smoothed) / images)
     shown = RATIOS[ratios[0] <= RATIOS]
@@ -86,12 +91,14 @@ def extrapolate(answers: pd.DataFrame) -> pd.DataFrame | None:
     # Few models hardly tell an offset from a steeper fall, and two not at all: fit with and without it.
     offsets = (True, False) if len(ratios) > 2 else (False,)
     gains = []
-    for sample in [table, *(table[chance.integers(images, size=images)] for _ in range(RESAMPLES))]:
+    draws = (chance.integers(len(members), size=len(members)) for _ in range(RESAMPLES))
+    for sample in [table, *(table[np.concatenate([members[one] for one in draw])] for draw in draws)]:
         laws = [fit_law(ratios, sample.mean(axis=0), spread, offset) for offset in offsets]
         gains.append([a * (1 - shown**-b) for a, b in laws])
     gain, bounds = np.mean(gains[0], axis=0), np.quantile(gains[1:], [0.025, 0.975], axis=(0, 1))
-    flips = (table[:, -2] != table[:, -1]).mean()
-    low, high = norm.ppf(0.95) * np.sqrt(((bounds - gain) / norm.ppf(0.975)) ** 2 + 1.5 * flips / images)
+    changed = table[:, -2] * 1.0 - table[:, -1]
+    flips, independent = np.abs(changed).mean(), images / design_effect(changed, wrong.index)
+    low, high = norm.ppf(0.95) * np.sqrt(((bounds - gain) / norm.ppf(0.975)) ** 2 + 1.5 * flips / independent)
     return pd.DataFrame({"gain": gain, "low": gain - low, "high": gain + high}, index=shown)
 
 
@@ -99,8 +106,9 @@ def describe_outlook(answers: pd.DataFrame, forecast: pd.DataFrame | None) -> st
     """Say how accurate the model may be with twice as many training images; `forecast` is that of `extrapolate`."""
     images, right = len(answers), answers.iloc[:, -1].eq(answers["actual"]).mean()
     unknown = "It cannot be told how far more labels would bring the model"
-    if images < FEWEST_HELD_OUT:
-        return f"{unknown}: {images} images are held out, and {FEWEST_HELD_OUT} are needed."
+    if answers.index.nunique() < FEWEST_HELD_OUT:
+        what = "images" if answers.index.is_unique else "scenes"
+        return f"{unknown}: {answers.index.nunique()} {what} are held out, and {FEWEST_HELD_OUT} are needed."
     if right == 1:
         return f"{unknown}: all {images:,} held-out images are right already."
     if forecast is None:
@@ -115,13 +123,14 @@ def describe_outlook(answers: pd.DataFrame, forecast: pd.DataFrame | None) -> st
 def learn_from_parts(root: Path) -> pd.DataFrame:
     """Train on `PARTS` of the workspace's training images with its own settings, and predict the held-out images.
 
-    A row per held-out image: its label, `actual`, and in a column for each number of training images the prediction,
-    the last by the workspace's own model. Models that have learnt too little for a trend are left out.
+    A row per held-out image, by its scene (its file, where images have none): its label, `actual`, and in a column for
+    each number of training images the prediction, the last by the workspace's own model. Models that have learnt too
+    little for a trend are left out.
     """
     index, params = read_table((root / INDEX).read_bytes()), read_params(TrainParams, root / PARAMS)
     classifier = load_classifier((root / MODEL).read_bytes(), MODEL)
     held_out = index[index["split"] == "held-out"]
-    answers = held_out.set_index("file")[["label"]].set_axis(["actual"], axis=1)
+    answers = held_out.set_index("scene" if "scene" in held_out else "file")[["label"]].set_axis(["actual"], axis=1)
     with progress_bar(len(PARTS), "Training on fewer images", unit="models") as bar:
         for part in PARTS:
             split = subsample(index, part)
@@ -144,7 +153,8 @@ def draw_outlook(answers: pd.DataFrame) -> Chart:
     figure, (axes,) = make_panels(1, 3.2, describe_outlook(answers, forecast), note)
     right = answers.drop(columns="actual").eq(answers["actual"], axis=0)
     models, today = right.columns.astype(int), right.iloc[:, -1].mean()
-    mark_models(axes, models, right.mean(), *wilson(right.sum(), len(right)))
+    effects = right.apply(design_effect, scenes=right.index)
+    mark_models(axes, models, right.mean(), *wilson(right.sum() / effects, len(right) / effects))
     ahead = []
     if forecast is not None:
         images, curves = models[-1] * forecast.index, (forecast + today).clip(upper=1)

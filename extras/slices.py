@@ -1,8 +1,10 @@
 """Labels of one annotator, labelling round or kind that the new model contradicts more than chance explains."""
 
+import numpy as np
 import pandas as pd
 from scipy.stats import hypergeom
 
+from helpers.comparison.counting import design_effect
 from helpers.comparison.scores import Comparison
 from helpers.comparison.statistics import wilson
 from helpers.comparison.words import percent
@@ -25,7 +27,8 @@ def slices(scores: pd.DataFrame, lineage: pd.DataFrame) -> pd.DataFrame:
     model) and `value`, ``not recorded`` for images without lineage. Columns: `images`; `accuracy` with
     Wilson's 95 % interval `low` and `high`; `p`: the probability that the model gets so few right in a random draw of
     the scored images (one-sided hypergeometric, times the number of slices of its kind after Bonferroni); `suspect`:
-    `p` is below 0.05. Within a kind, the least agreement comes first.
+    `p` is below 0.05. Where images have scenes, all counts behind `p` are those of as many independent images. Within a
+    kind, the least agreement comes first.
     """
     scored = scores[scores["scored"]]
     known = lineage[["sha256", "label", "annotators", "by_model"]].assign(export=name_exports(lineage))
@@ -43,8 +46,10 @@ def slices(scores: pd.DataFrame, lineage: pd.DataFrame) -> pd.DataFrame:
     groups = members.groupby(["by", "value"])
     images, right = groups.size(), groups["new_right"].sum()
     table = pd.DataFrame({"images": images, "accuracy": right / images})
-    table["low"], table["high"] = wilson(right, images)
-    chance = hypergeom.cdf(right, len(scored), scored["new_right"].sum(), images)
+    effect = design_effect(scored["new_right"], scored.get("scene"))
+    table["low"], table["high"] = wilson(right / effect, images / effect)
+    counts = [np.round(count / effect) for count in (right, len(scored), scored["new_right"].sum(), images)]
+    chance = hypergeom.cdf(*counts)
     table["p"] = (chance * table.groupby("by")["images"].transform("size")).clip(upper=1.0)
     table["suspect"] = table["p"] < 0.05
     return table.sort_values(["by", "accuracy"], kind="stable")

@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.ticker import MaxNLocator
 
+from helpers.comparison.counting import design_effect
 from helpers.comparison.decision import Finding
 from helpers.comparison.record import Decision
 from helpers.comparison.scores import Comparison
@@ -31,8 +32,12 @@ def find_accuracy(comparison: Comparison) -> Finding:
     Images that were labelled because a model was least certain of them are harder than others. Neither leaked images
     nor new classes are left out: the new model was trained on no held-out image.
     """
-    right = comparison.scores.loc[comparison.scores["by_chance"], "new_right"]
-    return Finding(record={"images": len(right), "right": int(right.sum())})
+    by_chance = comparison.scores[comparison.scores["by_chance"]]
+    right, scenes = by_chance["new_right"], by_chance.get("scene")
+    record = {"images": len(right), "right": int(right.sum())}
+    # Of a scene, so many images tell as much as one.
+    effect = {} if scenes is None else {"design_effect": design_effect(right, scenes)}
+    return Finding(record=record | effect)
 
 
 def read_rounds(workspace: Workspace, decision: Decision) -> pd.DataFrame:
@@ -96,7 +101,8 @@ def _read_round(workspace: Workspace, decision: Decision, revision: str = "") ->
         facts["held_out_images"] = images = metrics["images"]
         told = decision.findings.get("story") or {"images": images, "right": images * metrics["accuracy"]}
         facts["chosen_by_chance"] = told["images"] if told["images"] != images else None
-        low, high = wilson(told["right"], told["images"])
+        effect = told.get("design_effect", 1)
+        low, high = wilson(told["right"] / effect, told["images"] / effect)
         facts |= {"accuracy": told["right"] / told["images"], "low": low, "high": high}
         # All images that are not held out are trained on, and DVC's pointer to data/raw counts both.
         files = workspace.load(f"{RAW}.dvc", revision)["outs"][0]["nfiles"]

@@ -61,7 +61,7 @@ def name_scenes(images: Iterable[tuple[str, str]], recorded: Mapping[str, str], 
     `images` are file names and SHA-256, `recorded` is from `read_scenes`, and the first group of the `pattern` is the
     scene; an empty pattern finds none. The result has the scene of each content for which one is found, by SHA-256. A
     content is in one scene: of several files, the first that names one decides. The prefix that Label Studio gives to
-    uploads, and the suffix that `helpers.merge.file_names.free_name` gives to a name that is taken, do not count.
+    uploads does not count, nor does the suffix of a name that was taken.
 
     >>> name_scenes([("cam3_0007.jpg", "1f…"), ("map.jpg", "2e…")], {}, r"^(.+?)_\\d+\\.jpg$")
     {'1f…': 'cam3'}
@@ -69,12 +69,13 @@ def name_scenes(images: Iterable[tuple[str, str]], recorded: Mapping[str, str], 
     find = re.compile(pattern).search if pattern else None
     scenes: dict[str, str] = {}
     for name, sha256 in images:
-        found = find(_name_before_merge(name, sha256)) if find else None
+        found = find(name_before_merge(name, sha256)) if find else None
         if scene := recorded.get(sha256) or (found and found[1]):
             scenes.setdefault(sha256, scene)
     return scenes
 
 
-def _name_before_merge(name: str, sha256: str) -> str:
+def name_before_merge(name: str, sha256: str) -> str:
+    """Return the name of a file in data/raw/<label> as it was before Label Studio and the merge changed it."""
     folder, slash, file = name.rpartition("/")
     return folder + slash + re.sub(rf"-{sha256[:8]}(-\d+)?(?=\.\w+$)", "", UPLOADED.sub("", file))

@@ -137,7 +137,7 @@ def plan_sample(sample: Workspace, wrong: Collection[str] = (), **options: Any) 
     return plan_round(sample, read_export(export), **options)
 
 
-def plan_label(workspace: Workspace, label: str, day: int) -> pd.DataFrame:
+def plan_label(workspace: Workspace, label: str, day: int, scene: str = "") -> pd.DataFrame:
     """The plan for an export in which somebody gave one picture this label on that day of January."""
     labels = pd.DataFrame(
         {
@@ -154,6 +154,7 @@ def plan_label(workspace: Workspace, label: str, day: int) -> pd.DataFrame:
             "by_model": [False],
             "project": [""],
             "queue": [""],
+            "scene": [scene],
         }
     )
     images = workspace.root / "extra-data"

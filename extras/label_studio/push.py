@@ -20,7 +20,7 @@ from extras.label_studio.label_config import Control
 from extras.label_studio.projects import Project
 from extras.label_studio.tabs import find_tabs, make_tab
 from extras.label_studio.tasks import ROWS
-from helpers.labels.fields import QUEUE, QUEUE_REASON, QUEUED_BY
+from helpers.labels.fields import QUEUE, QUEUE_REASON, QUEUED_BY, SCENE
 from helpers.problems import Problem
 from helpers.progress import progress_bar
 
@@ -37,8 +37,9 @@ def push_queue(
     A task keeps the hash of its image in its ``meta``, and in its data the model that queued it. So a push that was
     interrupted can be repeated: it sends the missing ones, and each image gets the place that it would have had.
 
-    `queue` has all images that wait, from `extras.label_studio.queue.plan_queue`, with files below `folder`; those
-    ``blind`` (bool) never get a prediction. What this model has queued stays. Returns the address of the tab *Queue*.
+    `queue` has all images that wait, from `extras.label_studio.queue.plan_queue`, with files below `folder` and the
+    ``scene`` of each, empty if it has none; those ``blind`` (bool) never get a prediction. What this model has queued
+    stays. Returns the address of the tab *Queue*.
     """
     if not project.number:
         wanted = {"title": project.title, "label_config": project.config}
@@ -136,6 +137,7 @@ def _create_tasks(server: Server, project: Project, batch: pd.DataFrame, folder:
                 QUEUE_REASON: row.reason,
                 BLIND: row.blind,
                 QUEUED_BY: version,
+                **({SCENE: row.scene} if row.scene else {}),
             },
             "meta": {"sha256": row.Index},
             "file_upload_id": number,

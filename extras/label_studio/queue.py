@@ -74,17 +74,18 @@ def plan_queue(
 ) -> pd.DataFrame:
     """Ask the model about the images of a folder, and put them in the order in which people should label them.
 
-    Both tables are from `read_images` in the workspace at `root`. Returns the columns of `order_queue` and, for each
-    image, its ``file``, the ``label`` that the model gives it (str) and how sure it is of that: ``confidence`` (float),
-    0 to 1.
+    Both tables are from `read_images` in the workspace at `root`; `images` has the ``scene`` of each, too, empty if it
+    has none. Returns the columns of `order_queue` and, for each image, its ``file``, its ``scene``, the ``label`` that
+    the model gives it (str) and how sure it is of that: ``confidence`` (float), 0 to 1.
     """
     opinions = model.predict(root, folder, images.reset_index()).set_axis(images.index)
     confidence = opinions.max(axis=1).astype(float)
     alike: np.ndarray | int = 0
     if model.backbone and len(images):
         alike = group_alike(feature_cache(root, model.backbone).read(folder, images.reset_index())[:])
-    queue = order_queue(confidence, find_near_duplicates(images, labelled), random_share, alike)
-    return queue.join(images[["file"]].assign(label=opinions.idxmax(axis=1), confidence=confidence))
+    scenes = images["scene"].where(images["scene"] != "", images.index.astype(object))
+    queue = order_queue(confidence, find_near_duplicates(images, labelled), random_share, alike, scenes)
+    return queue.join(images[["file", "scene"]].assign(label=opinions.idxmax(axis=1), confidence=confidence))
 
 
 def group_alike(features: np.ndarray) -> np.ndarray:
@@ -96,14 +97,19 @@ def group_alike(features: np.ndarray) -> np.ndarray:
 
 
 def order_queue(
-    confidence: pd.Series, near: list[str], random_share: float, alike: np.ndarray | int = 0
+    confidence: pd.Series,
+    near: list[str],
+    random_share: float,
+    alike: np.ndarray | int = 0,
+    scenes: pd.Series | None = None,
 ) -> pd.DataFrame:
     """Put images in the order in which people should label them.
 
     The model's least certain ones come first (least-confidence sampling, Lewis and Gale 1994). Images in the same group
-    of `alike` ones, numbers [N] from `group_alike`, teach the same: one of each comes, then the next of each. A share
-    is picked by content alone and spread evenly among them: images that are held out later would otherwise all be hard
-    ones. Images that nearly equal a labelled one, `near`, come last.
+    of `alike` ones, numbers [N] from `group_alike`, teach the same: one of each comes, then the next of each. So it is
+    with those of one of the `scenes`, names [N], of every kind. A share is picked by content alone and spread evenly
+    among them: images that are held out later would otherwise all be hard ones. Images that nearly equal a labelled
+    one, `near`, come last.
 
     `confidence` has the highest probability of each image, 0 to 1, by the SHA-256 of its content. Returns, in that
     order, its ``reason``, one of `REASONS`, and its place in the ``queue``: 0 to 1 within its kind, and 1 more for
@@ -116,9 +122,17 @@ def order_queue(
     ranks = {"kind": kinds, "rank": np.where(kinds == 1, 0, confidence), "group": np.where(kinds == 0, alike, 0)}
     table = pd.DataFrame(ranks, confidence.index).rename_axis("sha256").sort_values(["rank", "sha256"])
     table["turn"] = table.groupby(["kind", "group"]).cumcount()
-    table = table.sort_values(["turn", "rank", "sha256"])
+    table = _spread(table.sort_values(["turn", "rank", "sha256"]))
+    if scenes is not None:
+        turn = table.groupby(scenes.loc[table.index].to_numpy()).cumcount()
+        table = _spread(table.loc[turn.sort_values(kind="stable").index])
+    table["reason"] = np.array(REASONS, dtype=object)[table["kind"]]
+    return table[["queue", "reason"]]
+
+
+def _spread(table: pd.DataFrame) -> pd.DataFrame:
+    """Spread the images of each kind, in this order, evenly over the queue, and sort them by their places there."""
     by_kind = table.groupby("kind")["kind"]
     place = (by_kind.cumcount() + 0.5) / by_kind.transform("size")
-    table["queue"] = (place + (table["kind"] == 2)).round(6)
-    table["reason"] = np.array(REASONS, dtype=object)[table["kind"]]
-    return table.sort_values(["queue", "kind", "sha256"])[["queue", "reason"]]
+    table = table.assign(queue=(place + (table["kind"] == 2)).round(6))
+    return table.sort_values(["queue", "kind", "sha256"])

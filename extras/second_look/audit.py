@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from helpers.comparison.counting import design_effect
 from helpers.comparison.record import Rule
 from helpers.comparison.statistics import wilson
 from helpers.comparison.words import count_of, percent
@@ -19,19 +20,22 @@ class Audited(NamedTuple):
     labels: int
     differ: int
     blind: bool  # whether nobody saw the model's opinion before the first answer
+    effect: float = 1.0  # so many labels tell as much as one, because people label a scene alike
 
 
-def count_audited(labels: pd.DataFrame) -> Audited:
+def count_audited(labels: pd.DataFrame, scenes: pd.Series | None = None) -> Audited:
     """Count the images that chance chose for the audit and that two people labelled.
 
-    `labels` is a table of `helpers.labels.read_export` with the field `AUDIT`, or a plan of it.
+    `labels` is a table of `helpers.labels.read_export` with the field `AUDIT`, or a plan of it, and `scenes` has the
+    scenes of its images; None: each counts by itself.
     """
     if AUDIT not in labels:
         return Audited(0, 0, False)
     chosen = labels[labels[AUDIT].isin([FIRST_BLIND, FIRST_SEEN])]
     pairs = chosen[chosen["annotators"].map(lambda people: len(set(people))) > 1]
     differ = pairs["labels"].map(lambda answers: len(set(answers)) > 1)
-    return Audited(len(pairs), int(differ.sum()), bool(pairs[AUDIT].eq(FIRST_BLIND).all()))
+    effect = design_effect(differ, None if scenes is None else scenes[pairs.index])
+    return Audited(len(pairs), int(differ.sum()), bool(pairs[AUDIT].eq(FIRST_BLIND).all()), effect)
 
 
 def wrong_labels(audited: Audited, confidence: float = 0.975) -> tuple[float, float]:
@@ -40,7 +44,7 @@ def wrong_labels(audited: Audited, confidence: float = 0.975) -> tuple[float, fl
     Two people who err independently differ on about twice as many labels as each of them gets wrong, so that the bounds
     are half of Wilson's. Where people make the same mistakes, only the lower one holds.
     """
-    low, high = wilson(audited.differ, audited.labels, confidence)
+    low, high = wilson(audited.differ / audited.effect, audited.labels / audited.effect, confidence)
     return low / 2, high / 2
 
 

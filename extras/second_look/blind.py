@@ -5,40 +5,39 @@ from math import hypot
 import pandas as pd
 
 from extras.label_studio.fields import is_blind
-from helpers.comparison.statistics import wilson
+from helpers.comparison.counting import measure_shares
 from helpers.comparison.words import count_of, percent, points
 
 
 def compare_blind(table: pd.DataFrame) -> pd.DataFrame:
-    """Count the ``images``, and those where people ``agreed``: their ``label`` is the model's ``opinion``.
+    """Measure on which ``share`` of ``images`` people agreed with the model: their ``label`` is its ``opinion``.
 
-    The rows are False, people saw the opinion, and True, they labelled ``blind``, as the field of the tasks' data says.
-    A row of `table` that lacks one of the three does not count. Leave out labels that were accepted in bulk: nobody
-    looked at these images.
+    The result is that of `measure_shares`. The rows are False, people saw the opinion, and True, they labelled
+    ``blind``, as the field of the tasks' data says. A row of `table` that lacks one of the three does not count. Leave
+    out labels that were accepted in bulk: nobody looked at these images.
     """
     known = table.assign(blind=table["blind"].map(is_blind)).dropna(subset=["blind", "label", "opinion"])
-    agreed = (known["label"] == known["opinion"]).groupby(known["blind"].astype(bool))
-    return pd.DataFrame({"images": agreed.size(), "agreed": agreed.sum()})
+    return measure_shares(known["label"] == known["opinion"], known["blind"].astype(bool), known.get("scene"))
 
 
-def newcombe(counts: pd.DataFrame) -> tuple[float, float]:
+def newcombe(shares: pd.DataFrame) -> tuple[float, float]:
     """Return the 95 % interval of the difference of the two shares of `compare_blind`, first minus second.
 
     It is the hybrid score interval (Newcombe 1998, Statistics in Medicine 17:873, method 10).
     """
-    one, other = counts["agreed"] / counts["images"]
-    (low, other_low), (high, other_high) = wilson(counts["agreed"], counts["images"])
+    one, other = shares["share"]
+    (low, other_low), (high, other_high) = shares["low"], shares["high"]
     down, up = hypot(one - low, other_high - other), hypot(high - one, other - other_low)
     return one - other - down, one - other + up
 
 
-def describe_blind(counts: pd.DataFrame) -> str:
+def describe_blind(shares: pd.DataFrame) -> str:
     """Say in a sentence how much seeing the opinion changes; empty unless both kinds of images are there."""
-    if len(counts) < 2:
+    if len(shares) < 2:
         return ""
-    seen, blind = counts["agreed"] / counts["images"]
-    images, blind_images = counts["images"]
-    low, high = newcombe(counts)
+    seen, blind = shares["share"]
+    images, blind_images = shares["images"]
+    low, high = newcombe(shares)
     return (
         f"People agreed with the model on {percent(seen)} of {count_of(images, 'image')} where they saw its opinion "
         f"and on {percent(blind)} of {blind_images:,} where they did not: a difference of {points(seen - blind)} "

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from helpers.comparison.counting import design_effect
 from helpers.comparison.record import Rule
 from helpers.comparison.statistics import wilson
 from helpers.comparison.words import count_of
@@ -34,8 +35,9 @@ def doubt_labels(plan: pd.DataFrame, opinions: pd.DataFrame) -> pd.DataFrame:
     The plan's rows, all with a label, and those of `opinions` are the same images in the same order; `opinions` are
     probabilities, a column per class that the model knows. The rows whose class it knows come back with three columns
     more: `opinion`, the class that the model chooses; `confidence`, the probability that it gives that; and `believed`,
-    the one that it gives the label. How many labels are wrong, no model can tell: one that knows nothing doubts right
-    labels, and one that makes people's mistakes believes wrong ones.
+    the one that it gives the label. Of several images of a ``scene``, a column of the plan that may be missing, the
+    most doubted comes with those of other scenes, and the next follow later. How many labels are wrong, no model can
+    tell: one that knows nothing doubts right labels, and one that makes people's mistakes believes wrong ones.
     """
     known = plan["label"].isin(opinions.columns).to_numpy()
     probabilities = opinions[known].to_numpy(dtype=float)
@@ -47,7 +49,11 @@ def doubt_labels(plan: pd.DataFrame, opinions: pd.DataFrame) -> pd.DataFrame:
         confidence=probabilities.max(axis=1),
         believed=probabilities[np.arange(len(labels)), labels],
     )
-    return judged.sort_values("believed", kind="stable")
+    judged = judged.sort_values("believed", kind="stable")
+    if "scene" in judged:
+        turn = judged.groupby("scene").cumcount().sort_values(kind="stable")
+        judged = judged.loc[turn.index]
+    return judged
 
 
 def find_contradictions(judged: pd.DataFrame) -> Rule:
@@ -56,14 +62,15 @@ def find_contradictions(judged: pd.DataFrame) -> Rule:
     Refused is a share of contradictions above 20 %, with 95 % confidence (Wilson's lower bound). In simulations on
     digits and Fashion-MNIST at most one honest round in fifty was refused, also where people label the least certain
     images first, and at least three in four rounds of 600 labels that were shifted by one class. A tenth of wrong
-    labels passes.
+    labels passes. Where images have scenes, these count.
     """
     sure = judged[judged["confidence"] >= SURE]
-    contradicting = int((sure["opinion"] != sure["label"]).sum())
-    if len(sure) < FEWEST_SURE:
+    contradicts = sure["opinion"] != sure["label"]
+    contradicting, effect = int(contradicts.sum()), design_effect(contradicts, sure.get("scene"))
+    if len(sure) / effect < FEWEST_SURE:
         text = f"The old model is sure of {count_of(len(sure), 'image')}: too few to tell whether classes are mixed up."
         return Rule("contradictions", None, text)
-    low, _ = wilson(contradicting, len(sure), 0.95)
+    low, _ = wilson(contradicting / effect, len(sure) / effect, 0.95)
     passed = bool(low <= MOST_CONTRADICTIONS)
     question = "." if passed else ": are classes mixed up?"
     text = f"Where the old model is sure, {contradicting} of {count_of(len(sure), 'label')} contradict it{question}"
@@ -77,7 +84,8 @@ def leave_out_doubted(plan: pd.DataFrame, judged: pd.DataFrame, number: int, pre
     model; images that are missing from the training set alone leave accuracy and comparison unbiased.
     """
     doubted = judged["sha256"].head(number)
-    held_out = doubted.map(lambda sha256: is_held_out(sha256, prepare.seed, prepare.validation_fraction)).astype(bool)
+    scenes = judged.get("scene", judged["sha256"]).head(number)
+    held_out = scenes.map(lambda scene: is_held_out(scene, prepare.seed, prepare.validation_fraction)).astype(bool)
     out = plan["sha256"].isin(doubted[~held_out]) & plan["action"].isin(["add", "move"])
     plan = plan.copy()
     plan.loc[out, ["action", "destination", "previous"]] = ["leave out", "", ""]

@@ -18,6 +18,7 @@ from helpers.pipeline.paths import METRICS, PARAMS
 from helpers.problems import Problem
 from helpers.round.past import load_past, past_models
 from helpers.round.record import read_decision
+from helpers.scenes import name_scenes, read_scenes, record_scenes
 from helpers.workspace import Workspace
 
 
@@ -40,6 +41,8 @@ def look_again(workspace: Workspace, plan: pd.DataFrame, leave_out: int = 0) -> 
     The plan comes back without the most doubted labels, so many as to `leave_out`; see `leave_out_doubted`.
     """
     labelled = plan[plan["label"].notna() & (plan["action"] != "leave out")].drop_duplicates("sha256")
+    scenes = name_scenes_of(workspace, labelled)
+    labelled = labelled.drop(columns="scene") if scenes is None else labelled.assign(scene=scenes)
     look = SecondLook(doubt_labels(labelled[:0], pd.DataFrame()), unfit="The old model has no opinion on these labels.")
     for commit in past_models(workspace):
         model, index = load_past(workspace, commit)
@@ -66,6 +69,15 @@ def look_again(workspace: Workspace, plan: pd.DataFrame, leave_out: int = 0) -> 
     return rest, look._replace(judged=look.judged.assign(left_out=look.judged["sha256"].isin(left_out)))
 
 
+def name_scenes_of(workspace: Workspace, plan: pd.DataFrame) -> pd.Series | None:
+    """Name the scene of each image of a plan as the stage ``prepare`` will name it; None if none is named."""
+    recorded = record_scenes(read_scenes(workspace.scenes), plan)
+    pattern = read_params(PrepareParams, workspace.root / PARAMS).scene_pattern
+    names = (place.partition("/")[2] for place in plan["destination"])
+    scenes = name_scenes(zip(names, plan["sha256"], strict=True), recorded, pattern)
+    return plan["sha256"].map(lambda sha256: scenes.get(sha256, sha256)) if scenes else None
+
+
 def find_doubts(workspace: Workspace, plan: pd.DataFrame, look: SecondLook, shown: int) -> Finding:
     """Hand over to the decision: contradictions, the audit, corrections of doubted labels, and the effect of opinions.
 
@@ -73,7 +85,7 @@ def find_doubts(workspace: Workspace, plan: pd.DataFrame, look: SecondLook, show
     """
     unfit = Rule("contradictions", None, look.unfit)
     rules = [unfit if look.unfit else find_contradictions(look.judged)]
-    audited = count_audited(plan)
+    audited = count_audited(plan, name_scenes_of(workspace, plan))
     limit = read_params(SecondLookParams, workspace.root / PARAMS).max_label_noise
     rules.append(audit_rule(audited, limit))
     record = remember_doubts(workspace, look, shown)

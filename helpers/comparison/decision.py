@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from helpers.comparison.counting import FEWEST_SCENES, count_equal_scenes, count_scenes, design_effect
 from helpers.comparison.power import describe_power
 from helpers.comparison.record import Decision, Rule
 from helpers.comparison.rules import FEWEST_IMAGES, list_rules
-from helpers.comparison.scenes import FEWEST_SCENES, count_scenes, design_effect
 from helpers.comparison.scores import Comparison
 from helpers.comparison.statistics import wilson
 from helpers.comparison.words import count_of, describe_images, interval_name, listed, percent, points
@@ -165,13 +165,19 @@ def _tell_verdict(comparison: Comparison) -> tuple[str, str]:
 def _notes(comparison: Comparison, changed: Sequence[str]) -> list[str]:
     """Sentences on the limits of the comparison."""
     scores, total, notes = comparison.scores, len(comparison.scores), []
+    if comparison.warning:
+        notes.append(comparison.warning)
     if changed:
         notes.append(f"Not only the data changed ({listed(changed)}): the difference is not the data's alone.")
     if len(comparison.scored):
         notes.append(describe_power(comparison.pairs, comparison.policy))
-    if 0 < comparison.pairs.scenes < FEWEST_SCENES:
-        scenes = count_of(comparison.pairs.scenes, "scene")
-        notes.append(f"{scenes} tell too little: below {FEWEST_SCENES}, all images of a scene count as one.")
+    if 0 < comparison.pairs.scenes < comparison.pairs.images:
+        equal = count_equal_scenes(comparison.scored["scene"])
+        if equal < FEWEST_SCENES:
+            notes.append(
+                f"{count_of(comparison.pairs.scenes, 'scene')}, worth {equal:.0f} of equal size, tell too little: "
+                f"below {FEWEST_SCENES}, all images of a scene count as one."
+            )
     leaked = scores["population"] == "leaked"
     if leaked.any():
         why = "the old model trained on them, or nobody can tell"

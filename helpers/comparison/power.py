@@ -4,8 +4,8 @@ from math import isfinite, sqrt
 
 from scipy.stats import norm
 
+from helpers.comparison.counting import Pairs
 from helpers.comparison.policy import DecideParams
-from helpers.comparison.scenes import Pairs
 from helpers.comparison.words import describe_images
 
 ASSUMED = 0.03  # share of the images that exactly one of two models gets right, where none was seen

@@ -33,7 +33,7 @@ def list_rules(comparison: Comparison) -> list[Rule]:
 def _count_scored(comparison: Comparison) -> str:
     pairs, scored = comparison.pairs, f"{comparison.pairs.images} of {len(comparison.scores)} images scored"
     if pairs.scenes:
-        return f"{scored}, of {count_of(pairs.scenes, 'scene')}; {FEWEST_IMAGES} scenes are needed."
+        return f"{scored}, in {count_of(pairs.scenes, 'scene')}; {FEWEST_IMAGES} scenes are needed."
     return f"{scored}; {FEWEST_IMAGES} are needed."
 
 

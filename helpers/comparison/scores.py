@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from helpers.comparison.counting import Pairs, count_pairs
 from helpers.comparison.policy import DecideParams
-from helpers.comparison.scenes import Pairs, count_pairs
 from helpers.comparison.tables import flips, per_class, recall_of, summary, tally
 from helpers.pipeline.calibration import cross_fit
 from helpers.problems import Problem
@@ -28,6 +28,7 @@ class Comparison:
     policy: DecideParams = field(default_factory=DecideParams)
     known_to_new: Collection[str] = ()  # classes that only the new model knows
     known_to_old: Collection[str] = ()  # classes that only the old one knows: the new one has lost them
+    warning: str = ""  # from helpers.comparison.unnamed_scenes.warn_of_scenes
 
     @cached_property
     def scored(self) -> pd.DataFrame:

@@ -7,7 +7,7 @@ import pandas as pd
 from scipy.sparse import csr_array
 from scipy.stats import bootstrap
 
-from helpers.comparison.scenes import count_pairs, count_scenes, measure_shares, vote
+from helpers.comparison.counting import count_pairs, count_scenes, measure_shares, vote
 from helpers.comparison.statistics import difference_interval
 from helpers.pipeline.calibration import SMALLEST
 

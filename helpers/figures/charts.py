@@ -11,9 +11,9 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from helpers.comparison.counting import measure_shares
 from helpers.comparison.decision import Row
 from helpers.comparison.rules import FEWEST_IMAGES
-from helpers.comparison.scenes import measure_shares
 from helpers.comparison.tables import models_in
 from helpers.comparison.words import count_of, interval_name, listed, percent, signed
 from helpers.figures.style import COLOURS, INK, NEW, OLD, PALE, QUIET, Chart, label_text, shorten, styled

@@ -74,6 +74,10 @@ def read_export(
     keep = list(dict.fromkeys(keep))  # a cell of the notebook may have been run twice
     if taken := sorted(set(keep) & set(COLUMNS)):
         raise Problem(f"Fields to keep have names of columns: {', '.join(taken)}.", advice="Name other fields.")
+    if scene_key and scene_key in (image_key, label_control):
+        raise Problem(
+            f"scene_key names {scene_key!r}, which is another field's name, too.", advice="Name other fields."
+        )
     by_image: dict[str, list[Annotation]] = {}
     for annotation in read_annotations(Path(path), image_key, label_control, scene_key, keep):
         if nested_choices == "leaf":

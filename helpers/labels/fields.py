@@ -21,7 +21,7 @@ UNDEFINED = "$undefined$"
 # A JSON-MIN row is the task's data, its id, the controls, and these. A CSV has the same columns, sorted.
 TAIL = ("annotator", "annotation_id", "created_at", "updated_at", "lead_time")
 # Who sends images to be labelled adds these to the data of the tasks. A CSV has their values as text.
-QUEUE, QUEUE_REASON, QUEUED_BY = "queue", "queue_reason", "queued_by"
+QUEUE, QUEUE_REASON, QUEUED_BY, SCENE = "queue", "queue_reason", "queued_by", "scene"
 # Why an image was asked for, as far as it says something about the image: a near-duplicate is simply a late one.
 CHANCE, LEAST_CERTAIN = "chance", "least certain"
 # The nameless column is the index that pandas writes into a CSV.

@@ -15,6 +15,7 @@ from helpers.labels.fields import (
     QUEUE,
     QUEUE_REASON,
     QUEUED_BY,
+    SCENE,
     TAIL,
     UNDEFINED,
     choose,
@@ -39,7 +40,7 @@ def read_rows(
     names -= {scene_key}
     # With its place in a queue, a task has these in its data: a CSV has them as text, like the answers of a control.
     if {QUEUE, QUEUED_BY} <= names:
-        names -= {QUEUE, QUEUE_REASON, QUEUED_BY, *keep} - {image_key, label_control}
+        names -= {QUEUE, QUEUE_REASON, QUEUED_BY, SCENE, *keep} - {image_key, label_control}
     key = find_image_key(rows, names, image_key)
     fields = names - NOT_DATA - {key, UNDEFINED} - {f"_data_{name}" for name in names}
     field = _find_label_field(rows, fields, label_control)

@@ -6,7 +6,6 @@ from typing import Annotated, Literal, TypeVar
 
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
-from pydantic_core import PydanticCustomError
 
 from helpers.pipeline.paths import PARAMS
 from helpers.problems import Problem
@@ -27,9 +26,9 @@ def _check_pattern(pattern: str) -> str:
     try:
         groups = 1 if pattern == "none" else re.compile(pattern).groups
     except re.error as error:
-        raise PydanticCustomError("pattern", "it is no regular expression: {why}", {"why": str(error)}) from None
+        raise ValueError(f"it is no regular expression: {error}") from None
     if groups != 1:
-        raise PydanticCustomError("pattern", "it has {groups} groups, and needs one: the scene", {"groups": groups})
+        raise ValueError(f"it has {groups} groups, and needs one: the scene")
     return pattern
 
 
@@ -126,4 +125,6 @@ def _describe(section: str, *, type: str, loc: tuple[int | str, ...], msg: str, 
     setting = ".".join(map(str, (section, *loc)))
     if type == "extra_forbidden":
         return f"{setting}: there is no such setting"
-    return f"{setting}: it is missing" if type == "missing" else f"{setting} = {input!r}: {msg}"
+    if type == "missing":
+        return f"{setting}: it is missing"
+    return f"{setting} = {input!r}: {msg.removeprefix('Value error, ')}"

@@ -61,7 +61,8 @@ def main() -> None:
     index = index_images(images, read_scenes(Path(SCENES)), params)
     pictures = picture_cache(Path(), Input(params.image_size, params.colour)).read(Path(RAW), index)
     classes, kept = index["label"].nunique(), int((index["split"] == "held-out").sum())
-    in_scenes = f" in {index['scene'].nunique():,} scenes" if "scene" in index else ""
+    scenes = index["scene"].nunique() if "scene" in index else 0
+    in_scenes = f" in {scenes:,} scene{'s' * (scenes > 1)}" if scenes else ""
     if classes < 2 or kept in (0, len(index)):
         raise Problem(
             f"{RAW} holds {len(index)} images of {classes} classes{in_scenes}, {kept} of them held out.",

@@ -9,12 +9,15 @@ import pandas as pd
 
 from helpers.comparison.policy import DecideParams
 from helpers.comparison.scores import Comparison, score_images
+from helpers.comparison.unnamed_scenes import warn_of_scenes
 from helpers.labels.fields import LEAST_CERTAIN
 from helpers.merge.lineage import read_lineage
 from helpers.pipeline.answers import read_answers
+from helpers.pipeline.input import Input
 from helpers.pipeline.model import Classifier, load_classifier
-from helpers.pipeline.params import read_params
+from helpers.pipeline.params import PrepareParams, read_params
 from helpers.pipeline.paths import HISTORY, INDEX, MODEL, NEAR_DUPLICATES, PARAMS, PREDICTIONS, read_table
+from helpers.pipeline.pixels import picture_cache
 from helpers.problems import Problem
 from helpers.round.past import find_baseline, load_past, name_as_today, read_history
 from helpers.workspace import Workspace
@@ -52,7 +55,15 @@ def compare_models(workspace: Workspace, baseline: str = "HEAD") -> Comparison:
         policy=read_params(DecideParams, workspace.root / PARAMS),
         known_to_new=classes - old_classes if old else (),
         known_to_old=old_classes - classes,
+        warning="" if "scene" in index else _warn_of_scenes(workspace, index),
     )
+
+
+def _warn_of_scenes(workspace: Workspace, index: pd.DataFrame) -> str:
+    """Apply `warn_of_scenes` to the images of the workspace, whose hashes the stage ``prepare`` has cached."""
+    prepare = read_params(PrepareParams, workspace.root / PARAMS)
+    pictures = picture_cache(workspace.root, Input(prepare.image_size, prepare.colour)).read(workspace.raw, index)
+    return warn_of_scenes(index, pictures.notes, read_near_duplicates(workspace))
 
 
 def _answer(workspace: Workspace, classifier: Classifier, images: pd.DataFrame, commit: str = "") -> pd.DataFrame:

@@ -8,6 +8,7 @@ from typing import Any
 
 from helpers.pipeline.paths import BACKBONES, MODEL, RAW, SCENES
 from helpers.problems import Problem
+from helpers.scenes import write_scenes
 from helpers.workspace.folder import LINEAGE, Workspace
 
 
@@ -17,6 +18,8 @@ def reproduce(workspace: Workspace, tell: Callable[[str], object] = print) -> st
     It was ``trained``, ``restored`` from DVC's cache, or it is ``unchanged``. DVC removes the outputs of a stage before
     it starts; if a stage fails or is interrupted, which is a `Problem`, those of the last successful run are restored.
     """
+    if not workspace.scenes.exists():  # which `prepare` depends on, and projects of earlier versions lack
+        write_scenes(workspace.scenes, {})
     try:
         said = workspace.dvc("repro", tell=tell)
     except BaseException as stopped:

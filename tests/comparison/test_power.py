@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import multinomial, norm
 
+from helpers.comparison.counting import Pairs
 from helpers.comparison.policy import DecideParams
 from helpers.comparison.power import (
     chance_of_passing,
@@ -13,7 +14,6 @@ from helpers.comparison.power import (
     images_to_pass,
     luck_of_the_best,
 )
-from helpers.comparison.scenes import Pairs
 from helpers.comparison.statistics import tango
 
 POLICY = DecideParams()

@@ -167,6 +167,16 @@ class TestEstimate:
         _, low, high, _ = estimate_brought(np.ones((2, 50), bool), np.ones((2, 50), bool))
         assert low < -0.05 < 0.05 < high
 
+    def test_scenes_of_equal_images_tell_as_much_as_one_image_each(self):
+        right = np.random.default_rng(0).random((2, 200)) < [[0.8], [0.85]]
+        ten, scenes = right.repeat(10, axis=1), pd.Series(range(200)).repeat(10)
+
+        def estimate(right: np.ndarray, scenes: pd.Series | None = None) -> tuple[float, ...]:
+            return estimate_brought(np.tile(right[0], (3, 1)), np.tile(right[1], (3, 1)), scenes)[:3]
+
+        assert estimate(ten, scenes) == pytest.approx(estimate(right), abs=2e-4)
+        assert estimate(ten)[1] > estimate(right)[1] + 0.03  # counted as images, they would claim more
+
     @pytest.mark.slow
     @pytest.mark.parametrize("models", [(4, 1), (3, 3)])
     def test_it_covers_a_known_truth_over_images_and_seeds(self, models):

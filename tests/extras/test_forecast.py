@@ -1,6 +1,7 @@
 """The forecast finds the law that the errors follow, from parts that are nested, and says nothing without a trend."""
 
 import hashlib
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -92,6 +93,31 @@ def test_a_part_is_no_sample_by_the_first_digits_which_choose_the_pictures_to_la
 def test_held_out_images_stay_held_out():
     index = split_index()
     assert (subsample(index, 8) == "held-out").equals(index["split"] == "held-out")
+
+
+def test_a_part_has_whole_scenes():
+    index = split_index(400)
+    index["scene"] = [f"cam{number // 7}" for number in range(len(index))]
+    parts = [subsample(index, part) for part in (8, 4, 2, 1)]
+    for part, share in zip(parts, (8, 4, 2, 1), strict=True):
+        training = index[index["split"] == "train"].assign(part=part)
+        assert training.groupby("scene")["part"].nunique().eq(1).all()
+        assert abs((part == "train").sum() - len(training) / share) < 7
+    assert all((one[other == "left out"] != "train").all() for other, one in pairwise(parts[::-1]))
+
+
+def test_scenes_of_equal_images_have_the_trend_and_the_band_of_one_image_each():
+    answers = answers_of({10: 0.3, 20: 0.2, 40: 0.12, 80: 0.08}, images=400)
+    ten = answers.loc[answers.index.repeat(10)]
+    alone, together = extrapolate(answers), extrapolate(ten)
+    assert alone is not None
+    assert together is not None
+    assert together["gain"].loc[2] == pytest.approx(alone["gain"].loc[2], abs=0.002)
+    assert together["low"].loc[2] == pytest.approx(alone["low"].loc[2], abs=0.004)
+    counted_alone = extrapolate(ten.reset_index(drop=True))
+    assert counted_alone is not None
+    assert counted_alone["low"].loc[2] > alone["low"].loc[2] + 0.01
+    assert "49 scenes are held out, and 50 are needed" in describe_outlook(ten[:490], None)
 
 
 def test_a_part_of_few_images_is_not_empty():

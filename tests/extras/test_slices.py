@@ -78,6 +78,15 @@ class TestSlices:
         lineage = scores.assign(label="cat", annotators="ann", labels_sha256="", export_sha256="e", by_model=False)
         assert set(slices(scores, pd.concat([lineage, lineage]))["images"]) == {10}
 
+    def test_one_scene_is_no_habit_of_its_annotator(self):
+        scores = pd.concat([outcome(both=200), outcome(neither=10)], ignore_index=True)
+        lineage = scores[["sha256"]].assign(label="cat", export_sha256="b", labels_sha256="e", by_model=False)
+        lineage["annotators"] = ["ann"] * 200 + ["bob"] * 10
+        scores["sha256"] = lineage["sha256"] = [str(number) for number in range(210)]
+        assert slices(scores, lineage).loc[("annotator", "bob"), "suspect"]
+        scenes = [f"s{number // 10}" for number in range(210)]
+        assert not slices(scores.assign(scene=scenes), lineage).loc[("annotator", "bob"), "suspect"]
+
     def test_without_an_old_model_or_any_lineage(self):
         held_out = images(["cat", "dog"])
         found = slices(score_images(held_out, says(held_out, ["cat", "cat"])), NO_LINEAGE)

@@ -12,6 +12,7 @@ from score_tables import comparison_of, outcome
 
 from extras.story import draw_story, find_accuracy, read_rounds, rounds_table
 from helpers.comparison.record import Decision
+from helpers.comparison.statistics import wilson
 from helpers.figures.style import NEW, QUIET
 from helpers.workspace import Workspace
 
@@ -86,6 +87,15 @@ def test_the_finding_counts_the_images_that_chance_chose():
     scores = outcome(both=6, fixed=2, broken=1)
     scores["by_chance"] = [True] * 5 + [False] * 2 + [True] * 2
     assert find_accuracy(comparison_of(scores)).record == {"images": 7, "right": 6}
+
+
+def test_the_interval_of_images_in_scenes_is_that_of_their_scenes(tiny):
+    scores = outcome(both=60, neither=40).assign(scene=[f"s{number // 10}" for number in range(100)])
+    finding = find_accuracy(comparison_of(scores)).record
+    assert finding == {"images": 100, "right": 60, "design_effect": 10}
+    record(tiny, {"schema": 4, "model": "aa", "findings": {"story": finding}}, 6, 10)
+    told = read_rounds(tiny, Decision(model="aa")).iloc[-1]
+    assert (told["low"], told["high"]) == wilson(6, 10)
 
 
 def test_classes_that_came_or_went_are_named(tiny):

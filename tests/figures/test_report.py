@@ -8,6 +8,7 @@ from helpers.comparison.scores import score_images
 from helpers.figures.report import (
     describe_decision,
     figures_table,
+    scenes_table,
     write_report,
 )
 from helpers.figures.style import Chart
@@ -84,3 +85,27 @@ def test_the_table_of_figures_of_a_first_model_has_its_own_figures_alone():
     assert list(table.columns) == ["New"]
     assert table["New"].iloc[0] == "0.500"
     assert figures_table(comparison_of(outcome(both=3, population="leaked"))).empty
+
+
+def test_the_largest_scenes_are_listed_with_their_side_and_the_others_are_counted():
+    sizes = {f"cam{number}": 20 - number for number in range(12)}
+    rows = [(scene, "held-out" if scene == "cam1" else "train") for scene, size in sizes.items() for _ in range(size)]
+    index = pd.DataFrame(rows, columns=["scene", "split"])
+    index["sha256"] = [f"{number:064x}" for number in range(len(index))]
+    alone = pd.DataFrame({"scene": ["f" * 64], "split": ["train"], "sha256": ["f" * 64]})
+    told = str(scenes_table(pd.concat([index, alone])))
+    lines = [line.split() for line in told.splitlines()[2:]]
+    assert lines[0] == ["cam0", "20", "train"]
+    assert lines[1] == ["cam1", "19", "held-out"]
+    assert lines[9] == ["cam9", "11", "train"]
+    assert lines[10][:4] == ["2", "other", "scenes", "19"]
+    assert lines[11] == ["none", "1", "each", "image", "by", "itself"]
+
+
+def test_where_no_scene_is_named_there_is_no_list():
+    assert scenes_table(pd.DataFrame({"split": ["train"], "sha256": ["a"]})) is None
+
+
+def test_the_table_of_figures_counts_scenes():
+    scores = outcome(both=20).assign(scene=[f"s{number // 4}" for number in range(20)])
+    assert set(figures_table(comparison_of(scores)).index.get_level_values("Count")) == {"20 of 5 scenes"}

@@ -1,6 +1,6 @@
 """What the tests of pushing share: sending pictures as the notebook does, and people who label them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
@@ -26,6 +26,7 @@ def push(
     label: str = CLASSES[0],
     blind: str = "",
     random_share: float = 0,
+    scenes: Mapping[str, str] = {},
 ) -> str:
     """Send what is new, as the notebook does; model "one" is the more certain the larger a picture's number is."""
     project = find_project(server, 0, title, CLASSES)
@@ -37,6 +38,7 @@ def push(
     confidence = certain if version == "one" else 1 - certain
     queue = order_queue(confidence, [], random_share).join(waiting["file"])
     queue["label"], queue["confidence"] = label, confidence
+    queue["scene"] = [scenes.get(file, "") for file in queue["file"]]
     queue["blind"] = queue["file"].isin([f"picture {number}.png" for number in blind])
     return push_queue(server, project, queue, present, folder, version)
 

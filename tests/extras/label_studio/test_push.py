@@ -66,8 +66,9 @@ def test_who_labels_blind_never_sees_a_prediction(server, title, folder):
 
 @pytest.mark.label_studio
 @pytest.mark.parametrize("form", ["JSON", "JSON_MIN", "CSV", "TSV"])
-def test_every_export_tells_who_labelled_blind_and_why_they_were_asked(server, title, folder, tmp_path, form):
-    push(server, title, folder, blind="25")
+def test_every_export_tells_who_labelled_blind_why_they_were_asked_and_the_scene(server, title, folder, tmp_path, form):
+    cameras = {f"picture {n}.png": f"cam {int(n) // 3}" for n in "12345"}
+    push(server, title, folder, blind="25", scenes=cameras)
     for task in all_tasks(server, title):
         annotate(server, task["id"])
     number = number_of(server, title)
@@ -79,7 +80,10 @@ def test_every_export_tells_who_labelled_blind_and_why_they_were_asked(server, t
     assert dict(zip(table["file"].str[-5], table["blind"].map(is_blind), strict=True)) == {
         n: n in "25" for n in "0123456"
     }
-    assert set(table["label"]) == {CLASSES[0]}
+    by_scene = read_export(tmp_path / "export", scene_key="scene")
+    told = dict(zip("picture " + by_scene["file"].str[-5] + ".png", by_scene["scene"], strict=True))
+    assert told == dict.fromkeys((f"picture {n}.png" for n in "0123456"), "") | cameras
+    assert set(by_scene["label"]) == set(table["label"]) == {CLASSES[0]}
     assert set(table["queue"]) == {"least certain"}
     assert set(table["project"]) == {str(number) if form == "JSON" else ""}
 

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from extras.label_studio.queue import draw, find_near_duplicates, group_alike, order_queue, read_images, read_trained
+from helpers.labels.fields import LEAST_CERTAIN
 from helpers.pipeline.input import Input
 from helpers.pipeline.paths import RAW
 from helpers.problems import Problem
@@ -106,6 +107,20 @@ def test_the_least_certain_are_not_the_same_picture_thirty_times():
     assert [group[sha256] for sha256 in queue.index[31:]] == [0] * 29
     assert queue.index[0] == confidence.idxmin()
     assert confidence[queue.index[31:]].is_monotonic_increasing
+
+
+def test_one_image_of_each_scene_comes_before_the_next_whoever_chose_it():
+    confidence = confidences(300)
+    scenes = pd.Series([f"cam{number % 30}" for number in range(300)], confidence.index)
+    queue = order_queue(confidence, [], random_share=0.2, scenes=scenes)
+    seen = scenes[queue.index].groupby(scenes[queue.index]).cumcount()
+    assert seen.head(30).eq(0).mean() > 0.9
+    least = queue[queue["reason"] == LEAST_CERTAIN].index
+    order = order_queue(confidence[least], [], random_share=0, scenes=scenes[least])
+    turns = scenes[order.index].groupby(scenes[order.index]).cumcount()
+    assert turns.is_monotonic_increasing
+    alone = pd.Series(confidence.index, confidence.index)
+    assert order_queue(confidence, [], 0.2, scenes=alone).equals(order_queue(confidence, [], 0.2))
 
 
 def test_alike_pictures_are_grouped():

@@ -27,6 +27,16 @@ def test_images_that_chance_chose_and_that_two_people_labelled_count():
     assert count_audited(table.drop(columns="audit")) == Audited(0, 0, False)
 
 
+def test_labels_of_one_scene_count_as_one_or_little_more():
+    table = labels_of(*[(("ann", "bob"), ("a", "b" if number < 20 else "a"), "blind") for number in range(100)])
+    alone = count_audited(table)
+    together = count_audited(table, pd.Series([number // 10 for number in range(100)]))
+    assert (together.labels, together.differ) == (alone.labels, alone.differ) == (100, 20)
+    assert wrong_labels(together) == pytest.approx(wrong_labels(Audited(10, 2, True)))
+    assert audit_rule(alone, 0.05).passed is False
+    assert audit_rule(together, 0.05).passed is True
+
+
 def test_two_blind_answers_give_a_share_and_an_interval():
     said = "12 of 100 audited labels differ: about 6 % of labels are wrong (3.5 to 9.9); "
     assert describe_audit(Audited(100, 12, True)) == f"{said}where people share a mistake, more."

@@ -33,10 +33,15 @@ def test_intervals_are_those_of_an_independent_implementation(counts):
 
     expected = confint_proportions_2indep(seen_agreed, seen, blind_agreed, blind, method="newcomb", compare="diff")
     assert newcombe(rows) == pytest.approx(expected)
-    assert rows.to_dict() == {
-        "images": {False: seen, True: blind},
-        "agreed": {False: seen_agreed, True: blind_agreed},
-    }
+    assert rows["images"].to_dict() == {False: seen, True: blind}
+    assert rows["share"].to_dict() == {False: seen_agreed / seen, True: blind_agreed / blind}
+
+
+def test_images_of_one_scene_count_as_one():
+    table = labelled(180, 170, 20, 10)
+    ten = table.loc[table.index.repeat(10)].assign(scene=table.index.repeat(10)).reset_index(drop=True)
+    low, high = newcombe(compare_blind(ten))
+    assert (low, high) == pytest.approx(newcombe(compare_blind(table)), abs=0.01)
 
 
 def test_images_of_which_something_is_not_known_do_not_count():

@@ -41,6 +41,22 @@ def test_the_least_believed_labels_come_first_and_unknown_classes_get_no_opinion
     assert judged["confidence"].tolist() == [0.8, 0.6, 0.9]
 
 
+def test_one_image_of_each_scene_comes_before_the_next():
+    believed = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6]
+    plan = plan_of(["a"] * 6).assign(scene=list("xxyxyz"))
+    judged = doubt_labels(plan, pd.DataFrame({"a": believed, "b": [1 - share for share in believed]}))
+    assert judged["believed"].tolist() == [0.1, 0.3, 0.6, 0.2, 0.5, 0.4]
+
+
+def test_of_a_scene_that_will_be_held_out_no_image_is_left_out():
+    plan = plan_of(["a"] * 60).assign(scene=[f"cam{number // 3}" for number in range(60)])
+    opinions = pd.DataFrame({"a": np.linspace(0.001, 0.999, 60)})
+    left = leave_out_doubted(plan, doubt_labels(plan, opinions.assign(b=1 - opinions["a"])), 60, PREPARE)
+    held_out = plan["scene"].map(lambda scene: is_held_out(scene, PREPARE.seed, PREPARE.validation_fraction))
+    assert (left["action"] == "add").equals(held_out.astype(bool))
+    assert held_out.any()
+
+
 def test_without_an_opinion_no_label_is_judged():
     assert doubt_labels(plan_of(["a"]), pd.DataFrame({"b": [1.0]})).empty
     assert doubt_labels(plan_of([]), pd.DataFrame()).empty
@@ -67,6 +83,13 @@ def judged_of(sure: int, contradicting: int, unsure: int = 50) -> pd.DataFrame:
 
 
 class TestContradictions:
+    def test_scenes_count_and_not_their_images(self):
+        judged = judged_of(300, 90)
+        assert find_contradictions(judged).passed is False
+        assert find_contradictions(judged.assign(scene=[f"s{n // 10}" for n in range(len(judged))])).passed is True
+        few = judged.assign(scene=[f"s{n // 20}" for n in range(len(judged))])
+        assert find_contradictions(few).passed is None
+
     def test_the_words_name_the_labels_where_the_model_is_sure(self):
         rule = find_contradictions(judged_of(212, 58))
         assert (rule.rule, rule.passed) == ("contradictions", False)

@@ -129,6 +129,7 @@ def look_of(**columns) -> SecondLook:
 
 def test_the_limit_of_an_audit_is_that_of_params_yaml_whose_section_the_decision_keeps(tiny):
     pair = {"annotators": [("1", "2")] * 100, "audit": "blind", "label": "a", "sha256": "1"}
+    pair |= {"scene": "", "action": "add", "destination": "a/1.png"}
     plan = pd.DataFrame(pair | {"labels": [("a", "b")] * 25 + [("a", "a")] * 75})
     look = look_of()
     finding = find_doubts(tiny, plan, look, 20)
@@ -145,7 +146,8 @@ def test_the_default_in_code_is_the_setting_of_the_template():
 
 
 def test_people_who_saw_the_opinion_are_compared_with_those_who_did_not(tiny):
-    look, nothing = look_of(blind=["true", "false", "false"]), pd.DataFrame(columns=["label", "sha256"])
+    nothing = plan_round(tiny, read_export(tiny.root / "extra-data/annotations.json"))[:0]
+    look = look_of(blind=["true", "false", "false"])
     (note,) = find_doubts(tiny, nothing, look, 20).notes
     assert note.startswith("People agreed with the model on 50.0 % of 2 images")
 

@@ -10,7 +10,7 @@ import pandas as pd
 
 from helpers.comparison.statistics import wilson
 
-FEWEST_SCENES = 50  # with fewer, nobody can tell how alike the images of a scene are
+FEWEST_SCENES = 50  # of equal size: fewer cannot show how alike the images of a scene are
 
 
 class Pairs(NamedTuple):
@@ -41,12 +41,18 @@ def count_scenes(images: pd.DataFrame) -> int:
     return images["scene"].nunique() if "scene" in images else 0
 
 
+def count_equal_scenes(scenes: Any) -> float:
+    """Return the number of scenes of equal size that would tell as much as these, of which a few may be large."""
+    sizes = np.bincount(pd.factorize(np.asarray(scenes))[0])
+    return float(sizes.sum() ** 2 / (sizes**2).sum())
+
+
 def design_effect(values: Any, scenes: Any) -> float:
     """Return the number of images of these scenes that tell as much as one independent image: 1 or more.
 
     It is the ratio of the variances of the mean of `values`, [N], with and without scenes (Kish 1965, Survey Sampling).
-    Where values or fewer than `FEWEST_SCENES` cannot show how alike the images of a scene are, they count as equal:
-    each scene tells as much as one image.
+    Where the values cannot show how alike the images of a scene are, or `count_equal_scenes` gives fewer than
+    `FEWEST_SCENES`, they count as equal: each scene tells as much as one image.
 
     >>> design_effect([1, 1, 0, 0], ["a", "a", "b", "b"])
     2.0
@@ -57,9 +63,9 @@ def design_effect(values: Any, scenes: Any) -> float:
     sizes = np.bincount(scene)
     if len(sizes) == len(values):
         return 1.0
-    apart = np.asarray(values, float) - np.mean(values)
-    if len(sizes) < FEWEST_SCENES or not apart.any():
-        return float((sizes**2).sum() / len(values))
+    apart, equal_scenes = np.asarray(values, float) - np.mean(values), count_equal_scenes(scenes)
+    if equal_scenes < FEWEST_SCENES or not apart.any():
+        return len(values) / equal_scenes
     of_scenes = (np.bincount(scene, apart) ** 2).sum() * len(sizes) / (len(sizes) - 1)
     return max(1.0, float(of_scenes / (apart**2).sum()))
 
