@@ -54,7 +54,7 @@ def test_a_round_whose_cache_is_lost_can_be_published_by_the_same_command(tiny):
 
 
 # One picture was skipped, another has a label but no file.
-WITHOUT_LABELS = pd.DataFrame({"action": "leave out", "scene": "", "status": ["skipped", "labelled"]})
+WITHOUT_LABELS = pd.DataFrame({"action": "leave out", "sha256": "", "scene": "", "status": ["skipped", "labelled"]})
 
 
 @pytest.mark.parametrize("images", [0, 2])
