@@ -174,10 +174,9 @@ def _notes(comparison: Comparison, changed: Sequence[str]) -> list[str]:
     if 0 < comparison.pairs.scenes < comparison.pairs.images:
         equal = count_equal_scenes(comparison.scored["scene"])
         if equal < FEWEST_SCENES:
-            notes.append(
-                f"{count_of(comparison.pairs.scenes, 'scene')}, worth {equal:.0f} of equal size, tell too little: "
-                f"below {FEWEST_SCENES}, all images of a scene count as one."
-            )
+            scenes = count_of(comparison.pairs.scenes, "scene")
+            worth = f" of unequal size, worth {equal:.0f}," if round(equal) < comparison.pairs.scenes else ""
+            notes.append(f"{scenes}{worth} tell too little: below {FEWEST_SCENES}, all images of a scene count as one.")
     leaked = scores["population"] == "leaked"
     if leaked.any():
         why = "the old model trained on them, or nobody can tell"

@@ -96,9 +96,15 @@ class TestDecision:
         assert rules["enough"] == "300 of 300 images scored, in 30 scenes; 6 scenes are needed."
         assert "300 held-out images of 30 scenes: no model can be accepted" in rules["margin"]
         assert any(note.startswith("With 300 held-out images of 30 scenes, an equally good") for note in decision.notes)
-        assert any(note.startswith("30 scenes, worth 30 of equal size, tell too little") for note in decision.notes)
+        assert any(note.startswith("30 scenes tell too little") for note in decision.notes)
         assert decision.accuracy
         assert decision.accuracy["scenes"] == 30
+
+    def test_scenes_of_unequal_size_are_told_with_their_worth(self):
+        scores = outcome(both=260, fixed=20, neither=20)
+        scenes = ["video"] * 200 + [f"s{number}" for number in range(100)]
+        (note,) = [note for note in decided(scores.assign(scene=scenes)).notes if "too little" in note]
+        assert note.startswith("101 scenes of unequal size, worth 2, tell too little: below 50")
 
     def test_five_scenes_are_too_few_to_say_anything(self):
         decision = decided(in_scenes(outcome(both=50), 10))
