@@ -63,7 +63,9 @@ def _warn_of_scenes(workspace: Workspace, index: pd.DataFrame) -> str:
     """Apply `warn_of_scenes` to the images of the workspace, whose hashes the stage ``prepare`` has cached."""
     prepare = read_params(PrepareParams, workspace.root / PARAMS)
     pictures = picture_cache(workspace.root, Input(prepare.image_size, prepare.colour)).read(workspace.raw, index)
-    return warn_of_scenes(index, pictures.notes, read_near_duplicates(workspace))
+    with suppress(KeyError):  # a stage of one's own writes another table
+        return warn_of_scenes(index, pictures.notes, read_near_duplicates(workspace))
+    return ""
 
 
 def _answer(workspace: Workspace, classifier: Classifier, images: pd.DataFrame, commit: str = "") -> pd.DataFrame:

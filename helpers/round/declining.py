@@ -3,7 +3,7 @@
 from contextlib import suppress
 
 from helpers.merge.apply import part_of
-from helpers.pipeline.paths import RAW
+from helpers.pipeline.paths import RAW, SCENES
 from helpers.problems import Problem
 from helpers.round.state import (
     BEFORE,
@@ -25,6 +25,7 @@ from helpers.round.state import (
 )
 from helpers.round.tags import list_tags
 from helpers.round.unattended import signature, started_by
+from helpers.scenes import write_scenes
 from helpers.workspace import DECISION, LINEAGE, Workspace
 from helpers.workspace.locks import stop_on_locks
 
@@ -123,6 +124,8 @@ def _give_back(workspace: Workspace, commit: str) -> None:
     kept = list(filter(None, workspace.git("ls-tree", "-r", "--name-only", "-z", commit, "--", *made).split("\0")))
     for file in set(list_files(workspace, *made)) - set(kept):
         (workspace.root / file).unlink(missing_ok=True)
+    if SCENES not in kept:  # of a round of an earlier version
+        write_scenes(workspace.scenes, {})
     if f"{LINEAGE}.dvc" not in kept:
         workspace.lineage.unlink(missing_ok=True)
     part_of(workspace.lineage).unlink(missing_ok=True)

@@ -71,8 +71,10 @@ def is_open(workspace: Workspace) -> bool:
 
 def begins_at(workspace: Workspace, commit: str) -> bool:
     """Whether the workspace before the last round is kept, and a commit has the same round before it."""
+    # The record of scenes came with a later version, perhaps in the middle of a round.
+    made = [file for file in made_files(workspace) if file != SCENES]
     with suppress(Problem):  # no round has begun, or its beginning is not in this history
-        return not workspace.git("diff-tree", "-r", f"{BEFORE}^", commit, "--", *made_files(workspace))
+        return not workspace.git("diff-tree", "-r", f"{BEFORE}^", commit, "--", *made)
     return False
 
 
