@@ -52,7 +52,7 @@ class TrainParams(StageParams):
 
     launcher: str = "python"
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    threads: int = Field(1, ge=1)
+    threads: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
     seed: int = 42
     backbone: str = "none"
     width: int = Field(16, ge=1)

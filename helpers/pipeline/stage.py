@@ -1,5 +1,7 @@
 """Run a stage of ``dvc.yaml``."""
 
+import atexit
+import gc
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +22,7 @@ def run_stage(name: str, main: Callable[[], None]) -> None:
         require_declared_code(name)
         main()
 
+    atexit.register(gc.freeze)  # else Python searches all objects of PyTorch for garbage at its end: most of a second
     exit_on_problem(run)
 
 

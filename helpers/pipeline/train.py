@@ -21,6 +21,7 @@ from helpers.pipeline.dataset import Dataset, read_dataset
 from helpers.pipeline.input import Input
 from helpers.pipeline.model import Classifier, Description, save_classifier
 from helpers.pipeline.network import export_network
+from helpers.pipeline.optimizer import OneCycleAdamW
 from helpers.pipeline.params import PrepareParams, TrainParams, read_params
 from helpers.pipeline.paths import HISTORY, INDEX, MODEL, TRAINING_SECONDS, read_table
 from helpers.pipeline.stage import run_stage
@@ -29,6 +30,7 @@ from helpers.problems import Problem
 # Of a backbone's head: the fewest steps of an epoch, and its share of the learning rate. No other values did better on
 # five sets of 40 to 2,500 pictures.
 HEAD_STEPS, HEAD_PACE = 64, 0.2
+SMALL = 64  # pixels: up to this width of a picture, more threads take longer
 
 
 def train(dataset: Dataset, index: pd.DataFrame, description: Description) -> tuple[Classifier, pd.DataFrame]:
@@ -43,9 +45,10 @@ def train(dataset: Dataset, index: pd.DataFrame, description: Description) -> tu
     """
     params = dataset.params
     # The same data and settings give the same model on one kind of processor.
-    torch.set_num_threads(params.threads)
+    torch.set_num_threads(count_threads(dataset))
     torch.manual_seed(params.seed)
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    if choose_device(params.device).type != "cpu":  # there, all algorithms are; the call takes a second
+        torch.use_deterministic_algorithms(True, warn_only=True)
     labels = index["label"].map(description.classes.index).to_numpy(dtype=np.int64)
     training, held_out = (np.flatnonzero(index["split"] == split) for split in ("train", "held-out"))
     learner = Learner(dataset, training, len(description.classes))
@@ -91,10 +94,8 @@ class Learner:
 
         self._network = dataset.build_network(classes).to(self._device)
         self._shared = nn.parallel.DistributedDataParallel(self._network) if self._workers > 1 else self._network
-        self._optimizer = torch.optim.AdamW(self._network.parameters(), rate, weight_decay=params.weight_decay)
-        self._schedule = torch.optim.lr_scheduler.OneCycleLR(
-            self._optimizer, rate, total_steps=params.epochs * self._steps
-        )
+        steps = params.epochs * self._steps
+        self._optimizer = OneCycleAdamW(self._network.parameters(), rate, params.weight_decay, steps)
 
     def draw_batches(self) -> list[np.ndarray]:
         """Draw the rows for each step of an epoch: the part of each batch that is this process's."""
@@ -109,10 +110,8 @@ class Learner:
         self._network.train()
         logits = self._shared(self._dataset.read_augmented(rows, self._device))
         loss = nn.functional.cross_entropy(logits, torch.from_numpy(labels).to(self._device))
-        self._optimizer.zero_grad()
         loss.backward()
         self._optimizer.step()
-        self._schedule.step()
         return logits.detach().softmax(dim=1).cpu().numpy()
 
     def answer(self, rows: np.ndarray) -> np.ndarray:
@@ -125,6 +124,24 @@ class Learner:
         """Write the network as an ONNX graph, and leave it on the CPU."""
         shape = self._dataset.read(self._training[:1], self._device).shape[1:]
         return export_network(self._network.cpu(), *shape)
+
+
+def count_threads(dataset: Dataset) -> int:
+    """Return the number of threads of this process: as many as are set, or as pay off for the pictures.
+
+    Large pictures use all processors, which the processes of torchrun share. Small ones, and the features of a
+    backbone, are quicker with one thread.
+    """
+    if isinstance(dataset.params.threads, int):
+        return dataset.params.threads
+    if dataset.backbone or dataset.input.image_size <= SMALL:
+        return 1
+    return max(1, count_processors() // int(os.environ.get("LOCAL_WORLD_SIZE", 1)))
+
+
+def count_processors() -> int:
+    """Count the processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def choose_device(device: str) -> torch.device:

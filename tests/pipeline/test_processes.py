@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,8 +11,13 @@ import psutil
 import pytest
 from stages import PROJECT, run_stage
 
+from helpers.pipeline import train
+from helpers.pipeline.dataset import Dataset
+from helpers.pipeline.input import Input
 from helpers.pipeline.model import load_classifier
+from helpers.pipeline.params import TrainParams
 from helpers.pipeline.paths import INDEX, MODEL
+from helpers.pipeline.train import count_threads
 
 RECORD = """
 import os
@@ -77,3 +83,21 @@ def test_torchrun_starts_again_when_a_process_is_killed(trained):
     assert epochs.count(1) == 2  # torchrun starts over: nothing of a training is kept
     assert epochs[-1] == 40
     assert load_classifier((trained / MODEL).read_bytes()).description.classes == ("bright", "dark")
+
+
+@pytest.mark.parametrize(
+    ("threads", "size", "backbone", "workers", "expected"),
+    [
+        (3, 512, None, 1, 3),
+        ("auto", 64, None, 1, 1),
+        ("auto", 65, None, 1, 8),
+        ("auto", 224, None, 2, 4),
+        ("auto", 224, None, 16, 1),
+        ("auto", 224, "a backbone", 1, 1),
+    ],
+)
+def test_threads_are_as_many_as_pay_off_unless_they_are_set(monkeypatch, threads, size, backbone, workers, expected):
+    monkeypatch.setattr(train, "count_processors", lambda: 8)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", str(workers))
+    inputs: Any = np.zeros(0)
+    assert count_threads(Dataset(inputs, Input(size), TrainParams(threads=threads), backbone)) == expected
