@@ -3,7 +3,7 @@
 import math
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from matplotlib.ticker import MaxNLocator
 
@@ -19,23 +19,27 @@ EPOCH = re.compile(r"epoch +(\d+)/(\d+) .*held-out accuracy ([\d.]+)%  ([\d.]+) 
 
 
 class LiveCurve(Output):
-    """An output that shows how far a training is, over the accuracies of the `old` model; it ends as a sentence."""
+    """An output that shows how far a training is, over the accuracies of the `old` model; it ends as a sentence.
 
-    def __init__(self, old: Sequence[float]) -> None:
+    It is a listener for `helpers.round.training.retrain`, and leaves all lines to others where nobody watches.
+    """
+
+    def __init__(self, old: Sequence[float], is_watched: bool = True) -> None:
+        self._is_watched = is_watched
         self._old, self._new, self._sentence = old, list[float](), ""
         self._seconds, self._drawn = 0.0, -math.inf
 
     def tell(self, line: str) -> bool:
-        """Draw the epoch that a line of the training is about, at most once a second; the empty line ends the drawing.
-
-        True if the line is about an epoch: see `helpers.round.training.retrain`.
-        """
-        found = EPOCH.match(line)
+        """Draw the epoch that a line of the training is about, at most once a second."""
+        found = EPOCH.match(line) if self._is_watched else None
         if found:
             self._draw(*found.groups())
-        elif not line and self._sentence:
-            self.show({"text/plain": self._sentence})  # the notebook draws the finished curves later
         return bool(found)
+
+    def end(self, finished: bool) -> None:
+        """Leave a sentence: the notebook draws the finished curves later."""
+        if self._sentence:
+            self.show({"text/plain": self._sentence})
 
     def _draw(self, number: str, of: str, accuracy: str, seconds: str) -> None:
         epoch, epochs = int(number), int(of)
@@ -52,15 +56,10 @@ class LiveCurve(Output):
             self._drawn = time.monotonic()
 
 
-def watch_training(workspace: Workspace, baseline: str) -> Callable[[str], bool]:
-    """Return a listener for `helpers.round.training.retrain`, which leaves all lines to others where nobody watches.
-
-    Its curve grows over that of the model at `baseline`.
-    """
-    if not is_watched():
-        return lambda line: False
-    history = read_history(workspace, baseline)
-    return LiveCurve([] if history is None else history["held_out_accuracy"].tolist()).tell
+def watch_training(workspace: Workspace, baseline: str) -> LiveCurve:
+    """Return a curve that grows over that of the model at `baseline`."""
+    history = read_history(workspace, baseline) if is_watched() else None
+    return LiveCurve([] if history is None else history["held_out_accuracy"].tolist(), is_watched())
 
 
 @styled

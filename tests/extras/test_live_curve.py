@@ -20,7 +20,7 @@ def test_the_curve_grows_over_the_old_one_and_ends_as_a_sentence(shown, capsys):
     assert not curve.tell("Running stage 'train':")
     for epoch, accuracy in [(1, 0.714), (2, 0.8), (8, 0.981)]:
         assert curve.tell(LINE.format(epoch, accuracy))
-    curve.tell("")
+    curve.end(finished=True)
     assert capsys.readouterr().out == ""
     first, last, end = shown  # the second epoch came less than a second after the first
     assert "Epoch 1 of 8: 71.4 %" in first["text/plain"]
@@ -31,7 +31,7 @@ def test_the_curve_grows_over_the_old_one_and_ends_as_a_sentence(shown, capsys):
 
 
 def test_a_training_without_epochs_shows_nothing(shown):
-    LiveCurve([]).tell("")
+    LiveCurve([]).end(finished=False)
     assert shown == []
 
 
@@ -43,4 +43,4 @@ def test_there_is_room_for_the_epochs_to_come():
 
 
 def test_where_nobody_watches_every_line_is_left_to_be_printed(tiny):
-    assert not watch_training(tiny, "HEAD")(LINE.format(1, 0.5))
+    assert not watch_training(tiny, "HEAD").tell(LINE.format(1, 0.5))
