@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from helpers.comparison.counting import design_effect
 from helpers.comparison.statistics import wilson
@@ -98,7 +98,7 @@ def extrapolate(answers: pd.DataFrame) -> pd.DataFrame | None:
     gain, bounds = np.mean(gains[0], axis=0), np.quantile(gains[1:], [0.025, 0.975], axis=(0, 1))
     changed = table[:, -2] * 1.0 - table[:, -1]
     flips, independent = np.abs(changed).mean(), images / design_effect(changed, wrong.index)
-    low, high = norm.ppf(0.95) * np.sqrt(((bounds - gain) / norm.ppf(0.975)) ** 2 + 1.5 * flips / independent)
+    low, high = ndtri(0.95) * np.sqrt(((bounds - gain) / ndtri(0.975)) ** 2 + 1.5 * flips / independent)
     return pd.DataFrame({"gain": gain, "low": gain - low, "high": gain + high}, index=shown)
 
 

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pandas as pd
-from scipy.stats import hypergeom
 
 from helpers.comparison.counting import design_effect
 from helpers.comparison.scores import Comparison
@@ -30,6 +29,8 @@ def slices(scores: pd.DataFrame, lineage: pd.DataFrame) -> pd.DataFrame:
     `p` is below 0.05. Where images have scenes, all counts behind `p` are those of as many independent images. Within a
     kind, the least agreement comes first.
     """
+    from scipy.stats import hypergeom  # takes half a second
+
     scored = scores[scores["scored"]]
     known = lineage[["sha256", "label", "annotators", "by_model"]].assign(export=name_exports(lineage))
     labels = scored.merge(known, how="left", left_on=["sha256", "actual"], right_on=["sha256", "label"])

@@ -2,7 +2,7 @@
 
 from math import isfinite, sqrt
 
-from scipy.stats import norm
+from scipy.special import ndtr, ndtri  # the normal distribution and its inverse
 
 from helpers.comparison.counting import Pairs
 from helpers.comparison.policy import DecideParams
@@ -43,13 +43,13 @@ def chance_of_passing(n: float, flips: float, margin: float, confidence: float) 
     `flips` is the share of images that exactly one of the models gets right. The formula is the normal approximation of
     `helpers.comparison.statistics.tango`; it is within 1.1 points of the exact chance on average from 150 images on.
     """
-    reach = norm.ppf(confidence) * sqrt(_flips_at_margin(flips, margin))
-    return float(norm.cdf((margin * sqrt(n) - reach) / sqrt(flips)))
+    reach = ndtri(confidence) * sqrt(_flips_at_margin(flips, margin))
+    return float(ndtr((margin * sqrt(n) - reach) / sqrt(flips)))
 
 
 def gain_to_pass(n: float, flips: float, margin: float, confidence: float) -> float:
     """Return the gain in accuracy with which a model passes the rule `margin` in 80 % of cases; see above."""
-    reach = norm.ppf(confidence) * sqrt(_flips_at_margin(flips, margin)) + norm.ppf(USUAL) * sqrt(flips)
+    reach = ndtri(confidence) * sqrt(_flips_at_margin(flips, margin)) + ndtri(USUAL) * sqrt(flips)
     return float(reach / sqrt(n) - margin)
 
 
@@ -69,7 +69,7 @@ def luck_of_the_best(models: int, flips: float, n: float) -> float:
 
     Blom's approximation of the largest of normal deviates (1958, Statistical Estimates and Transformed Beta-Variables).
     """
-    return float(norm.ppf((models - 0.375) / (models + 0.25)) * sqrt(flips / (2 * n)))
+    return float(ndtri((models - 0.375) / (models + 0.25)) * sqrt(flips / (2 * n)))
 
 
 def _flips_at_margin(flips: float, margin: float) -> float:

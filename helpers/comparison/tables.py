@@ -5,7 +5,6 @@ from collections.abc import Callable, Collection
 import numpy as np
 import pandas as pd
 from scipy.sparse import csr_array
-from scipy.stats import bootstrap
 
 from helpers.comparison.counting import count_pairs, count_scenes, measure_shares, vote
 from helpers.comparison.statistics import difference_interval
@@ -63,6 +62,8 @@ def _summarise(images: pd.DataFrame, confidence: float) -> pd.DataFrame:
     def difference(draws: np.ndarray, axis: int) -> np.ndarray:
         times = np.stack([np.bincount(draw, minlength=len(units)) for draw in draws])[:, scene]
         return measures["new"](times) - measures["old"](times)
+
+    from scipy.stats import bootstrap  # takes half a second, in which `helpers.round.training.retrain` is idle
 
     table["difference"] = table["new"] - table["old"]
     table["low"], table["high"] = np.nan, np.nan

@@ -55,9 +55,10 @@ class Chart(Figure):
 
     @styled  # ticks are made only now
     def savefig(self, *args: Any, **kwargs: Any) -> None:
-        self.draw_without_rendering()
-        self.draw_without_rendering()  # square panels need a second pass of the layout
-        self.set_layout_engine("none")  # then a chart that is shown again has the same bytes
+        if layout := self.get_layout_engine():
+            layout.execute(self)
+            layout.execute(self)  # square panels need a second pass
+            self.set_layout_engine(None)  # then a chart that is shown again has the same bytes, and is drawn once
         super().savefig(*args, **kwargs)
 
     def shown(self) -> Shown:

@@ -1,9 +1,6 @@
-"""Compare the models of a workspace, and read the tables and draw the plots that go with it."""
+"""Compare the models of a workspace, and read the tables that go with it."""
 
-import os
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from pathlib import Path
 
 import pandas as pd
 
@@ -97,14 +94,3 @@ def read_index(workspace: Workspace) -> pd.DataFrame:
 def read_near_duplicates(workspace: Workspace) -> pd.DataFrame:
     """Read the held-out images that nearly equal a training image, as the stage ``prepare`` found them."""
     return read_table((workspace.root / NEAR_DUPLICATES).read_bytes())
-
-
-def draw_plots(workspace: Workspace, comparison: Comparison) -> Future[str]:
-    """Let ``dvc plots diff`` write its page in the background; the result is its path from the working folder."""
-
-    def draw() -> str:
-        old = workspace.git("describe", "--tags", "--always", comparison.baseline).strip()  # its name in the legends
-        workspace.dvc("plots", "diff", old, quiet=True)
-        return Path(os.path.relpath(workspace.root / "dvc_plots/index.html")).as_posix()
-
-    return ThreadPoolExecutor(max_workers=1).submit(draw)

@@ -3,6 +3,7 @@
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from helpers.problems import Problem
 from helpers.workspace.dvc import drop_data_index
@@ -11,24 +12,28 @@ from helpers.workspace.dvc import drop_data_index
 @lru_cache(maxsize=5)  # a round needs the files of the old model several times
 def read_committed(root: Path, commit: str, path: str) -> bytes | None:
     """Read a file as `Workspace.read_at` does."""
-    import dvc.api  # takes half a second, and only reading the past needs it
     from dvc.exceptions import OutputNotFoundError
     from dvc.repo import Repo
 
-    def read() -> bytes:
-        return dvc.api.read(path, repo=str(root), rev=commit, mode="rb")
-
     with suppress(Exception):  # DVC's own, and those of every kind of storage
-        return read()
+        return _open_commit(root, commit).read_bytes(path)
     # If DVC has recorded a hash of the file or of a folder above it, it is lost; else it was not there.
     with suppress(OutputNotFoundError), Repo.open(str(root), rev=commit, uninitialized=True) as repo:
         if any(out.hash_info for out in repo.find_outs_by_path(path, repo.index.outs, strict=False)):
             drop_data_index(root)
+            _open_commit.cache_clear()  # it knew the index, and perhaps another remote
             try:
-                return read()
+                return _open_commit(root, commit).read_bytes(path)
             except Exception as error:
                 raise lost(path, commit, repr(error)) from None
     return None
+
+
+@lru_cache(maxsize=2)  # to open a commit, DVC parses all of its files
+def _open_commit(root: Path, commit: str) -> Any:
+    from dvc.api import DVCFileSystem  # takes a fifth of a second, and only reading the past needs it
+
+    return DVCFileSystem(str(root), rev=commit)
 
 
 def lost(path: str, commit: str, *reason: str) -> Problem:

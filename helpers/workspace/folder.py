@@ -13,7 +13,7 @@ from helpers.pipeline.paths import HASHES, RAW, SCENES
 from helpers.problems import Problem
 from helpers.workspace.commits import read_committed
 from helpers.workspace.dvc import run_dvc
-from helpers.workspace.git import run_git
+from helpers.workspace.git import ask_git, run_git
 
 # The files of the pipeline are in `helpers.pipeline.paths`; these are the round's.
 EXTRA, LINEAGE, DECISION = "extra-data", "data/labels.csv", "evaluation/decision.json"
@@ -63,7 +63,8 @@ class Workspace:
     def commit_of(self, revision: str) -> str:
         """Return the full hash of a git revision; raise a `Problem` if there is none."""
         try:
-            return self.git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}").strip()
+            options = ["--verify", "--quiet", "--end-of-options"]
+            return ask_git(self.root, revision, "rev-parse", *options, f"{revision}^{{commit}}").strip()
         except Problem:
             raise Problem(
                 f"There is no git revision `{revision}` in {self.root}.",
@@ -83,7 +84,8 @@ class Workspace:
         parse = yaml.safe_load if file.endswith((".yaml", ".dvc")) else json.loads
         with suppress(Problem, OSError, ValueError, yaml.YAMLError):
             path = self.root / file
-            content = parse(self.git("cat-file", "blob", f"{revision}:{file}") if revision else path.read_bytes())
+            blob = f"{revision}:{file}"
+            content = parse(ask_git(self.root, revision, "cat-file", "blob", blob) if revision else path.read_bytes())
             return content if isinstance(content, dict) else {}
         return {}
 

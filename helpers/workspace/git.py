@@ -3,6 +3,7 @@
 import os
 import re
 import subprocess
+from functools import lru_cache
 from pathlib import Path
 
 from helpers.problems import Problem
@@ -15,6 +16,7 @@ status.renames=false status.showUntrackedFiles=all
 """.split()
 # Its messages can be read by a program, it asks nobody for a password, and its looks at files hold no lock.
 GIT_VARIABLES = {"LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0"}
+FULL_HASH = re.compile("[0-9a-f]{40}|[0-9a-f]{64}")  # names the same commit for ever
 # A hook of git that starts a round hands them down: they name the repository of the hook.
 OF_A_HOOK = {f"GIT_{name}" for name in ("DIR", "WORK_TREE", "COMMON_DIR", "INDEX_FILE", "OBJECT_DIRECTORY")}
 
@@ -31,6 +33,15 @@ def run_git(root: Path, *arguments: str, **variables: str) -> str:
         said = (result.stderr + result.stdout).decode(errors="replace").expandtabs().splitlines()
         raise Problem(f"`git {shown}` failed in {root}.", filter(str.strip, said))
     return result.stdout.decode(errors="surrogateescape")
+
+
+def ask_git(root: Path, revision: str, *arguments: str) -> str:
+    """Run git like `run_git` with a question about a revision; the answer about a full hash is remembered."""
+    ask = _remembered if FULL_HASH.fullmatch(revision) else run_git
+    return ask(root, *arguments)
+
+
+_remembered = lru_cache(run_git)
 
 
 def environment_without_hook() -> dict[str, str]:

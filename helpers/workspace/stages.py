@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import suppress
+from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -43,11 +44,17 @@ def dvc_status(workspace: Workspace, *targets: str) -> list[str]:
 
 def read_stages(workspace: Workspace) -> list[dict[str, Any]]:
     """Read the stages of ``dvc.yaml`` that make the model and its evaluation; there may be others beside them."""
-    from dvc.repo import Repo  # takes half a second, and only a round needs it
-
-    with Repo(str(workspace.root)) as repo:
-        needed = {stage.addressing.rpartition(":")[2] for stage in collect_stages(repo)}
+    needed = _name_needed_stages(workspace.root, (workspace.root / "dvc.yaml").read_bytes())
     return [stage for name, stage in workspace.load("dvc.yaml")["stages"].items() if name in needed]
+
+
+@lru_cache
+def _name_needed_stages(root: Path, dvc_yaml: bytes) -> set[str]:
+    """Name the stages that make the model and its evaluation, once for each content of dvc.yaml: DVC takes its time."""
+    from dvc.repo import Repo
+
+    with Repo(str(root)) as repo:
+        return {stage.addressing.rpartition(":")[2] for stage in collect_stages(repo)}
 
 
 def collect_stages(repo: Any) -> list[Any]:

@@ -196,6 +196,7 @@ def test_a_round_that_names_scenes_alone_is_one_and_can_be_declined(tiny):
     assert tree_of(tiny) == before
 
 
+@pytest.mark.slow
 def test_a_run_that_nobody_watches_goes_on_if_it_names_scenes(tiny, monkeypatch):
     Image.new("L", (8, 8), 77).save(tiny.root / "extra-data/picture.png")
     merge_round(tiny, plan_label(tiny, "dark", 5), tiny.root / "extra-data/annotations.json")
@@ -208,6 +209,7 @@ def test_a_run_that_nobody_watches_goes_on_if_it_names_scenes(tiny, monkeypatch)
         end_without_labels(tiny, plan_label(tiny, "dark", 5))
 
 
+@pytest.mark.slow
 def test_scenes_are_committed_with_the_round(tiny):
     Image.new("L", (8, 8), 77).save(tiny.root / "extra-data/picture.png")
     merge_round(tiny, plan_label(tiny, "dark", 5, scene="cam3"), tiny.root / "extra-data/annotations.json")
