@@ -64,7 +64,7 @@ notebook: $(VENV)/installed-dev ## Run the notebook in a new sample and store it
 	cd demo/notebooks && "$(abspath $(BIN))/jupyter" nbconvert --log-level WARN --to html --template report retrain.ipynb
 	$(BIN)/python -m examples.picture demo/notebooks/retrain.html
 
-BENCHMARKS := verdicts reading merging backend rounds growth photographs
+BENCHMARKS := start verdicts reading merging backend rounds growth photographs
 bench: $(VENV)/installed-dev ## Measure times and accuracies, or a part of them: make bench growth
 	$(BIN)/python -m benchmarks $(filter $(BENCHMARKS),$(MAKECMDGOALS))
 $(BENCHMARKS): bench
