@@ -80,6 +80,7 @@ def measure_steps(sources: Sequence[Path], folder: Path, images: int) -> dict[st
     steps["dvc repro, nothing to do"] = measure([*dvc, "repro", "--quiet"], folder)
     write_crops(sources, folder / RAW, range(images, images + images // 100))
     steps["prepare, 1 % more images"] = measure(stage("prepare"), folder)
+    steps["dvc repro of these"] = measure([*dvc, "repro", "--quiet"], folder)
     return steps
 
 

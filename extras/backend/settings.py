@@ -22,3 +22,5 @@ class BackendSettings(Settings):
     retrain_project: int = Field(default=0, ge=0)
     # Start a training after so many new annotations. 0: only the button of Label Studio does.
     retrain_after: int = Field(default=0, ge=0)
+    # The field of the tasks that names the scene of an image; empty: none does.
+    retrain_scene_key: str = ""

@@ -38,7 +38,8 @@ class Trigger:
     def __init__(self, root: Path, settings: BackendSettings, command: Sequence[str] = ()) -> None:
         self._workspace, self._settings = Workspace(root), settings
         project = f"{settings.label_studio_url.rstrip('/')}/projects/{settings.retrain_project}"
-        self._command, self._starter = command or notebook_command(project), starter_of(settings.retrain_project)
+        self._command = command or notebook_command(project, settings.retrain_scene_key)
+        self._starter = starter_of(settings.retrain_project)
         self._process: subprocess.Popen[bytes] | None = None
         self._noticed = Event()
 
@@ -123,9 +124,10 @@ class Trigger:
             time.sleep(PAUSE)
 
 
-def notebook_command(export: str) -> list[str]:
+def notebook_command(export: str, scene_key: str = "") -> list[str]:
     """The command that retrains on an export and publishes an accepted model; it ends with the report's path."""
     parameters = ["-r", "export", export, "-p", "publish", "True", "-p", "require_acceptance", "True"]
+    parameters += ["-r", "scene_key", scene_key] if scene_key else []
     options = ["--stdout-file", "-", "--no-progress-bar", *parameters]
     return [sys.executable, "-m", "papermill", *options, "notebooks/retrain.ipynb"]
 

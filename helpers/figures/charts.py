@@ -224,8 +224,7 @@ def difference(
     wide = shown.drop(index=shown.index[: len(names)][few])
     reach = [-100 * margin, 100 * margin, *wide["low"], *wide["high"]]
     room = 0.08 * (max(reach) - min(reach))
-    axes.set_xlim(min(reach) - room, max(reach) + room)
-    axes.set_xlabel("new minus old, percentage points")
+    axes.set(xlim=(min(reach) - room, max(reach) + room), xlabel="new minus old, percentage points")
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:+g}".replace("-", "−") if x else "0"))
     return figure
 

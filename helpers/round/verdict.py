@@ -119,6 +119,7 @@ def _note_past(workspace: Workspace, comparison: Comparison, judged: Sequence[st
     _, old_index = load_past(workspace, comparison.baseline)
     if old_index is not None:
         index = read_table((workspace.root / INDEX).read_bytes())
+        notes += _note_missing_scenes(old_index, index)
         if gone := set(old_index["sha256"]) - set(index["sha256"]):
             notes.append(f"Images of the old model that are gone from {RAW}: {len(gone):,}.")
         if moved := int((name_as_today(old_index, index) != old_index.get("scene", old_index["sha256"])).sum()):
@@ -128,6 +129,20 @@ def _note_past(workspace: Workspace, comparison: Comparison, judged: Sequence[st
                 "next one is compared with it."
             )
     return notes
+
+
+def _note_missing_scenes(old_index: pd.DataFrame, index: pd.DataFrame) -> list[str]:
+    """A sentence where most new images have no named scene, although most images of the old model do."""
+    if "scene" not in index:
+        return []
+    has_none, is_old = index["scene"] == index["sha256"], index["sha256"].isin(old_index["sha256"])
+    if has_none[is_old].mean() > 0.5 or has_none[~is_old].sum() <= 0.5 * (~is_old).sum():
+        return []
+    new = count_of(int((~is_old).sum()), "new image")
+    return [
+        f"{has_none[~is_old].sum():,} of {new} belong to no named scene, although most others do, so that each of them "
+        "may be held out beside its like: is `scene_key` set?"
+    ]
 
 
 def _compare_policies(workspace: Workspace, decision: Decision, commit: str) -> list[str]:

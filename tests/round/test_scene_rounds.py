@@ -25,6 +25,7 @@ from helpers.round.declining import decline_round
 from helpers.round.merging import end_without_labels, merge_round
 from helpers.round.publishing import publish_round
 from helpers.round.state import find_state
+from helpers.round.verdict import _note_missing_scenes
 from helpers.scenes import read_scenes, write_scenes
 from helpers.workspace import Workspace
 from helpers.workspace.stages import reproduce
@@ -194,6 +195,22 @@ def test_a_round_that_names_scenes_alone_is_one_and_can_be_declined(tiny):
 
     decline_round(tiny)
     assert tree_of(tiny) == before
+
+
+def test_new_images_without_a_scene_are_told_where_the_others_have_one():
+    def index(*scenes: str, start: int = 0) -> pd.DataFrame:
+        sha256 = [f"{number:064x}" for number in range(start, start + len(scenes))]
+        named = [scene or content for scene, content in zip(scenes, sha256, strict=True)]
+        return pd.DataFrame({"sha256": sha256, "scene": named})
+
+    old = index("a", "a", "b", "")
+    (note,) = _note_missing_scenes(old, pd.concat([old, index("", "", "c", start=10)]))
+    assert note.startswith("2 of 3 new images belong to no named scene, although most others do")
+    for new in (index("c", "c", "", start=10), index("c", "", start=10), index()):
+        assert _note_missing_scenes(old, pd.concat([old, new])) == []
+    alone = index("a", "", "", "")
+    assert _note_missing_scenes(alone, pd.concat([alone, index("", start=10)])) == []
+    assert _note_missing_scenes(old, index("", "").drop(columns="scene")) == []
 
 
 @pytest.mark.slow

@@ -20,7 +20,7 @@ from extras.backend import trigger as module
 from extras.backend.app import make_app
 from extras.backend.run import RECORD
 from extras.backend.settings import BackendSettings
-from extras.backend.trigger import Trigger, count_known
+from extras.backend.trigger import Trigger, count_known, notebook_command
 from extras.label_studio.pull import export_name
 from helpers.workspace import EXTRA, Workspace
 
@@ -256,3 +256,10 @@ def test_with_several_workers_the_button_starts_one_training(place, monkeypatch)
             server.terminate()
     assert sorted(answers) == ["already running"] * 7 + ["started"]
     assert len(runs(place)) == 1
+
+
+def test_a_run_knows_the_field_that_names_scenes(tmp_path):
+    settings = BackendSettings(label_studio_url="http://studio", retrain_project=3, retrain_scene_key="patient")
+    command = Trigger(tmp_path, settings)._command
+    assert command[command.index("scene_key") - 1 :][:3] == ["-r", "scene_key", "patient"]
+    assert "scene_key" not in notebook_command("http://studio/projects/3")
