@@ -4,6 +4,8 @@
 `train_further` returns as JSON.
 """
 
+import atexit
+import gc
 import json
 import subprocess
 import sys
@@ -153,6 +155,7 @@ def _read_old_data(workspace: Workspace, commit: str, today: pd.DataFrame) -> tu
 
 def main() -> None:
     """Write the answers of further models, or the problem with them."""
+    atexit.register(gc.freeze)  # as in `helpers.pipeline.stage.run_stage`
     commit, old, new = sys.argv[1:]
     try:
         print(json.dumps(train_further(Workspace(Path.cwd()), commit, (int(old), int(new)))._asdict()))

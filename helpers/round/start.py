@@ -1,5 +1,7 @@
 """Check, before any change, that a round can run to its end."""
 
+import atexit
+import gc
 from collections.abc import Callable, Iterable
 from functools import partial
 
@@ -39,6 +41,7 @@ def start_round(
     An interrupted decline is completed first; with `publish`, the run then ends. `checks`, which extras supply, raise a
     `Problem` each if they fail. Settings of earlier versions that have no effect are named.
     """
+    atexit.register(gc.freeze)  # else Python searches all objects of its libraries for garbage at its end
     if decline and publish:
         raise Problem("A round is published or declined, not both.", advice="Set `publish` or `decline`.")
     if decline:
