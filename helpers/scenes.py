@@ -23,8 +23,12 @@ def read_scenes(file: Path) -> dict[str, str]:
     """
     if not file.exists():
         return {}
-    with file.open(encoding="utf-8", newline="") as content:
-        header, *rows = list(csv.reader(content)) or [[]]
+    advice = "Its columns are sha256 and scene. `git checkout` brings the last version back."
+    try:
+        with file.open(encoding="utf-8", newline="") as content:
+            header, *rows = list(csv.reader(content)) or [[]]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise Problem(f"{file} is damaged.", [str(error)], advice) from None
     wrong = [f"line 1: {','.join(header)}"] if header != HEADER else []
     wrong += [
         f"line {number}: {','.join(row)[:100]}"
@@ -32,7 +36,6 @@ def read_scenes(file: Path) -> dict[str, str]:
         if not (len(row) == 2 and re.fullmatch("[0-9a-f]{64}", row[0]) and row[1])
     ]
     if wrong:
-        advice = "Its columns are sha256 and scene. `git checkout` brings the last version back."
         raise Problem(f"{file} is damaged.", wrong, advice)
     return dict(reversed(rows))
 

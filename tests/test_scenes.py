@@ -36,9 +36,10 @@ def test_a_damaged_record_is_refused_with_its_lines(tmp_path, line):
     with pytest.raises(Problem, match="line 3") as problem:
         read_scenes(file)
     assert len(problem.value.details) == 1
-    file.write_text("")
-    with pytest.raises(Problem, match="is damaged"):
-        read_scenes(file)
+    for content in (b"", b"sha256,scene\n" + b"a" * 64 + b",caf\xe9\n"):
+        file.write_bytes(content)
+        with pytest.raises(Problem, match="is damaged"):
+            read_scenes(file)
 
 
 def test_after_a_git_merge_of_two_records_the_first_scene_of_a_content_counts(tmp_path):
