@@ -20,7 +20,6 @@ def measure_brought(workspace: Workspace, comparison: Comparison, further: Furth
     A comparison that the last decision measured is not measured again. A `Problem` tells why it cannot be measured.
     """
     if remembered := _remember(workspace, comparison, choose_trainings(workspace, further.seeds)):
-        further.stop()
         return remembered
     answers = further.read_answers(comparison.baseline)
     scored = comparison.scored
@@ -43,6 +42,8 @@ def find_chance(workspace: Workspace, comparison: Comparison, further: FurtherTr
         brought = measure_brought(workspace, comparison, further)
     except Problem as problem:
         return Finding(notes=[f"What the new data brought, apart from chance, is not measured: {problem.headline}"])
+    finally:
+        further.stop()  # nobody needs them any more
     what = "new labels and settings together" if list_changes(workspace, comparison.baseline) else "the new labels"
     low, high = points(brought.low), points(brought.high)
     headline = f"{what} brought {points(brought.difference)} ({low} to {high})"

@@ -91,11 +91,8 @@ class FurtherTrainings:
         if self._commit != commit or not self._process:
             self._start(commit)
         assert self._process is not None
-        try:
-            told, said = self._process.communicate()
-            failed, self._process = self._process.returncode, None
-        finally:
-            self.stop()  # somebody interrupts it
+        told, said = self._process.communicate()
+        failed, self._process = self._process.returncode, None
         if failed:
             raise Problem(f"further trainings failed: {' '.join(said.split()[-50:])}")
         result = json.loads(told)

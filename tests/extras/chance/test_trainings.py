@@ -8,10 +8,11 @@ import pandas as pd
 import pytest
 from round_steps import plan_sample
 
-from extras.chance import FurtherTrainings, trainings
+from extras.chance import FurtherTrainings, find_chance, trainings
 from extras.chance.trainings import choose_trainings, train_further
 from helpers.pipeline.paths import INDEX, TRAINING_SECONDS
 from helpers.problems import Problem
+from helpers.round.comparing import compare_models
 from helpers.round.merging import merge_round
 from helpers.round.training import retrain
 
@@ -88,6 +89,27 @@ def test_where_a_training_takes_long_none_begins_and_the_reason_is_told_later(ti
     assert started == []
     with pytest.raises(Problem, match="control_seeds=2"):
         further.read_answers(tiny.commit_of("HEAD"))
+
+
+def test_trainings_that_turned_out_to_take_long_beside_another_end_unused(tiny, started):
+    further = FurtherTrainings(tiny, "HEAD", -1)
+    further.tell("Running stage 'train':")
+    (tiny.root / TRAINING_SECONDS).write_text("25.0")
+    (note,) = find_chance(tiny, compare_models(tiny), further).notes
+    assert "a training takes 25 seconds" in note
+    assert started[0].ended
+
+
+def test_an_interrupt_while_they_are_waited_for_ends_them(tiny, started, monkeypatch):
+    def interrupt(process: Started) -> tuple[str, str]:
+        if not process.ended:
+            raise KeyboardInterrupt
+        return "", ""
+
+    monkeypatch.setattr(Started, "communicate", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        find_chance(tiny, compare_models(tiny), FurtherTrainings(tiny, "HEAD", 1))
+    assert started[0].ended
 
 
 def test_a_process_that_fails_is_a_problem_with_its_words(tiny, monkeypatch):
